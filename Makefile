@@ -1,0 +1,48 @@
+# beamcap: `make` lists the targets. Each makes .venv first where it is missing or out of date.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+DEMO ?= demo-output
+PY = .venv/bin/python
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check benchmark lock clean
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+setup: .venv/complete ## a virtual environment with the pinned dependencies
+
+.venv/complete: setup.py constraints.txt
+	rm -rf .venv
+	$(PYTHON) -m venv .venv
+	$(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt uv
+	.venv/bin/uv pip install --quiet --python $(PY) --constraint constraints.txt --editable '.[train,demo,dev]'
+	@touch $@
+
+demo: setup ## draw pictures, then pipeline, train, export, caption, evaluate; offline, minutes
+	$(PY) -m pipeline.drawn_pictures draw --output=$(DEMO)/pictures --count=1500
+	$(PY) -m pipeline --source=flickr8k --input=$(DEMO)/pictures --output=$(DEMO)/dataset --encoder=tiny --images_per_shard=128
+	$(PY) -m trainer train --data=$(DEMO)/dataset --run=$(DEMO)/run --epochs=20 --lstm_units=256 --annotation_units=256 --attention_units=128 --embedding_units=128
+	$(PY) -m trainer export --run=$(DEMO)/run --output=$(DEMO)/export --beam_width=3
+	$(PY) -m trainer caption --model=$(DEMO)/export/1 $$(head -n 5 $(DEMO)/pictures/Flickr_8k.testImages.txt | sed 's|^|$(DEMO)/pictures/images/|')
+	$(PY) -m trainer evaluate --run=$(DEMO)/run --split=test --beam_width=3
+	$(PY) -m pipeline.drawn_pictures check --pictures=$(DEMO)/pictures --captions=$(DEMO)/run/captions-test.json --minimum=0.9
+	@echo 'Dataset: $(DEMO)/dataset   run: $(DEMO)/run   export: $(DEMO)/export'
+
+test: setup ## all tests
+	$(PY) -m pytest
+
+check: setup ## format, lint and types
+	.venv/bin/ruff format --check .
+	.venv/bin/ruff check .
+	.venv/bin/mypy
+
+benchmark: setup ## Flickr8k end to end; needs FLICKR8K=directory WEIGHTS=MobileNetV2 weights file
+	benchmarks/flickr8k.sh '$(FLICKR8K)' '$(WEIGHTS)'
+
+lock: setup ## write constraints.txt anew from the ranges in setup.py
+	.venv/bin/uv pip compile --quiet --python-version 3.11 --universal --all-extras --no-emit-index-url --output-file constraints.txt setup.py
+	echo uv==$$(.venv/bin/uv --version | cut -d ' ' -f 2) >> constraints.txt
+
+clean: ## remove the virtual environment and the demo
+	rm -rf .venv $(DEMO)

@@ -1,0 +1,1 @@
+"""Captioned images to sharded TFRecords, on Apache Beam."""

@@ -1,0 +1,59 @@
+"""The books: every image read was written, rejected, or a repeated mention."""
+
+import collections
+
+import pyarrow.parquet as pq
+from apache_beam.io.filesystems import FileSystems
+
+from pipeline.rejects import CAPTION, DUPLICATE, UNASSIGNED
+from pipeline.write_shards import Receipt
+from tfrecords_schema.errors import InputError
+from tfrecords_schema.manifest import Books
+from tfrecords_schema.shards import SPLITS
+
+
+def count_rejects(path: str) -> dict[tuple[str, str], int]:
+    """(split, stage) -> rows in the rejects table, read in batches."""
+    counts: collections.Counter = collections.Counter()
+    with FileSystems.open(path) as file:
+        for batch in pq.ParquetFile(file).iter_batches(columns=["split", "stage"]):
+            columns = batch.to_pydict()
+            counts.update(zip(columns["split"], columns["stage"], strict=True))
+    return dict(counts)
+
+
+def balance_books(
+    read: dict[str, int], receipts: dict[str, list[Receipt]], rejected: dict[tuple[str, str], int]
+) -> dict[str, Books]:
+    """The books of every split and of `unassigned`.
+
+    Raises:
+      RuntimeError: an image is unaccounted for. That is a defect of beamcap, not of the source.
+    """
+    costs_no_image = (CAPTION, DUPLICATE)
+    books = {}
+    for split in (*SPLITS, UNASSIGNED):
+        lost = sum(
+            n for (s, stage), n in rejected.items() if s == split and stage not in costs_no_image
+        )
+        books[split] = Books(
+            read=read.get(split, 0),
+            written=sum(receipt.shard["images"] for receipt in receipts.get(split, [])),
+            rejected=lost,
+            duplicates=rejected.get((split, DUPLICATE), 0),
+        )
+        if not books[split].balance():
+            raise RuntimeError(f"images of split {split} do not add up: {books[split]}")
+    return books
+
+
+def check_rejected(books: dict[str, Books], max_rejected: float, table: str) -> None:
+    """Raises InputError past `max_rejected`. Images that no split wants do not count."""
+    read = sum(books[split].read for split in SPLITS)
+    lost = sum(books[split].rejected for split in SPLITS)
+    if lost > max_rejected * read:
+        raise InputError(
+            f"{lost} of {read} images were rejected, more than --max_rejected="
+            f"{max_rejected} allows; the reasons are in {table}. Mend the images, or run again "
+            "with a higher --max_rejected: what is done is kept"
+        )

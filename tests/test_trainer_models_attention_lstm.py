@@ -1,0 +1,67 @@
+"""The hand-written gradient against automatic differentiation of the plain loop."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from trainer.models.attention_lstm import Weights, attention_lstm, attention_lstm_step
+
+REGIONS, ANNOTATION, ATTENTION, UNITS = 4, 5, 3, 6
+
+
+def random_inputs(rows_T, rng):
+    n, p = rows_T[0], sum(rows_T)
+
+    def draw(*shape):
+        return tf.constant(rng.standard_normal(shape) * 0.5, tf.float32)
+
+    return [
+        draw(n, REGIONS, ANNOTATION),
+        draw(n, REGIONS, ATTENTION),
+        draw(n, UNITS),
+        draw(n, UNITS),
+        draw(p, 4 * UNITS),
+        draw(UNITS, ATTENTION + 1),
+        draw(ATTENTION + 1),
+        draw(ATTENTION),
+        draw(ANNOTATION + UNITS, 4 * UNITS),
+    ]
+
+
+def plain_loop(inputs, rows_T):
+    annotations, keys, h, c, words, *weights = inputs
+    outputs_h, outputs_z, start = [], [], 0
+    for n in rows_T:
+        x = words[start : start + n]
+        step = attention_lstm_step(annotations[:n], keys[:n], h[:n], c[:n], x, Weights(*weights))
+        h, c, start = step.h_nH, step.c_nH, start + n
+        outputs_h.append(step.h_nH)
+        outputs_z.append(step.z_nC)
+    return tf.concat(outputs_h, 0), tf.concat(outputs_z, 0)
+
+
+@pytest.mark.parametrize("rows_T", [[3, 3, 2, 1, 1], [1], [4, 4, 4], [5, 2]])
+@pytest.mark.parametrize("compiled", [False, True])
+def test_outputs_and_gradients_are_those_of_the_plain_loop(rows_T, compiled):
+    rng = np.random.default_rng(len(rows_T))
+    inputs = random_inputs(rows_T, rng)
+    scale_h = tf.constant(rng.standard_normal((sum(rows_T), UNITS)), tf.float32)
+    scale_z = tf.constant(rng.standard_normal((sum(rows_T), ANNOTATION)), tf.float32)
+
+    def run(function):
+        with tf.GradientTape() as tape:
+            tape.watch(inputs)
+            h, z = function()
+            loss = tf.reduce_sum(h * scale_h) + tf.reduce_sum(z * scale_z)
+        return h, z, tape.gradient(loss, inputs)
+
+    def packed():
+        return attention_lstm(*inputs[:5], tf.constant(rows_T), *inputs[5:])
+
+    expected = run(lambda: plain_loop(inputs, rows_T))
+    actual = tf.function(lambda: run(packed))() if compiled else run(packed)
+    np.testing.assert_allclose(actual[0], expected[0], atol=1e-6)
+    np.testing.assert_allclose(actual[1], expected[1], atol=1e-6)
+    for got, want in zip(actual[2], expected[2], strict=True):
+        np.testing.assert_allclose(got, want, atol=1e-5)
+        assert np.abs(want).max() > 0

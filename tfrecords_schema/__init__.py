@@ -1,0 +1,1 @@
+"""What a beamcap dataset looks like on disk: the doorway between the pipeline and the trainer."""

@@ -1,0 +1,30 @@
+"""The files by which TFDS reads a dataset without beamcap."""
+
+import tensorflow_datasets as tfds
+
+from tfrecords_schema.manifest import Manifest
+from tfrecords_schema.shards import DATASET_NAME
+
+
+def write_tfds_metadata(directory: str, manifest: Manifest) -> None:
+    """Writes `features.json` and `dataset_info.json`, by which TFDS reads the dataset."""
+    template = tfds.core.ShardedFileTemplate(
+        data_dir=directory, dataset_name=DATASET_NAME, filetype_suffix="tfrecord"
+    )
+    infos = [
+        tfds.core.SplitInfo(
+            name=split,
+            shard_lengths=[shard.images for shard in shards],
+            num_bytes=sum(shard.bytes for shard in shards),
+            filename_template=template.replace(split=split),
+        )
+        for split, shards in manifest.splits.items()
+    ]
+    tfds.folder_dataset.write_metadata(
+        data_dir=directory,
+        features=manifest.features(),
+        split_infos=infos,
+        filename_template=template,
+        description=f"Captioned images with {manifest.encoder.name} features, by beamcap.",
+        check_data=False,
+    )

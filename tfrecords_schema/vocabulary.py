@@ -1,0 +1,85 @@
+"""The vocabulary: tokens to ids and back, and its file.
+
+The file has one token a line; a token's id is its line number from 0. The four reserved tokens
+come first, then the words by falling count, ties by the word itself, so that equal counts give
+equal files wherever and in whatever order the counting ran.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+
+import tensorflow as tf
+
+from tfrecords_schema.errors import InputError
+
+PAD, UNK, START, END = range(4)
+RESERVED = ("<pad>", "<unk>", "<start>", "<end>")
+
+
+class Vocabulary:
+    """An immutable list of tokens, the reserved ones first."""
+
+    def __init__(self, words: Iterable[str]):
+        """Makes a vocabulary of `words` (without the reserved tokens), in the order given.
+
+        Raises:
+          InputError: a word is empty, holds whitespace, is reserved or comes twice.
+        """
+        self.tokens = (*RESERVED, *words)
+        self._ids = {token: i for i, token in enumerate(self.tokens)}
+        for i, token in enumerate(self.tokens):
+            if not token or token.split() != [token]:
+                raise InputError(f"vocabulary token {i} is {token!r}: empty or holds whitespace")
+            if self._ids[token] != i:
+                raise InputError(f"vocabulary token {token!r} comes twice, {i} is the second")
+
+    @classmethod
+    def from_counts(cls, counts: Mapping[str, int], min_count: int = 1) -> "Vocabulary":
+        """The words seen at least `min_count` times, by falling count, ties by word."""
+        kept = [word for word, n in counts.items() if n >= min_count and word not in RESERVED]
+        return cls(sorted(kept, key=lambda word: (-counts[word], word)))
+
+    def __len__(self) -> int:
+        """Number of tokens, reserved ones included."""
+        return len(self.tokens)
+
+    def ids(self, words: Iterable[str]) -> list[int]:
+        """<start>, the words' ids, <end>. A word that is not a known word becomes <unk>."""
+        known = (self._ids.get(word, UNK) for word in words)
+        return [START, *(i if i >= len(RESERVED) else UNK for i in known), END]
+
+    def words(self, ids: Iterable[int]) -> list[str]:
+        """The words of `ids` up to the first <end>, reserved tokens left out."""
+        words = []
+        for i in ids:
+            if i == END:
+                break
+            if i >= len(RESERVED):
+                words.append(self.tokens[i])
+        return words
+
+    def to_text(self) -> str:
+        """The content of the vocabulary file."""
+        return "".join(f"{token}\n" for token in self.tokens)
+
+    def sha256(self) -> str:
+        """Fingerprint: hexadecimal SHA-256 of the vocabulary file."""
+        return hashlib.sha256(self.to_text().encode()).hexdigest()
+
+
+def read_vocabulary(path: str) -> Vocabulary:
+    """Reads a vocabulary file.
+
+    Raises:
+      InputError: not there, or not a vocabulary file.
+    """
+    if not tf.io.gfile.exists(path):
+        raise InputError(f"vocabulary file {path} does not exist")
+    with tf.io.gfile.GFile(path, "rb") as file:
+        tokens = file.read().decode("utf-8").split("\n")
+    if tuple(tokens[: len(RESERVED)]) != RESERVED or tokens[-1] != "":
+        raise InputError(
+            f"{path} is no vocabulary file: it must start with the lines {', '.join(RESERVED)} "
+            "and end with a newline"
+        )
+    return Vocabulary(tokens[len(RESERVED) : -1])

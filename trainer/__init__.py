@@ -1,0 +1,1 @@
+"""TFRecords to a trained captioner and a SavedModel, on tf.distribute."""

@@ -1,0 +1,54 @@
+"""Captions for a split of a dataset, by the trained model."""
+
+import tensorflow as tf
+from tqdm import tqdm
+
+from tfrecords_schema.manifest import Manifest
+from tfrecords_schema.vocabulary import Vocabulary
+from trainer.dataset import evaluation_dataset
+from trainer.decode import MAX_WORDS, search_captions
+from trainer.models.attend import Attend
+from trainer.step import as_regions
+
+BATCH = 32  # images
+
+
+class SplitCaptioner:
+    """Captions the images of one split. Compiled once, used after every epoch."""
+
+    def __init__(
+        self,
+        model: Attend,
+        vocabulary: Vocabulary,
+        data: str,
+        manifest: Manifest,
+        split: str,
+        beam_width: int = 1,
+        max_words: int = MAX_WORDS,
+        length_penalty: float = 0.0,
+    ):
+        """Captions `split` of the dataset at `data`; see `beam_search` for the rest."""
+        self._vocabulary, self._split = vocabulary, split
+        self._batches = evaluation_dataset(data, manifest, split, BATCH)
+        self._images = manifest.images(split)
+
+        @tf.function
+        def search(features: tf.Tensor) -> tf.Tensor:
+            regions = as_regions(features)
+            return search_captions(model, regions, beam_width, max_words, length_penalty).ids_BWT
+
+        self._search = search
+
+    def __call__(self) -> dict[str, str]:
+        """image_id -> the best caption, words separated by spaces."""
+        captions = {}
+        bar = tqdm(total=self._images, unit=" images", desc=f"captions {self._split}", leave=False)
+        with bar:
+            for batch in self._batches:
+                ids_BWT = self._search(batch["image_features"]).numpy()
+                for image_id, beams in zip(batch["image_id"].numpy(), ids_BWT, strict=True):
+                    if image_id:  # not padding
+                        words = self._vocabulary.words(beams[0])
+                        captions[image_id.decode()] = " ".join(words)
+                        bar.update()
+        return captions

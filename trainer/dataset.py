@@ -1,0 +1,128 @@
+"""From shards to batches.
+
+Training: shards in an order drawn from (seed, epoch), interleaved, shuffled; images grouped into
+batches by the length of their longest caption, so that the captions of a batch end at about the
+same step. Each replica gets its slice of the same global batch, whatever the number of replicas
+and workers. The last batches are padded with images without captions, never dropped.
+
+Evaluation: the images in file order, the last batch padded likewise.
+"""
+
+import os
+
+import tensorflow as tf
+
+from tfrecords_schema.manifest import Manifest
+from tfrecords_schema.parse import parse_record
+
+SHUFFLE_IMAGES = 1024  # 128 MB of 7x7x1280 float16 grids
+READ_AT_ONCE = 8  # shards
+BUCKETS = (12, 16, 20, 26)  # tokens of the longest caption; the last bucket has no upper bound
+
+
+def train_dataset(
+    directory: str,
+    manifest: Manifest,
+    batch_size: int,
+    seed: int,
+    epoch: int,
+    context: tf.distribute.InputContext,
+) -> tf.data.Dataset:
+    """One epoch of the training split, for one input pipeline of a strategy.
+
+    Args:
+      directory: of the dataset.
+      manifest: of the dataset.
+      batch_size: images in a global batch; a multiple of the number of replicas.
+      seed: of the run.
+      epoch: from 0.
+      context: of the strategy: which slice of each global batch to give.
+
+    Returns:
+      Batches for one replica each, those of this pipeline's replicas in turn: image_features
+      [b, ...] as stored and caption_ids int32 [b, captions, T], 0 where there is nothing.
+    """
+    rng = tf.random.experimental.create_rng_state([seed, epoch], "philox")
+    file_seed, shuffle_seed = (int(x) for x in rng[:2] ^ rng[1:])
+    files = tf.data.Dataset.from_tensor_slices(shard_paths(directory, manifest, "train"))
+    files = files.shuffle(len(manifest.splits["train"]), file_seed, False)
+    records = files.interleave(tf.data.TFRecordDataset, READ_AT_ONCE, num_parallel_calls=2)
+    # Serialized records are shuffled, because they are small beside decoded ones.
+    records = records.shuffle(SHUFFLE_IMAGES, shuffle_seed, False)
+    features = manifest.features()
+
+    def parse(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
+        record = parse_record(features, serialized)
+        ids = record["caption_ids"].to_tensor()
+        return {"image_features": record["image_features"], "caption_ids": ids}
+
+    batches = records.map(parse, num_parallel_calls=tf.data.AUTOTUNE).bucket_by_sequence_length(
+        lambda record: tf.shape(record["caption_ids"])[1],
+        BUCKETS,
+        [batch_size] * (len(BUCKETS) + 1),
+    )
+    workers, replicas = context.num_input_pipelines, context.num_replicas_in_sync
+    own = replicas // workers
+    first, size = context.input_pipeline_id * own, batch_size // replicas
+
+    def slice_for_replicas(batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        def slices(x: tf.Tensor) -> tf.Tensor:
+            padding = [[0, batch_size - tf.shape(x)[0]]] + [[0, 0]] * (x.shape.rank - 1)
+            padded = tf.pad(x, padding)
+            own_rows = padded[first * size : (first + own) * size]
+            return tf.reshape(own_rows, tf.concat([[own, size], tf.shape(x)[1:]], 0))
+
+        sliced = {name: slices(x) for name, x in batch.items()}
+        shape = [own, size, *manifest.encoder.feature_shape]
+        sliced["image_features"] = tf.ensure_shape(sliced["image_features"], shape)
+        return sliced
+
+    return batches.map(slice_for_replicas).unbatch().prefetch(4)
+
+
+def evaluation_dataset(
+    directory: str, manifest: Manifest, split: str, batch_size: int
+) -> tf.data.Dataset:
+    """A split in file order.
+
+    Returns:
+      Batches of image_id string [batch_size] (empty: padding) and image_features.
+    """
+    features = manifest.features()
+
+    def parse(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
+        record = parse_record(features, serialized)
+        return {name: record[name] for name in ("image_id", "image_features")}
+
+    def pad(batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        missing = batch_size - tf.shape(batch["image_id"])[0]
+        return {
+            name: tf.ensure_shape(
+                tf.pad(x, [[0, missing]] + [[0, 0]] * (x.shape.rank - 1)),
+                [batch_size, *x.shape[1:]],
+            )
+            for name, x in batch.items()
+        }
+
+    records = tf.data.TFRecordDataset(shard_paths(directory, manifest, split))
+    return records.map(parse, tf.data.AUTOTUNE).batch(batch_size).map(pad).prefetch(2)
+
+
+def read_references(directory: str, manifest: Manifest, split: str) -> dict[str, list[str]]:
+    """image_id -> its captions as the source has them, for scoring."""
+    features = manifest.features()
+    wanted = {"image_id", "captions"}
+    records = tf.data.TFRecordDataset(shard_paths(directory, manifest, split))
+
+    def parse(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {k: v for k, v in parse_record(features, serialized).items() if k in wanted}
+
+    return {
+        record["image_id"].decode(): [text.decode() for text in record["captions"]]
+        for record in records.map(parse, tf.data.AUTOTUNE).as_numpy_iterator()
+    }
+
+
+def shard_paths(directory: str, manifest: Manifest, split: str) -> list[str]:
+    """The files of a split that have images."""
+    return [os.path.join(directory, s.file) for s in manifest.splits[split] if s.images]

@@ -1,0 +1,77 @@
+"""The devices that a run trains on."""
+
+import json
+import os
+
+import tensorflow as tf
+
+from tfrecords_schema.errors import InputError
+
+
+def make_strategy(name: str) -> tf.distribute.Strategy:
+    """The strategy of a `--strategy` flag.
+
+    Call it before anything else touches a device.
+
+    Args:
+      name: `one` device; `mirrored` over all devices of this machine (GPUs, or logical CPUs
+        where there are several); `multiworker` by the environment variable TF_CONFIG; `auto`
+        takes multiworker where TF_CONFIG is set, mirrored where there are several devices of the
+        best kind, else one.
+
+    Raises:
+      InputError: multiworker without a usable TF_CONFIG.
+    """
+    config = os.environ.get("TF_CONFIG", "")
+    if name == "multiworker" or (name == "auto" and config):
+        _check_tf_config(config)
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    kind = "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
+    for device in tf.config.list_physical_devices("GPU"):
+        tf.config.experimental.set_memory_growth(device, True)
+    devices = [device.name for device in tf.config.list_logical_devices(kind)]
+    if name == "one" or (name == "auto" and len(devices) == 1):
+        return tf.distribute.OneDeviceStrategy(devices[0])
+    return tf.distribute.MirroredStrategy(devices)
+
+
+def is_chief(strategy: tf.distribute.Strategy) -> bool:
+    """Whether this process writes files: the chief, or worker 0 where there is none."""
+    resolver = strategy.cluster_resolver
+    if resolver is None or not resolver.task_type:
+        return True
+    has_chief = "chief" in resolver.cluster_spec().jobs
+    return resolver.task_type == "chief" or (not has_chief and resolver.task_id == 0)
+
+
+def from_chief(strategy: tf.distribute.Strategy, value: float) -> float:
+    """The chief's `value`, in every worker."""
+    if strategy.extended._in_multi_worker_mode():
+        own = value if is_chief(strategy) else 0.0
+        per_process = own / len(strategy.extended.worker_devices)
+
+        @tf.function
+        def reduce() -> tf.Tensor:
+            replicas = strategy.run(lambda: tf.constant(per_process, tf.float64))
+            return strategy.reduce(tf.distribute.ReduceOp.SUM, replicas, axis=None)
+
+        return float(reduce())
+    return value
+
+
+def _check_tf_config(config: str) -> None:
+    example = (
+        '{"cluster": {"worker": ["host1:2222", "host2:2222"]}, '
+        '"task": {"type": "worker", "index": 0}}'
+    )
+    try:
+        fields = json.loads(config)
+        workers = fields["cluster"]["worker"]
+        index, kind = fields["task"]["index"], fields["task"]["type"]
+        if kind == "worker" and not 0 <= index < len(workers):
+            raise ValueError(f"task index {index} is not one of {len(workers)} workers")
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"--strategy=multiworker needs the environment variable TF_CONFIG, such as {example}; "
+            f"it is {config!r} ({type(error).__name__}: {error})"
+        ) from error

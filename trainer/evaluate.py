@@ -1,0 +1,72 @@
+"""Scores of a run's best model on a split, and the captions behind them."""
+
+import json
+import os
+
+from tfrecords_schema.atomic_file import write_text
+from tfrecords_schema.errors import InputError
+from trainer.caption_split import SplitCaptioner
+from trainer.dataset import read_references
+from trainer.metrics import score_captions, tokenize_references
+from trainer.run_directory import load_run
+
+EXAMPLES = 5  # captions to print
+
+
+def evaluate(
+    run: str, data: str, split: str, beam_width: int, max_words: int, length_penalty: float
+) -> dict[str, float]:
+    """Captions a split, scores the captions, and prints both.
+
+    Writes `captions-<split>.json` (COCO results format) and `scores-<split>.json` into the run.
+
+    Args:
+      run: directory of a trained run.
+      data: the dataset where it has moved; empty: where the run found it.
+      split: to caption.
+      beam_width: see `beam_search`.
+      max_words: likewise.
+      length_penalty: likewise.
+
+    Returns:
+      BLEU-1 to BLEU-4, METEOR (with Java), ROUGE-L and CIDEr, times 100.
+
+    Raises:
+      InputError: the run, the dataset or the split is not there.
+    """
+    trained = load_run(run, data)
+    data, manifest = trained.config.data, trained.manifest
+    if not manifest.splits.get(split):
+        names = ", ".join(name for name, shards in manifest.splits.items() if shards)
+        raise InputError(f"--split={split!r}: {data} has no such split, it has: {names}")
+    references = read_references(data, manifest, split)
+    caption = SplitCaptioner(
+        trained.model, trained.vocabulary, data, manifest, split,
+        beam_width, max_words, length_penalty,
+    )  # fmt: skip
+    captions = caption()
+    tokenized = tokenize_references(references)
+    scores = score_captions(tokenized, captions)
+
+    search = {
+        "beam_width": beam_width, "max_words": max_words, "length_penalty": length_penalty,
+    }  # fmt: skip
+    captions_path = os.path.join(run, f"captions-{split}.json")
+    scores_path = os.path.join(run, f"scores-{split}.json")
+    results = [{"image_id": image, "caption": text} for image, text in captions.items()]
+    write_text(captions_path, json.dumps(results, indent=1) + "\n")
+    row = {"split": split, "images": len(captions), **search, "tokenizer": tokenized.tokenizer}
+    write_text(scores_path, json.dumps({**row, "scores": scores}, indent=2) + "\n")
+
+    print(f"{split}: {len(captions)} images, beam width {beam_width}")
+    for name, score in scores.items():
+        print(f"  {name:<8}{score:7.1f}")
+    if tokenized.tokenizer != "ptb":
+        print(
+            "Java was not found: captions were tokenized by nltk's Treebank tokenizer instead of "
+            "the PTB tokenizer, and METEOR is left out."
+        )
+    for image in sorted(captions)[:: max(1, len(captions) // EXAMPLES)][:EXAMPLES]:
+        print(f"{image}\n  caption:   {captions[image]}\n  reference: {references[image][0]}")
+    print(f"Captions: {captions_path}\nScores: {scores_path}")
+    return scores

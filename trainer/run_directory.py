@@ -1,0 +1,133 @@
+"""What lies in a run: its configuration, and how to load the model that it trained.
+
+RUN/config.json        flags, model sizes, fingerprints of the dataset
+RUN/checkpoints/       to continue from
+RUN/best/              the weights with the best validation CIDEr
+RUN/metrics.jsonl, RUN/tensorboard/, RUN/plots/
+"""
+
+import dataclasses
+import json
+import os
+
+import tensorflow as tf
+
+from tfrecords_schema.atomic_file import complete_or_absent, read_text, write_text
+from tfrecords_schema.errors import InputError
+from tfrecords_schema.manifest import (
+    VOCABULARY_FILE,
+    Manifest,
+    check_dataset,
+    read_manifest,
+)
+from tfrecords_schema.vocabulary import Vocabulary, read_vocabulary
+from trainer.config import ModelConfig, TrainConfig
+from trainer.models.attend import Attend
+
+CONFIG_FILE = "config.json"
+BEST_DIRECTORY = "best"
+MAY_CHANGE = {"data", "run", "strategy", "patience"}  # without another training
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainedRun:
+    """A run's best model and what it needs."""
+
+    config: TrainConfig
+    manifest: Manifest
+    vocabulary: Vocabulary
+    model: Attend
+
+
+def claim_run(config: TrainConfig, manifest: Manifest) -> None:
+    """Writes the configuration into a new run, or checks that a begun one has the same.
+
+    Raises:
+      InputError: the run was begun with other flags or on another dataset; names what differs.
+    """
+    path = os.path.join(config.run, CONFIG_FILE)
+    fields = {**dataclasses.asdict(config), "dataset": manifest.fingerprints()}
+    if not tf.io.gfile.exists(path):
+        if tf.io.gfile.exists(config.run) and not tf.io.gfile.isdir(config.run):
+            raise InputError(f"--run: {config.run} is a file, it must be a directory")
+        if tf.io.gfile.exists(config.run) and tf.io.gfile.listdir(config.run):
+            raise InputError(
+                f"--run: {config.run} is not empty and holds no run: give a new or empty directory"
+            )
+    else:
+        before = flatten(json.loads(read_text(path)))
+        now = flatten(fields)
+        differences = [
+            f"{name} was {before.get(name)!r} and is {now.get(name)!r}"
+            for name in sorted(before.keys() | now.keys())
+            if before.get(name) != now.get(name) and name not in MAY_CHANGE
+        ]
+        if differences:
+            raise InputError(
+                f"--run: {config.run} was begun with another configuration: "
+                f"{'; '.join(differences)}. Give the same flags to continue it, or a new directory"
+            )
+    write_text(path, json.dumps(fields, indent=2) + "\n")
+
+
+def read_config(run: str) -> tuple[TrainConfig, dict[str, str]]:
+    """The configuration of a run and the fingerprints of the dataset it was trained on."""
+    path = os.path.join(run, CONFIG_FILE)
+    if not tf.io.gfile.exists(path):
+        raise InputError(f"--run: {run} has no {CONFIG_FILE}: it is no beamcap run")
+    fields = json.loads(read_text(path))
+    fingerprints = fields.pop("dataset")
+    model_config = ModelConfig(**fields.pop("model_config"))
+    return TrainConfig(**fields, model_config=model_config), fingerprints
+
+
+def load_run(run: str, data: str = "") -> TrainedRun:
+    """Loads the best model of a run.
+
+    Args:
+      run: its directory.
+      data: the dataset, where it has moved since training.
+
+    Raises:
+      InputError: no trained run is there, or the dataset is not the one it was trained on.
+    """
+    config, fingerprints = read_config(run)
+    config = dataclasses.replace(config, run=run, data=data or config.data)
+    manifest = read_manifest(config.data)
+    check_dataset(config.data, manifest)
+    for name, value in manifest.fingerprints().items():
+        if value != fingerprints[name]:
+            raise InputError(
+                f"--data: {config.data} is not what {run} was trained on: its {name} is {value}, "
+                f"the run's is {fingerprints[name]}"
+            )
+    best = os.path.join(run, BEST_DIRECTORY, "weights")
+    if not tf.io.gfile.exists(f"{best}.index"):
+        raise InputError(f"--run: {run} has no best weights yet: train it for an epoch first")
+    vocabulary = read_vocabulary(os.path.join(config.data, VOCABULARY_FILE))
+    model = make_model(config, manifest)
+    tf.train.Checkpoint(model=model).read(best).assert_consumed()
+    return TrainedRun(config, manifest, vocabulary, model)
+
+
+def make_model(config: TrainConfig, manifest: Manifest) -> Attend:
+    """The captioner of a run, with fresh weights."""
+    depth = manifest.encoder.feature_shape[-1]
+    return Attend(config.model_config, manifest.vocabulary_size, depth)
+
+
+def write_best(run: str, model: Attend) -> None:
+    """Makes `model` the best of the run."""
+    with complete_or_absent(os.path.join(run, BEST_DIRECTORY)) as temporary:
+        tf.train.Checkpoint(model=model).write(os.path.join(temporary, "weights"))
+
+
+def flatten(fields: dict) -> dict:
+    """{"a": {"b": 1}} -> {"a.b": 1}."""
+    flat = {}
+    for name, value in fields.items():
+        if isinstance(value, dict):
+            flat.update({f"{name}.{inner}": v for inner, v in flatten(value).items()})
+        else:
+            flat[name] = value
+    return flat
