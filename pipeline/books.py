@@ -51,7 +51,7 @@ def check_rejected(books: dict[str, Books], max_rejected: float, table: str) -> 
     """Raises InputError past `max_rejected`. Images that no split wants do not count."""
     read = sum(books[split].read for split in SPLITS)
     lost = sum(books[split].rejected for split in SPLITS)
-    if lost > max_rejected * read:
+    if lost and lost / read > max_rejected:  # a product would be rounded: 0.29 * 100 < 29
         raise InputError(
             f"{lost} of {read} images were rejected, more than --max_rejected="
             f"{max_rejected} allows; the reasons are in {table}. Mend the images, or run again "

@@ -48,15 +48,17 @@ class PipelineConfig:
         for name in ("min_count", "images_per_shard", "max_pixels"):
             if getattr(self, name) < 1:
                 raise InputError(f"--{name}={getattr(self, name)} must be at least 1")
+        if not 0 <= self.encoder_seed < 2**32:
+            raise InputError(f"--encoder_seed={self.encoder_seed} must lie in 0 to 2**32 - 1")
         fractions = self.split_fractions
-        if len(fractions) != 3 or min(fractions) < 0 or abs(sum(fractions) - 1) > 1e-6:
-            text = ",".join(map(str, fractions))
+        text = ",".join(map(str, fractions))
+        if len(fractions) != 3 or min(fractions) < 0 or not abs(sum(fractions) - 1) <= 1e-6:
             raise InputError(
                 f"--split_fractions={text} must be three numbers for train, validation and test "
                 "that are not negative and add up to 1"
             )
         if fractions[0] == 0:
-            raise InputError("--split_fractions must give the train split more than 0")
+            raise InputError(f"--split_fractions={text} must give the train split more than 0")
         if not 0 <= self.max_rejected <= 1:
             raise InputError(f"--max_rejected={self.max_rejected} must lie in 0 to 1")
 

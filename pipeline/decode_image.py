@@ -30,11 +30,10 @@ def decode_image(image_bytes: tf.Tensor, side: int, max_pixels: int) -> tf.Tenso
     """
     height, width = image_shape(image_bytes)
     pixels = tf.cast(height, tf.int64) * tf.cast(width, tf.int64)
-    fits = tf.debugging.Assert(
-        (pixels > 0) & (pixels <= max_pixels),
-        [tf.strings.format(f"image has {{}} pixels, allowed are 1 to {max_pixels}", [pixels])],
-    )
-    with tf.control_dependencies([fits]):
+    is_image = tf.debugging.Assert(pixels > 0, ["not a JPEG, PNG, GIF or BMP image"])
+    too_large = tf.strings.format(f"image has {{}} pixels, allowed are {max_pixels}", [pixels])
+    fits = tf.debugging.Assert(pixels <= max_pixels, [too_large])
+    with tf.control_dependencies([is_image, fits]):
         image_bytes = tf.identity(image_bytes)
     image = tf.cond(
         tf.strings.substr(image_bytes, 0, 8) == PNG_SIGNATURE,
@@ -67,7 +66,10 @@ def image_shape(image_bytes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         return tf.stack([integer(8, tf.uint16, True), integer(6, tf.uint16, True)])
 
     def bmp() -> tf.Tensor:  # a negative height means rows from the top
-        return tf.stack([tf.abs(integer(22, tf.int32, True)), integer(18, tf.int32, True)])
+        bits = integer(28, tf.uint16, True)  # TensorFlow takes the indices of a palette for greys
+        no_palette = tf.debugging.Assert(bits >= 24, ["BMP with a palette: it cannot be read"])
+        with tf.control_dependencies([no_palette]):
+            return tf.stack([tf.abs(integer(22, tf.int32, True)), integer(18, tf.int32, True)])
 
     def jpeg() -> tf.Tensor:
         return tf.image.extract_jpeg_shape(image_bytes)[:2]
@@ -79,9 +81,9 @@ def image_shape(image_bytes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     shape = tf.case(
         [
             (starts(b"\xff\xd8\xff", 4), jpeg),
-            (starts(PNG_SIGNATURE, 24), png),
+            (starts(PNG_SIGNATURE, 25), png),
             (starts(b"GIF8", 10), gif),
-            (starts(b"BM", 26), bmp),
+            (starts(b"BM", 30), bmp),
         ],
         default=lambda: tf.zeros([2], tf.int32),
     )
@@ -90,5 +92,9 @@ def image_shape(image_bytes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 
 def _decode_png(image_bytes: tf.Tensor) -> tf.Tensor:
     image = tf.cast(tf.io.decode_png(image_bytes, channels=4), tf.float32)
-    alpha = image[..., 3:] / 255.0
+    # TensorFlow makes the alpha of an image that has none 2**bits - 1, also where its colours of
+    # 1, 2 or 4 bits have become 8: such an image is opaque, not nearly invisible.
+    bits = tf.cast(tf.io.decode_raw(tf.strings.substr(image_bytes, 24, 1), tf.uint8)[0], tf.int32)
+    is_opaque = tf.reduce_all(image[..., 3:] == tf.cast(2**bits - 1, tf.float32))
+    alpha = tf.where(is_opaque, 1.0, image[..., 3:] / 255.0)
     return image[..., :3] * alpha + 255.0 * (1.0 - alpha)

@@ -55,7 +55,7 @@ OUTLINES = {  # corners around 0, about 1 away: x to the right, y j down
         for corner in (1 - 0.22j, 1 + 0.22j, 0.22 + 0.22j)
     ],
 }
-RADIUS = {"small": 0.064, "large": 0.106}  # in the frame's side, like all lengths here
+RADIUS = {"small": 0.063, "large": 0.104}  # in the frame's side, like all lengths here
 CENTER = {  # of the group, x + y j from the top left
     "left": 0.125 + 0.5j,
     "right": 0.875 + 0.5j,
@@ -144,7 +144,7 @@ def draw(scene: Scene, rng: np.random.Generator, side: int = 96) -> Image.Image:
     if scene.position == "middle":
         upright = bool(rng.integers(2))
     along = 1j if upright else 1
-    group = CENTER[scene.position] + complex(vary(0.008), vary(0.008))
+    group = CENTER[scene.position] + complex(vary(0.007), vary(0.007))
     step = STEP[scene.count] + vary(0.002)
     radius = RADIUS[scene.size] * (1 + vary(0.01))
     for k in range(scene.count):

@@ -1,9 +1,10 @@
 """What was not used, and why: the rows of `rejected.parquet`."""
 
-import re
 from typing import NamedTuple
 
 import pyarrow as pa
+
+from tfrecords_schema.errors import one_line
 
 REJECT_SCHEMA = pa.schema([(name, pa.string()) for name in (
     "id", "uri", "split", "stage", "exception", "message",
@@ -29,12 +30,10 @@ class Reject(NamedTuple):
 
 
 def reject(id: str, uri: str, split: str, stage: str, error: Exception) -> Reject:
-    """The row for an exception; TensorFlow's graph traces are cut from its message."""
-    message = str(error).split("\n")[0]
-    message = re.sub(r"\{\{[^}]*\}\}\s*", "", message)
-    return Reject(id, uri, split, stage, type(error).__name__, printable(message))
+    """The row for an exception."""
+    return Reject(id, uri, split, stage, type(error).__name__, printable(one_line(error)))
 
 
 def printable(text: str) -> str:
-    """`text` with what is not UTF-8 shown as escapes, so that any table or screen takes it."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+    """`text` with bytes that are not UTF-8 shown as escapes, so that any table takes it."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

@@ -113,7 +113,7 @@ def read_image_names(path: str) -> Iterator[str]:
     """The image names of a split file, one a line, blank lines left out."""
     for line in _lines(path):
         if name := line.strip():
-            yield name
+            yield printable(name)  # Beam takes no other; no image is of that name
 
 
 def list_images(directory: str) -> Iterator[tuple[str, str]]:
@@ -122,7 +122,7 @@ def list_images(directory: str) -> Iterator[tuple[str, str]]:
     for metadata in match.metadata_list:
         name = FileSystems.split(metadata.path)[1]
         if name.lower().endswith(IMAGE_SUFFIXES):
-            yield name, metadata.path
+            yield printable(name), printable(metadata.path)
 
 
 def distinct_captions(captions: list[Caption]) -> tuple[list[Caption], list[Caption]]:
@@ -142,11 +142,11 @@ def duplicate(id: str, uri: str, split: str, message: str) -> Reject:
 
 def _problem(image_id: str, text: str) -> str:
     if not image_id:
-        return "no image name: expected name.jpg#0<TAB>caption"
+        return "no image name: expected name.jpg#0<TAB>caption, in a CSV name.jpg,caption"
     try:
         (image_id + text).encode("utf-8")
     except UnicodeEncodeError:
-        return f"not valid UTF-8: {printable(text)!r}"
+        return f"not valid UTF-8: {printable(text)}"
     if not text.strip():
         return "empty caption"
     if not tokenize(text):
@@ -160,7 +160,7 @@ def _token_rows(path: str) -> Iterator[tuple[str, str, int, str]]:
             continue
         caption_id, tab, text = line.rstrip("\r\n").partition("\t")
         image_id, _, order = caption_id.rpartition("#")
-        if not tab or not order.isdecimal():
+        if not tab or not order.isdecimal() or len(order) > 9:
             yield "", f"{path}:{number}", 0, line
         else:
             yield image_id, caption_id, int(order), text
@@ -168,11 +168,22 @@ def _token_rows(path: str) -> Iterator[tuple[str, str, int, str]]:
 
 def _csv_rows(path: str) -> Iterator[tuple[str, str, int, str]]:
     reader = csv.reader(_lines(path))
-    next(reader)  # the header
-    for row in reader:
+    rows = filter(None, _readable_rows(reader))  # without blank lines
+    next(rows)  # the header
+    for row in rows:
         number = reader.line_num
         image_id, text = (row[0].strip(), ",".join(row[1:])) if len(row) > 1 else ("", "")
         yield image_id, f"{image_id or path}:{number}", number, text
+
+
+def _readable_rows(reader: Iterator[list[str]]) -> Iterator[list[str]]:
+    while True:
+        try:
+            yield next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:  # such as a lone carriage return; the next row can be read
+            yield [str(error)]
 
 
 def _lines(path: str) -> Iterator[str]:
@@ -188,7 +199,8 @@ def _lines(path: str) -> Iterator[str]:
 
 def _is_directory(path: str) -> bool:
     try:
-        [match] = FileSystems.match([FileSystems.join(path, "*")], limits=[1])
+        # At any depth: there may be nothing but folders in it, which `*` does not match.
+        [match] = FileSystems.match([FileSystems.join(path, "**")], limits=[1])
         return bool(match.metadata_list)
     except BeamIOError:
         return False

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from pipeline.drawn_pictures import (
     COLORS,
@@ -75,12 +75,16 @@ def ink(scene: Scene, picture: Image.Image) -> np.ndarray:
 
 def components(mask: np.ndarray) -> list[int]:
     """Sizes in pixels of the connected parts of a mask."""
-    image, sizes = Image.fromarray(mask.astype(np.uint8)), []
-    while (left := np.argwhere(np.asarray(image) == 1)).size:
-        y, x = left[0].tolist()
-        ImageDraw.floodfill(image, (x, y), 2)
-        sizes.append(int((np.asarray(image) == 2).sum()))
-        ImageDraw.floodfill(image, (x, y), 0)
+    left, sizes = set(map(tuple, np.argwhere(mask).tolist())), []
+    while left:
+        reached, size = [left.pop()], 0
+        while reached:
+            y, x = reached.pop()
+            size += 1
+            neighbors = {(y + i, x + j) for i in (-1, 0, 1) for j in (-1, 0, 1)} & left
+            left -= neighbors
+            reached.extend(neighbors)
+        sizes.append(size)
     return sizes
 
 
@@ -186,7 +190,6 @@ def test_describe_refuses_more_sentences_than_frames():
         ("one circle", False),
         ("one red", False),
         ("one red blue circle", False),
-        ("one red circle and a square", True),  # no word of the pictures
         ("one red circle and a red bar", False),
         ("a red circle and a red circle", False),
         ("two red circles", False),

@@ -25,7 +25,7 @@ def complete_or_absent(path: str) -> Iterator[str]:
     temporary = f"{path}{TEMPORARY}{uuid.uuid4().hex[:8]}"
     try:
         yield temporary
-        if tf.io.gfile.isdir(path):
+        if tf.io.gfile.isdir(path) and tf.io.gfile.exists(temporary):
             tf.io.gfile.rmtree(path)
         tf.io.gfile.rename(temporary, path, overwrite=True)
     except BaseException:

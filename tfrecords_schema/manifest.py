@@ -126,7 +126,7 @@ def read_manifest(directory: str) -> Manifest:
         encoder = fields["encoder"]
         fields["encoder"] = Encoder(**encoder | {"feature_shape": tuple(encoder["feature_shape"])})
         return Manifest(**fields)
-    except (KeyError, TypeError) as error:
+    except (AttributeError, KeyError, TypeError) as error:
         raise InputError(f"{path} is damaged, a field is missing or unknown: {error}") from error
 
 

@@ -76,10 +76,13 @@ def read_vocabulary(path: str) -> Vocabulary:
     if not tf.io.gfile.exists(path):
         raise InputError(f"vocabulary file {path} does not exist")
     with tf.io.gfile.GFile(path, "rb") as file:
-        tokens = file.read().decode("utf-8").split("\n")
-    if tuple(tokens[: len(RESERVED)]) != RESERVED or tokens[-1] != "":
-        raise InputError(
-            f"{path} is no vocabulary file: it must start with the lines {', '.join(RESERVED)} "
-            "and end with a newline"
-        )
-    return Vocabulary(tokens[len(RESERVED) : -1])
+        content = file.read()
+    try:
+        tokens = content.decode("utf-8").split("\n")
+        if tuple(tokens[: len(RESERVED)]) != RESERVED or tokens[-1] != "":
+            raise InputError(
+                f"it must start with the lines {', '.join(RESERVED)} and end with a newline"
+            )
+        return Vocabulary(tokens[len(RESERVED) : -1])
+    except ValueError as error:  # of the encoding, the lines or the tokens
+        raise InputError(f"{path} is no vocabulary file: {error}") from error

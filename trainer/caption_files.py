@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 import tensorflow as tf
 
-from tfrecords_schema.errors import InputError
+from tfrecords_schema.errors import InputError, one_line
 
 BATCH = 16  # images
 
@@ -33,8 +33,7 @@ def caption_files(model: str, images: Sequence[str]) -> bool:
         for image, result in _caption_batch(serve, images[start : start + BATCH]):
             if isinstance(result, Exception):
                 good = False
-                message = str(result).split("\n")[0]
-                print(f"error: {image}: {message}", file=sys.stderr)
+                print(f"error: {image}: {one_line(result)}", file=sys.stderr)
             else:
                 print(f"{image}\t{result}")
     return good

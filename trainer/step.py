@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from trainer.models.attend import Attend
+from trainer.models.attend import DROPOUTS, Attend
 from trainer.objective import cross_entropy_sum
 
 Batch = dict[str, tf.Tensor]
@@ -40,23 +40,25 @@ def make_train_step(
 
     The batch has image_features [B, regions..., D] of any float type and caption_ids int32
     [B, captions, T]; images without captions are padding. The function updates the model and
-    returns, over all replicas, the mean loss a word (nats, float32) and the images (int32).
+    returns, over all replicas, the mean loss a word (nats) and the number of images, both float32.
     """
 
     def replica_step(batch: Batch) -> tuple[tf.Tensor, tf.Tensor]:
         context = tf.distribute.get_replica_context()
         replica = context.replica_id_in_sync_group
         step = tf.cast(optimizer.iterations, tf.int32)
-        dropout_seed = tf.stack([seed + step * 65536 + tf.cast(replica, tf.int32), 0])
+        dropout_seed = tf.stack([seed * 4096 + tf.cast(replica, tf.int32), step * DROPOUTS])
         captions = batch["caption_ids"]
-        images = tf.math.count_nonzero(tf.reduce_any(captions > 0, axis=[1, 2]), dtype=tf.int32)
-        words = tf.math.count_nonzero(captions[:, :, 1:], dtype=tf.int32)
+        has_captions = tf.reduce_any(captions > 0, axis=[1, 2])
+        # Counted in float32: MirroredStrategy cannot reduce a list of int32.
+        images = tf.math.count_nonzero(has_captions, dtype=tf.float32)
+        words = tf.math.count_nonzero(captions[:, :, 1:], dtype=tf.float32)
         images, words = context.all_reduce(tf.distribute.ReduceOp.SUM, [images, words])
         with tf.GradientTape() as tape:
             packed = model.teacher_force(
                 as_regions(batch["image_features"]), captions, dropout_seed
             )
-            loss = cross_entropy_sum(*packed) / tf.cast(words, tf.float32)
+            loss = cross_entropy_sum(*packed) / words
         gradients = tape.gradient(loss, model.trainable_variables)
         optimizer.apply(gradients, model.trainable_variables)
         return context.all_reduce(tf.distribute.ReduceOp.SUM, loss), images

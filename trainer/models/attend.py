@@ -32,6 +32,8 @@ import tensorflow as tf
 from trainer.config import ModelConfig
 from trainer.models.attention_lstm import Weights, attention_lstm, attention_lstm_step
 
+DROPOUTS = 3  # places in the model; each adds its number to the seed
+
 
 class Context(NamedTuple):
     """What depends on the image alone."""

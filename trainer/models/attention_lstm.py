@@ -98,16 +98,28 @@ def attention_lstm(
     """
     w = Weights(*weights)
     steps = tf.shape(rows_T)[0]
-    inputs = _array(steps).split(input_P4, rows_T)
+    units, depth = h_NH.shape[1], annotations_NRC.shape[2]
+    regions, attention = keys_NRA.shape[1], keys_NRA.shape[2]
+    inputs = _array(steps, 4 * units).split(input_P4, rows_T)
 
     def forward(t, h, c, kept):
         n = rows_T[t]
-        x_n4 = tf.ensure_shape(inputs.read(t), [None, input_P4.shape[1]])
-        step = attention_lstm_step(annotations_NRC[:n], keys_NRA[:n], h[:n], c[:n], x_n4, w)
+        step = attention_lstm_step(
+            annotations_NRC[:n], keys_NRA[:n], h[:n], c[:n], inputs.read(t), w
+        )
         kept = Step(*(array.write(t, x) for array, x in zip(kept, step, strict=True)))
         return t + 1, step.h_nH, step.c_nH, kept
 
-    kept = Step(*(_array(steps) for _ in Step._fields))
+    kept = Step(
+        h_nH=_array(steps, units),
+        c_nH=_array(steps, units),
+        z_nC=_array(steps, depth),
+        u_nC=_array(steps, depth),
+        alpha_nR=_array(steps, regions),
+        gate_n1=_array(steps, 1),
+        tanh_nRA=_array(steps, regions, attention),
+        gates_n4=_array(steps, 4 * units),
+    )
     row = [tf.TensorShape([None, h_NH.shape[1]])] * 2
     *_, kept = tf.while_loop(
         lambda t, *_: t < steps,
@@ -116,9 +128,7 @@ def attention_lstm(
         shape_invariants=(tf.TensorShape([]), *row, Step(*[None] * len(kept))),
         maximum_iterations=steps,
     )
-    units, depth = h_NH.shape[1], annotations_NRC.shape[2]
-    h_PH = tf.ensure_shape(kept.h_nH.concat(), [None, units])
-    z_PC = tf.ensure_shape(kept.z_nC.concat(), [None, depth])
+    h_PH, z_PC = kept.h_nH.concat(), kept.z_nC.concat()
 
     def gradient(dh_PH: tf.Tensor, dz_PC: tf.Tensor) -> tuple[tf.Tensor | None, ...]:
         return _gradient(
@@ -134,21 +144,19 @@ def _gradient(
     steps, rows = tf.shape(rows_T)[0], tf.shape(h_NH)[0]
     units, depth = h_NH.shape[1], annotations_NRC.shape[2]
     regions, attention = keys_NRA.shape[1], keys_NRA.shape[2]
-    dh_steps, dz_steps = _array(steps).split(dh_PH, rows_T), _array(steps).split(dz_PC, rows_T)
-
-    def read(array, t, *shape):
-        return tf.ensure_shape(array.read(t), [None, *shape])
+    dh_steps = _array(steps, units).split(dh_PH, rows_T)
+    dz_steps = _array(steps, depth).split(dz_PC, rows_T)
 
     def backward(t, dh, dc, dkeys, dscore_A, sums, queries, du, alpha):
         # dh, dc and dkeys come with the rows of step t + 1; those that end at t start from zero.
         n = rows_T[t]
-        gates_n4 = read(kept.gates_n4, t, 4 * units)
+        gates_n4 = kept.gates_n4.read(t)
         i, f, o, g = tf.split(gates_n4, 4, axis=1)
         before_c = tf.cond(
-            t > 0, lambda: read(kept.c_nH, tf.maximum(t - 1, 0), units)[:n], lambda: c_NH[:n]
+            t > 0, lambda: kept.c_nH.read(tf.maximum(t - 1, 0))[:n], lambda: c_NH[:n]
         )
-        dh_n = _grow(dh, n) + read(dh_steps, t, units)
-        tanh_c = tf.tanh(read(kept.c_nH, t, units))
+        dh_n = _grow(dh, n) + dh_steps.read(t)
+        tanh_c = tf.tanh(kept.c_nH.read(t))
         dc_n = _grow(dc, n) + dh_n * o * (1 - tanh_c * tanh_c)
         dsums_n4 = tf.concat(
             [
@@ -160,14 +168,14 @@ def _gradient(
             axis=1,
         )
         dx_nX = tf.matmul(dsums_n4, w.recurrent_X4, transpose_b=True)
-        dz_nC = dx_nX[:, :depth] + read(dz_steps, t, depth)
-        gate_n1, alpha_nR = read(kept.gate_n1, t, 1), read(kept.alpha_nR, t, regions)
+        dz_nC = dx_nX[:, :depth] + dz_steps.read(t)
+        gate_n1, alpha_nR = kept.gate_n1.read(t), kept.alpha_nR.read(t)
         du_nC = gate_n1 * dz_nC
-        dgate_n1 = tf.reduce_sum(read(kept.u_nC, t, depth) * dz_nC, 1, keepdims=True)
+        dgate_n1 = tf.reduce_sum(kept.u_nC.read(t) * dz_nC, 1, keepdims=True)
         dalpha_nR = tf.linalg.matvec(annotations_NRC[:n], du_nC)
         weighted_nR = alpha_nR * dalpha_nR
         dscores_nR = weighted_nR - alpha_nR * tf.reduce_sum(weighted_nR, 1, keepdims=True)
-        tanh_nRA = read(kept.tanh_nRA, t, regions, attention)
+        tanh_nRA = kept.tanh_nRA.read(t)
         dscore_A += tf.linalg.matvec(
             tf.reshape(tanh_nRA, [-1, attention]), tf.reshape(dscores_nR, [-1]), transpose_a=True
         )
@@ -189,7 +197,8 @@ def _gradient(
         backward,
         (
             steps - 1, h_NH[:0], c_NH[:0], keys_NRA[:0], tf.zeros_like(w.score_A),
-            *(_array(steps) for _ in range(4)),
+            _array(steps, 4 * units), _array(steps, attention + 1), _array(steps, depth),
+            _array(steps, regions),
         ),
         shape_invariants=(
             tf.TensorShape([]), *[tf.TensorShape([None, units])] * 2,
@@ -197,8 +206,7 @@ def _gradient(
         ),
         maximum_iterations=steps,
     )  # fmt: skip
-    dsums_P4 = tf.ensure_shape(sums.concat(), [None, 4 * units])
-    dquery_PQ = tf.ensure_shape(queries.concat(), [None, attention + 1])
+    dsums_P4, dquery_PQ = sums.concat(), queries.concat()
     # The state before each word: the first step's, then all but the last of each row's.
     starts_T = tf.cumsum(rows_T, exclusive=True)
     step_P = tf.repeat(tf.range(steps), rows_T)
@@ -206,8 +214,8 @@ def _gradient(
     previous_P = tf.gather(starts_T, tf.maximum(step_P - 1, 0)) + row_P
     before_PH = tf.where((step_P > 0)[:, None], tf.gather(h_PH, previous_P), tf.gather(h_NH, row_P))
     # The annotations' gradient: for each row, the sum over its words of alpha times du.
-    du_TNC = tf.ensure_shape(du.stack(), [None, None, depth])
-    alpha_TNR = tf.ensure_shape(alpha.stack(), [None, None, regions])
+    alpha_TNR = tf.reshape(alpha.concat(), [steps, rows, regions])
+    du_TNC = tf.reshape(du.concat(), [steps, rows, depth])
     dannotations_NRC = tf.einsum("tnr,tnc->nrc", alpha_TNR, du_TNC)
     return (
         dannotations_NRC,
@@ -223,9 +231,11 @@ def _gradient(
     )
 
 
-def _array(steps: tf.Tensor) -> tf.TensorArray:
-    """One tensor a step, of unequal length."""
-    return tf.TensorArray(tf.float32, steps, infer_shape=False, clear_after_read=False)
+def _array(steps: tf.Tensor, *shape: int) -> tf.TensorArray:
+    """One tensor a step, [rows, *shape] with its own number of rows."""
+    return tf.TensorArray(
+        tf.float32, steps, infer_shape=False, clear_after_read=False, element_shape=[None, *shape]
+    )
 
 
 def _grow(x: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:

@@ -1,0 +1,69 @@
+"""What several tests need: drawn pictures, a dataset and a run, made once a session.
+
+Two logical CPUs stand for two devices; they must be set up before TensorFlow touches one.
+"""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import pytest
+import tensorflow as tf
+
+tf.config.set_logical_device_configuration(
+    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 4
+)
+
+from pipeline.command import beam_options
+from pipeline.config import PipelineConfig
+from pipeline.drawn_pictures import write_pictures
+from pipeline.run import run_pipeline
+from trainer.config import ModelConfig, TrainConfig
+from trainer.loop import train
+
+SMALL = ModelConfig(
+    embedding_units=16, lstm_units=32, attention_units=8, annotation_units=16,
+    annotation_dropout=0.1, embedding_dropout=0.1, output_dropout=0.1,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory):
+    """120 drawn pictures, three of them damaged, one in each split."""
+    directory = tmp_path_factory.mktemp("drawn") / "pictures"
+    write_pictures(directory, count=120, seed=7, damaged=3)
+    return str(directory)
+
+
+@pytest.fixture(scope="session")
+def dataset(pictures, tmp_path_factory):
+    """The dataset of those pictures, with the tiny encoder."""
+    directory = str(tmp_path_factory.mktemp("dataset") / "data")
+    run_pipeline(pipeline_config(pictures, directory), beam_options([]))
+    return directory
+
+
+@pytest.fixture(scope="session")
+def trained_run(dataset, tmp_path_factory):
+    """A run of two epochs on one device."""
+    directory = str(tmp_path_factory.mktemp("run") / "run")
+    train(train_config(dataset, directory))
+    return directory
+
+
+def pipeline_config(pictures, directory, **changes):
+    """A configuration for drawn pictures."""
+    fields = dict(
+        source="flickr8k", input=pictures, output=str(directory), encoder="tiny",
+        images_per_shard=24, min_count=2, max_rejected=0.05,
+    )  # fmt: skip
+    return PipelineConfig(**{**fields, **changes})
+
+
+def train_config(dataset, directory, **changes):
+    """A configuration that trains in seconds."""
+    fields = dict(
+        data=dataset, run=str(directory), strategy="one", batch_size=8, epochs=2,
+        learning_rate=3e-3, model_config=SMALL,
+    )  # fmt: skip
+    return TrainConfig(**{**fields, **changes})

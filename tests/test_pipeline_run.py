@@ -1,0 +1,361 @@
+"""The pipeline from drawn pictures to a complete dataset: books, resume, refusals, runners."""
+
+import hashlib
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import tensorflow as tf
+import tensorflow_datasets as tfds
+from conftest import pipeline_config
+from PIL import Image
+
+from pipeline.command import beam_options
+from pipeline.run import run_pipeline
+from tfrecords_schema.errors import InputError
+from tfrecords_schema.manifest import check_dataset, read_manifest
+from tfrecords_schema.parse import parse_record
+from tfrecords_schema.vocabulary import read_vocabulary
+
+
+def run(pictures, directory, *beam_flags, **changes):
+    config = pipeline_config(str(pictures), str(directory), **changes)
+    return run_pipeline(config, beam_options(list(beam_flags)))
+
+
+def rejected(directory):
+    rows = pq.read_table(os.path.join(directory, "rejected.parquet")).to_pylist()
+    return {row["id"]: row for row in rows}
+
+
+def contents(directory):
+    """What a dataset says and holds, byte for byte, but for when and by what it was written."""
+    found = {}
+    for name in sorted(os.listdir(directory)):
+        if name.startswith("captions-") or name in ("vocabulary.txt", "features.json"):
+            with open(os.path.join(directory, name), "rb") as file:
+                found[name] = hashlib.sha256(file.read()).hexdigest()
+    return found
+
+
+def assert_same(directory, other):
+    """Same files, records, order, captions and ids; features equal to float16 rounding.
+
+    Sums in the CNN are taken in an order that depends on the threads of a process.
+    """
+    manifest = read_manifest(directory)
+    shards = {split: [s.file for s in shards] for split, shards in manifest.splits.items()}
+    other_splits = read_manifest(other).splits
+    assert shards == {split: [s.file for s in shards] for split, shards in other_splits.items()}
+    for name in [name for names in shards.values() for name in names]:
+        pairs = zip(
+            tf.data.TFRecordDataset(os.path.join(directory, name)),
+            tf.data.TFRecordDataset(os.path.join(other, name)),
+            strict=True,
+        )
+        for pair in pairs:
+            one, two = (parse_record(manifest.features(), serialized) for serialized in pair)
+            for key in ("image_id", "image_uri", "captions"):
+                np.testing.assert_array_equal(one[key], two[key])
+            assert one["caption_ids"].to_list() == two["caption_ids"].to_list()
+            features = (x["image_features"].numpy().astype(np.float32) for x in (one, two))
+            np.testing.assert_allclose(*features, rtol=2**-9, atol=1e-4)
+
+
+def jpeg(color, mode="RGB", size=(40, 30), format="JPEG"):
+    file = io.BytesIO()
+    Image.new(mode, size, color).save(file, format)
+    return file.getvalue()
+
+
+def bomb():
+    """A hundred megapixels in a few kilobytes."""
+    file = io.BytesIO()
+    Image.new("1", (10_000, 10_000)).save(file, "PNG")
+    return file.getvalue()
+
+
+def write_flickr8k(directory, images, captions, **splits):
+    """`images`: name -> bytes; `captions`: lines of the token file, as bytes."""
+    (directory / "images").mkdir(parents=True)
+    for name, content in images.items():
+        (directory / "images" / name).write_bytes(content)
+    (directory / "Flickr8k.token.txt").write_bytes(b"\n".join(captions) + b"\n")
+    for split, names in splits.items():
+        (directory / f"Flickr_8k.{split}Images.txt").write_text("\n".join(names) + "\n")
+
+
+def test_the_dataset_is_whole_and_its_books_balance(dataset, pictures):
+    manifest = read_manifest(dataset)
+    check_dataset(dataset, manifest)
+    read = {split: books.read for split, books in manifest.books.items()}
+    assert read == {"train": 96, "validation": 12, "test": 12, "unassigned": 0}
+    for split in manifest.splits:
+        assert manifest.books[split].rejected == 1
+        assert manifest.books[split].balance()
+    rows = rejected(dataset).values()
+    assert sorted(row["split"] for row in rows) == ["test", "train", "validation"]
+    assert {(row["stage"], bool(row["message"])) for row in rows} == {
+        ("read", True), ("decode", True),
+    }  # fmt: skip
+
+
+def test_tfds_reads_it_without_beamcap(dataset):
+    code = (
+        "import sys, tensorflow_datasets as tfds\n"
+        "builder = tfds.builder_from_directory(sys.argv[1])\n"
+        "rows = list(builder.as_dataset(split='train[:50%]').as_numpy_iterator())\n"
+        "assert not {'pipeline', 'trainer', 'tfrecords_schema'} & sys.modules.keys()\n"
+        "print(len(rows), rows[0]['image_features'].shape, rows[0]['captions'][0].decode())\n"
+    )
+    command = [sys.executable, "-c", code, dataset]
+    output = subprocess.run(command, check=True, capture_output=True, text=True, cwd="/").stdout
+    assert output.startswith("48 (8, 8, ")
+    assert output.strip().endswith(".")
+
+
+def test_records_hold_ids_of_their_captions_and_the_vocabulary_is_of_training_alone(
+    dataset, pictures
+):
+    manifest = read_manifest(dataset)
+    vocabulary = read_vocabulary(os.path.join(dataset, "vocabulary.txt"))
+    words = set()
+    for split in manifest.splits:
+        for shard in manifest.splits[split]:
+            path = os.path.join(dataset, shard.file)
+            records = [parse_record(manifest.features(), r) for r in tf.data.TFRecordDataset(path)]
+            assert len(records) == shard.images
+            for record in records:
+                ids = record["caption_ids"].to_list()
+                texts = [text.decode() for text in record["captions"].numpy()]
+                assert len(ids) == len(texts) == 5
+                for row, text in zip(ids, texts, strict=True):
+                    assert (row[0], row[-1]) == (2, 3)
+                    expected = [w.lower() for w in text.replace(" .", "").replace(",", "").split()]
+                    known = [w if w in vocabulary.tokens else "<unk>" for w in expected]
+                    assert [vocabulary.tokens[i] for i in row[1:-1]] == known
+                    if split == "train":
+                        words.update(expected)
+    assert set(vocabulary.tokens[4:]) <= words
+
+
+def test_every_kind_of_bad_input_is_counted_and_named(tmp_path):
+    good = {f"good{i}.jpg": jpeg((i * 20, 50, 99)) for i in range(8)}
+    odd = {
+        "grey.jpg": jpeg(90, "L"),
+        "cmyk.jpg": jpeg((1, 2, 3, 4), "CMYK"),
+        "alpha.png": jpeg((9, 9, 9, 0), "RGBA", format="PNG"),
+    }
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 255, (60, 60, 3), np.uint8))
+    file = io.BytesIO()
+    noise.save(file, "JPEG")
+    bad = {
+        "empty.jpg": b"",
+        "truncated.jpg": file.getvalue()[:-500],
+        "bomb.png": bomb(),
+        "text.jpg": b"not an image",
+    }
+    others = {"nocaption.jpg": jpeg((1, 1, 1)), "unlisted.jpg": jpeg((2, 2, 2)),
+              "leak.jpg": jpeg((3, 3, 3)), "twice.jpg": jpeg((4, 4, 4)),
+              "badtext.jpg": jpeg((5, 5, 5))}  # fmt: skip
+    captions = [
+        f"{name}#{k}\tA picture number {k} .".encode()
+        for name in [*good, *odd, *bad, "absent.jpg", "unlisted.jpg", "leak.jpg", "twice.jpg"]
+        for k in range(2)
+    ]
+    captions += [
+        b"good0.jpg#2\t", b"good1.jpg#2\tcaf\xe9 at night", b"good2.jpg#0\tThe same id again .",
+        b"no tab in this line", b"good3.jpg#2\t...", b"badtext.jpg#0\t\xff\xfe",
+    ]  # fmt: skip
+    trained = [*good, *odd, *bad, "nocaption.jpg", "absent.jpg", "leak.jpg", "twice.jpg",
+               "twice.jpg", "badtext.jpg"]  # fmt: skip
+    write_flickr8k(
+        tmp_path / "in", {**good, **odd, **bad, **others}, captions,
+        train=trained, dev=["leak.jpg"],
+    )  # fmt: skip
+    manifest = run(tmp_path / "in", tmp_path / "out", min_count=1, max_rejected=0.9)
+
+    rows = pq.read_table(tmp_path / "out" / "rejected.parquet").to_pylist()
+    stages = {}
+    for row in rows:
+        stages.setdefault(row["stage"], {})[row["id"].split(":")[-1]] = row["message"]
+    assert stages["read"].keys() == {"empty.jpg"}
+    assert stages["decode"].keys() == {"truncated.jpg", "bomb.png", "text.jpg"}
+    assert "100000000 pixels" in stages["decode"]["bomb.png"]
+    assert stages["join"].keys() == {"nocaption.jpg", "absent.jpg", "badtext.jpg"}
+    assert stages["split"].keys() == {"unlisted.jpg", "leak.jpg"}
+    assert "train, validation" in stages["split"]["leak.jpg"]
+    assert stages["duplicate"].keys() == {"twice.jpg"}
+    line = str(captions.index(b"no tab in this line") + 1)
+    assert stages["caption"].keys() == {
+        "good0.jpg#2", "good1.jpg#2", "good2.jpg#0", line, "good3.jpg#2", "badtext.jpg#0",
+    }  # fmt: skip
+    assert not any("{{" in row["message"] or "\n" in row["message"] for row in rows)
+
+    books = manifest.books
+    assert (books["train"].read, books["train"].written) == (20, 12)
+    assert (books["train"].rejected, books["train"].duplicates) == (7, 1)
+    assert (books["unassigned"].read, books["unassigned"].rejected) == (2, 2)
+    assert manifest.captions_rejected == 6
+    written = {
+        record["image_id"].decode()
+        for record in tfds.builder_from_directory(tmp_path / "out")
+        .as_dataset(split="train")
+        .as_numpy_iterator()
+    }
+    assert written == {*good, *odd, "twice.jpg"}
+
+
+def test_too_many_rejects_fail_the_job_after_the_table_and_a_higher_limit_continues(
+    pictures, tmp_path
+):
+    with pytest.raises(InputError, match=r"3 of 120 images were rejected.*--max_rejected=0.01"):
+        run(pictures, tmp_path / "out", max_rejected=0.01)
+    assert len(rejected(tmp_path / "out")) == 3
+    assert not (tmp_path / "out" / "manifest.json").exists()
+    before = {p: p.stat().st_mtime_ns for p in (tmp_path / "out").glob("captions-*")}
+    run(pictures, tmp_path / "out", max_rejected=0.03)
+    assert before == {p: p.stat().st_mtime_ns for p in (tmp_path / "out").glob("captions-*")}
+
+
+def test_running_again_says_that_it_is_complete(pictures, dataset, capsys):
+    before = os.stat(os.path.join(dataset, "manifest.json")).st_mtime_ns
+    run(pictures, dataset)
+    assert "already complete" in capsys.readouterr().out
+    assert os.stat(os.path.join(dataset, "manifest.json")).st_mtime_ns == before
+
+
+def test_another_configuration_on_the_same_directory_is_refused_and_named(pictures, dataset):
+    with pytest.raises(InputError, match=r"--min_count was 2 and is 3"):
+        run(pictures, dataset, min_count=3)
+    with pytest.raises(InputError, match=r"--features was 'grid' and is 'pooled'"):
+        run(pictures, dataset, features="pooled")
+
+
+def test_a_directory_of_other_things_is_refused(pictures, tmp_path):
+    (tmp_path / "thesis.tex").write_text("")
+    with pytest.raises(InputError, match="not empty and holds no beamcap dataset"):
+        run(pictures, tmp_path)
+
+
+def test_missing_and_damaged_shards_are_made_again_and_nothing_else(pictures, dataset, tmp_path):
+    out = tmp_path / "out"
+    run(pictures, out)
+    assert contents(out) == contents(dataset)
+    shards = sorted(out.glob("captions-train*"))
+    shards[0].unlink()
+    shards[1].write_bytes(shards[1].read_bytes()[:-100])
+    (out / "receipts" / f"{shards[2].name}.json").unlink()
+    (out / "manifest.json").unlink()
+    (out / f"{shards[3].name}.incomplete-0badcafe").write_bytes(b"half")
+    kept = {p: p.stat().st_mtime_ns for p in shards[3:]}
+    run(pictures, out)
+    assert contents(out) == contents(dataset)
+    assert kept == {p: p.stat().st_mtime_ns for p in shards[3:]}
+    assert not list(out.glob("*incomplete*"))
+
+
+def test_changed_captions_make_their_shards_again(pictures, tmp_path):
+    source = tmp_path / "in"
+    source.mkdir()
+    os.symlink(os.path.join(pictures, "images"), source / "images")
+    for name in os.listdir(pictures):
+        if name.endswith(".txt"):
+            with open(os.path.join(pictures, name)) as file:
+                (source / name).write_text(file.read())
+    out = tmp_path / "out"
+    run(source, out)
+    (out / "manifest.json").unlink()
+    tokens = source / "Flickr8k.token.txt"
+    text = tokens.read_text().split("\n")
+    image, caption = text[0].split("\t")
+    text[0] = f"{image}\tChanged {caption}"
+    tokens.write_text("\n".join(text))
+    run(source, out)
+    [record] = [
+        record
+        for split in ("train", "validation", "test")
+        for record in tfds.builder_from_directory(out).as_dataset(split=split).as_numpy_iterator()
+        if record["image_id"].decode() == image.split("#")[0]
+    ]
+    assert record["captions"][0].decode() == f"Changed {caption}"
+
+
+def test_shards_of_another_count_are_refused(pictures, tmp_path):
+    out = tmp_path / "out"
+    run(pictures, out)
+    (out / "manifest.json").unlink()
+    (out / "captions-train.tfrecord-00000-of-00099").write_bytes(b"")
+    with pytest.raises(InputError, match="00000-of-00099, which does not belong"):
+        run(pictures, out)
+
+
+def test_without_split_files_images_are_split_by_hash(tmp_path):
+    directory = tmp_path / "in"
+    (directory / "Images").mkdir(parents=True)
+    names = [f"image{i}.jpg" for i in range(60)]
+    for i, name in enumerate(names):
+        (directory / "Images" / name).write_bytes(jpeg((i * 4, 0, 0)))
+    rows = [f'{name},"A ""red"" square, number {k} ."' for name in names for k in range(2)]
+    (directory / "captions.txt").write_text("\n".join(["image,caption", *rows]) + "\n")
+    manifest = run(directory, tmp_path / "out", split_fractions=(0.5, 0.25, 0.25))
+    images = {split: manifest.images(split) for split in manifest.splits}
+    assert sum(images.values()) == 60
+    assert 20 <= images["train"] <= 40 and images["validation"] >= 5 and images["test"] >= 5
+    [record] = tfds.builder_from_directory(tmp_path / "out").as_dataset(split="test[:1]")
+    assert record["captions"].numpy()[0].decode() == 'A "red" square, number 0 .'
+
+
+def test_pooled_features_are_one_vector_an_image(pictures, tmp_path):
+    manifest = run(pictures, tmp_path / "out", features="pooled", feature_dtype="float32")
+    assert len(manifest.encoder.feature_shape) == 1
+    [record] = tfds.builder_from_directory(tmp_path / "out").as_dataset(split="test[:1]")
+    assert record["image_features"].shape == manifest.encoder.feature_shape
+    assert record["image_features"].dtype == tf.float32
+
+
+@pytest.mark.slow
+def test_several_processes_write_the_same_dataset(pictures, dataset, tmp_path):
+    flags = ("--direct_running_mode=multi_processing", "--direct_num_workers=2")
+    run(pictures, tmp_path / "out", *flags)
+    assert_same(tmp_path / "out", dataset)
+
+
+@pytest.mark.slow
+def test_a_killed_job_goes_on_with_the_missing_shards(pictures, dataset, tmp_path):
+    out = tmp_path / "out"
+    command = [
+        sys.executable, "-m", "pipeline", f"--input={pictures}", f"--output={out}",
+        "--encoder=tiny", "--images_per_shard=24", "--min_count=2", "--max_rejected=0.05",
+    ]  # fmt: skip
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while process.poll() is None:
+        if list(out.glob("receipts/captions-*.json")):
+            process.send_signal(signal.SIGKILL)
+        time.sleep(0.005)
+    assert process.returncode == -signal.SIGKILL
+    assert not (out / "manifest.json").exists()
+    done = {p: p.stat().st_mtime_ns for p in out.glob("receipts/captions-*.json")}
+    assert 0 < len(done) < 6
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    assert_same(out, dataset)
+    assert (
+        done.items()
+        <= {p: p.stat().st_mtime_ns for p in out.glob("receipts/captions-*.json")}.items()
+    )
+
+
+def test_the_report_has_counts_lengths_and_times(dataset):
+    with open(os.path.join(dataset, "report.json")) as file:
+        report = json.load(file)
+    assert report["images"]["train"] == 96
+    assert sum(n for (split, _), n in report["captions_by_length"] if split == "train") == 480
+    assert report["images_per_second"] > 0
+    assert report["seconds_in_stage"].keys() == {"read", "decode", "encode", "write"}

@@ -1,0 +1,88 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfrecords_schema.manifest import read_manifest
+from trainer.dataset import evaluation_dataset, read_references, train_dataset
+
+
+def one_pipeline(replicas=1):
+    return tf.distribute.InputContext(1, 0, replicas)
+
+
+def images_of(batches):
+    """A key for each image that has captions, in order."""
+    for batch in batches:
+        for features, captions in zip(batch["image_features"], batch["caption_ids"], strict=True):
+            if (captions > 0).any():
+                yield features.tobytes(), captions[captions > 0].tobytes()
+
+
+def epoch_batches(dataset, batch_size=8, seed=0, epoch=0, context=None):
+    manifest = read_manifest(dataset)
+    context = context or one_pipeline()
+    return list(
+        train_dataset(dataset, manifest, batch_size, seed, epoch, context).as_numpy_iterator()
+    )
+
+
+def test_an_epoch_has_every_image_once_in_full_batches(dataset):
+    batches = epoch_batches(dataset)
+    images = list(images_of(batches))
+    assert len(images) == len(set(images)) == read_manifest(dataset).images("train")
+    assert {len(batch["caption_ids"]) for batch in batches} == {8}
+
+
+def test_the_order_is_a_function_of_seed_and_epoch(dataset):
+    first = list(images_of(epoch_batches(dataset)))
+    assert list(images_of(epoch_batches(dataset))) == first
+    for changed in ({"epoch": 1}, {"seed": 1}):
+        other = list(images_of(epoch_batches(dataset, **changed)))
+        assert other != first and sorted(other) == sorted(first)
+
+
+@pytest.mark.parametrize(("workers", "replicas"), [(1, 2), (2, 2), (2, 4)])
+def test_replicas_and_workers_share_out_the_same_global_batches(dataset, workers, replicas):
+    alone = epoch_batches(dataset)
+    own = replicas // workers
+    parts = [
+        epoch_batches(dataset, context=tf.distribute.InputContext(workers, worker, replicas))
+        for worker in range(workers)
+    ]
+    for i, batch in enumerate(alone):
+        shared = [part[i * own + k] for part in parts for k in range(own)]
+        for name in batch:
+            np.testing.assert_array_equal(np.concatenate([b[name] for b in shared]), batch[name])
+
+
+def test_captions_run_from_start_to_end_and_are_padded_with_zeros(dataset):
+    for batch in epoch_batches(dataset):
+        for ids in batch["caption_ids"].reshape(-1, batch["caption_ids"].shape[-1]):
+            words = np.count_nonzero(ids)
+            assert (ids[words:] == 0).all()
+            assert words == 0 or (ids[0], ids[words - 1]) == (2, 3)
+
+
+def test_a_batch_holds_captions_of_like_length(dataset):
+    lengths = [
+        sorted((batch["caption_ids"] > 0).sum(-1).max(-1)) for batch in epoch_batches(dataset)
+    ]
+    within = np.mean([row[-1] - next(n for n in row if n) for row in lengths])
+    longest = np.concatenate(lengths)
+    assert within < (longest.max() - longest[longest > 0].min()) / 1.5
+
+
+def test_evaluation_has_every_image_once_and_pads_the_last_batch(dataset):
+    manifest = read_manifest(dataset)
+    batches = list(evaluation_dataset(dataset, manifest, "test", 8).as_numpy_iterator())
+    assert {batch["image_features"].shape[0] for batch in batches} == {8}
+    ids = [i for batch in batches for i in batch["image_id"] if i]
+    assert len(ids) == len(set(ids)) == manifest.images("test")
+
+
+def test_references_are_the_captions_of_the_source(dataset, pictures):
+    references = read_references(dataset, read_manifest(dataset), "test")
+    with open(f"{pictures}/Flickr8k.token.txt") as file:
+        lines = [line.rstrip("\n").split("\t") for line in file]
+    for image, captions in references.items():
+        assert captions == [text for key, text in lines if key.startswith(f"{image}#")]

@@ -1,0 +1,126 @@
+"""The export, loaded where there is only TensorFlow."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfrecords_schema.errors import InputError
+from tfrecords_schema.manifest import read_manifest
+from tfrecords_schema.parse import parse_record
+from trainer.caption_files import caption_files
+from trainer.evaluate import evaluate
+from trainer.export import export
+
+SEARCH = dict(beam_width=3, max_words=15, length_penalty=0.0)
+
+# Runs without beamcap, Keras objects or the working directory on its path.
+SERVER = """
+import json, sys
+import tensorflow as tf
+loaded = tf.saved_model.load(sys.argv[1])
+image_bytes = tf.constant([open(path, "rb").read() for path in sys.argv[3:]])
+served = loaded.signatures["serving_default"](image_bytes=image_bytes)
+encoded = loaded.signatures["encode"](image_bytes=image_bytes)
+assert not {"pipeline", "trainer", "tfrecords_schema", "apache_beam"} & sys.modules.keys()
+json.dump({
+    "captions": [[text.decode() for text in row] for row in served["captions"].numpy()],
+    "log_probs": served["log_probs"].numpy().tolist(),
+    "features": encoded["features"].numpy().tolist(),
+}, open(sys.argv[2], "w"))
+"""
+
+
+@pytest.fixture(scope="module")
+def exported(trained_run, tmp_path_factory):
+    return export(trained_run, "", str(tmp_path_factory.mktemp("export") / "model"), **SEARCH)
+
+
+@pytest.fixture(scope="module")
+def evaluated(trained_run):
+    scores = evaluate(trained_run, "", "test", **SEARCH)
+    with open(os.path.join(trained_run, "captions-test.json")) as file:
+        return scores, {row["image_id"]: row["caption"] for row in json.load(file)}
+
+
+def records(dataset, split):
+    manifest = read_manifest(dataset)
+    for shard in manifest.splits[split]:
+        for serialized in tf.data.TFRecordDataset(os.path.join(dataset, shard.file)):
+            yield parse_record(manifest.features(), serialized)
+
+
+def test_a_process_with_only_tensorflow_serves_captions_and_the_datasets_features(
+    exported, evaluated, dataset, pictures, tmp_path
+):
+    test_records = list(records(dataset, "test"))
+    names = [record["image_id"].numpy().decode() for record in test_records]
+    paths = [os.path.join(pictures, "images", name) for name in names]
+    result = tmp_path / "served.json"
+    subprocess.run(
+        [sys.executable, "-c", SERVER, exported, str(result), *paths], check=True, cwd=tmp_path
+    )
+    served = json.loads(result.read_text())
+    _, captions = evaluated
+    assert {name: row[0] for name, row in zip(names, served["captions"], strict=True)} == captions
+    assert all(len(row) == len(set(row)) == 3 for row in served["captions"])
+    assert (np.diff(served["log_probs"], axis=1) <= 0).all()
+    features = np.array(served["features"], np.float32)
+    stored = np.stack([record["image_features"].numpy() for record in test_records])
+    # Equal but for the rounding to float16, the dtype of the dataset.
+    np.testing.assert_allclose(features, stored.astype(np.float32), rtol=2**-10, atol=1e-4)
+    assert np.abs(features).max() > 0.1
+
+
+def test_scores_and_captions_of_a_split_are_written(evaluated, trained_run, dataset):
+    scores, captions = evaluated
+    with open(os.path.join(trained_run, "scores-test.json")) as file:
+        written = json.load(file)
+    assert written["scores"] == scores
+    assert written["images"] == len(captions) == read_manifest(dataset).images("test")
+    assert {"BLEU-1", "BLEU-4", "ROUGE-L", "CIDEr"} <= scores.keys()
+    assert not any("<" in text for text in captions.values())
+
+
+def test_versions_count_up_and_carry_fingerprints(trained_run, dataset, tmp_path):
+    output = str(tmp_path / "export")
+    os.makedirs(os.path.join(output, "7"))
+    path = export(trained_run, "", output, **SEARCH)
+    assert path == os.path.join(output, "8")
+    with open(os.path.join(path, "assets.extra", "beamcap.json")) as file:
+        metadata = json.load(file)
+    assert metadata["beam_width"] == 3
+    assert metadata.items() >= read_manifest(dataset).fingerprints().items()
+    assert sorted(os.listdir(output)) == ["7", "8"]
+
+
+def test_files_are_captioned_and_a_bad_one_costs_only_itself(
+    exported, evaluated, pictures, tmp_path, capsys
+):
+    names = sorted(evaluated[1])[:3]
+    good = [os.path.join(pictures, "images", name) for name in names]
+    bad = tmp_path / "bad.jpg"
+    bad.write_bytes(b"not an image")
+    missing = str(tmp_path / "missing.jpg")
+    assert not caption_files(exported, [good[0], str(bad), good[1], missing, good[2]])
+    printed = capsys.readouterr()
+    assert printed.out.splitlines() == [
+        f"{path}\t{evaluated[1][name]}" for path, name in zip(good, names, strict=True)
+    ]
+    errors = printed.err.splitlines()
+    assert len(errors) == 2 and str(bad) in errors[0] and missing in errors[1]
+
+
+def test_what_is_no_run_or_export_is_named(trained_run, tmp_path):
+    with pytest.raises(InputError, match="holds no exported model"):
+        caption_files(str(tmp_path), ["x.jpg"])
+    with pytest.raises(InputError, match="is no beamcap run"):
+        export(str(tmp_path), "", str(tmp_path / "export"), **SEARCH)
+    with pytest.raises(InputError, match="has no such split, it has: train, validation, test"):
+        evaluate(trained_run, "", "holdout", **SEARCH)
+    with pytest.raises(InputError, match="does not exist"):
+        evaluate(trained_run, str(tmp_path / "nowhere"), "test", **SEARCH)

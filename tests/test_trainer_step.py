@@ -1,0 +1,75 @@
+"""One device against several: the same global batch gives the same training."""
+
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from conftest import SMALL
+
+from trainer.models.attend import Attend
+from trainer.step import ClippedAdam, as_regions, make_train_step
+
+BATCH, STEPS = 8, 10
+CONFIG = dataclasses.replace(SMALL, annotation_dropout=0, embedding_dropout=0, output_dropout=0)
+
+
+def global_batches():
+    """Images with captions of unequal number and length, so that replicas get unequal words."""
+    rng = np.random.default_rng(3)
+    for _ in range(STEPS):
+        captions = np.zeros([BATCH, 3, 9], np.int32)
+        for image in range(BATCH - 1):  # the last image is padding
+            for k in range(rng.integers(1, 4)):
+                words = rng.integers(4, 20, rng.integers(1, 8))
+                captions[image, k, : len(words) + 2] = [2, *words, 3]
+        features = rng.standard_normal([BATCH, 2, 2, 6]).astype(np.float16)
+        yield {"image_features": features, "caption_ids": captions}
+
+
+def losses(replicas, clip_norm):
+    devices = [f"/cpu:{i}" for i in range(replicas)]
+    # The default reduction keeps one group of devices a process; a test needs several.
+    strategy = (
+        tf.distribute.MirroredStrategy(devices, tf.distribute.ReductionToOneDevice())
+        if replicas > 1
+        else tf.distribute.OneDeviceStrategy(devices[0])
+    )
+    keras.utils.set_random_seed(5)
+    with strategy.scope():
+        model = Attend(CONFIG, vocabulary_size=20, feature_depth=6)
+        optimizer = ClippedAdam(0.01, clip_norm)
+        optimizer.build(model.trainable_variables)
+    step = make_train_step(model, optimizer, strategy, seed=0)
+    size, found = BATCH // replicas, []
+    for batch in global_batches():
+
+        def own(context, batch=batch):
+            first = context.replica_id_in_sync_group * size
+            return {name: tf.constant(x[first : first + size]) for name, x in batch.items()}
+
+        loss, images = step(strategy.experimental_distribute_values_from_function(own))
+        assert int(images) == BATCH - 1
+        found.append(float(loss))
+    return found
+
+
+@pytest.mark.parametrize("clip_norm", [5.0, 0.05], ids=["not clipped", "clipped"])
+def test_losses_do_not_depend_on_the_number_of_replicas(clip_norm):
+    one = losses(1, clip_norm)
+    assert one[-1] < one[0]
+    np.testing.assert_allclose(losses(2, clip_norm), one, rtol=1e-5)
+    np.testing.assert_allclose(losses(4, clip_norm), one, rtol=1e-5)
+
+
+def test_clipping_bounds_the_step():
+    free, clipped = losses(1, 5.0), losses(1, 1e-6)
+    assert clipped[0] == free[0]
+    assert clipped[1:] != free[1:]
+
+
+def test_pooled_features_are_one_region():
+    assert as_regions(tf.zeros([3, 5], tf.float16)).shape == [3, 1, 5]
+    grid = tf.reshape(tf.range(2 * 3 * 4 * 5, dtype=tf.float32), [2, 3, 4, 5])
+    np.testing.assert_array_equal(as_regions(grid)[1, 5], grid[1, 1, 1])
