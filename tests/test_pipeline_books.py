@@ -22,6 +22,7 @@ from pipeline.rejects import (
 from pipeline.write_shards import Receipt
 from tfrecords_schema.errors import InputError
 from tfrecords_schema.manifest import Books
+from tfrecords_schema.shards import SPLITS
 
 
 def receipt(images):
@@ -29,7 +30,8 @@ def receipt(images):
 
 
 def books_of(read, rejected, **other_splits):
-    return {"train": Books(read, read - rejected, rejected), **other_splits}
+    books = {split: Books() for split in (*SPLITS, UNASSIGNED)}
+    return {**books, "train": Books(read, read - rejected, rejected), **other_splits}
 
 
 def test_the_books_of_every_split_are_made():
@@ -77,7 +79,7 @@ def test_the_split_that_does_not_add_up_is_named():
     [(100, 0, 0.0), (100, 1, 0.01), (100, 29, 0.29), (1000, 7, 0.01), (3, 3, 1.0), (0, 0, 0.0)],
 )
 def test_rejects_up_to_the_limit_are_allowed(read, rejected, max_rejected):
-    check_rejected(books_of(read, rejected), max_rejected, "rejected.parquet") is None
+    check_rejected(books_of(read, rejected), max_rejected, "rejected.parquet")
 
 
 @pytest.mark.parametrize(
@@ -96,15 +98,14 @@ def test_rejects_past_the_limit_are_refused(read, rejected, max_rejected):
 @given(st.integers(1, 2000), st.data())
 def test_a_limit_given_with_three_digits_is_met_exactly(thousands, data):
     limit = data.draw(st.integers(0, 999))
-    at_limit = {"train": Books(1000 * thousands, 0, limit * thousands)}
-    check_rejected(at_limit, float(f"0.{limit:03d}"), "")
-    above = {"train": Books(1000 * thousands, 0, limit * thousands + 1)}
+    read, allowed = 1000 * thousands, limit * thousands
+    check_rejected(books_of(read, allowed), float(f"0.{limit:03d}"), "")
     with pytest.raises(InputError):
-        check_rejected(above, float(f"0.{limit:03d}"), "")
+        check_rejected(books_of(read, allowed + 1), float(f"0.{limit:03d}"), "")
 
 
 def test_splits_are_judged_together():
-    books = books_of(95, 0, test=Books(5, 4, 1), validation=Books())
+    books = books_of(95, 0, test=Books(5, 4, 1))
     check_rejected(books, 0.01, "")
     with pytest.raises(InputError, match="1 of 100"):
         check_rejected(books, 0.009, "")

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from tfrecords_schema.vocabulary import END, START
-from trainer.config import ModelConfig
+from trainer.config import ModelConfig, TrainConfig
 from trainer.decode import search_captions
 from trainer.models.attend import Attend, Context
 from trainer.objective import cross_entropy_sum
@@ -84,7 +84,9 @@ def test_it_overfits_one_batch_and_then_writes_its_captions(regions):
     captions = CAPTIONS[:, :1]  # one an image, so that there is one right answer
     optimizer = ClippedAdam(0.02, 5.0)
     optimizer.build(model.trainable_variables)
-    step = make_train_step(model, optimizer, tf.distribute.get_strategy(), seed=0)
+    average, _ = make(regions=regions)
+    config = TrainConfig(data="-", run="-", label_smoothing=0)
+    step = make_train_step(model, average, optimizer, tf.distribute.get_strategy(), config)
     batch = {"image_features": features, "caption_ids": tf.constant(captions)}
     losses = [float(step(batch)[0]) for _ in range(150)]
     assert losses[0] == pytest.approx(np.log(12), abs=0.3)

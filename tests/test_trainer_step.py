@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 from conftest import SMALL
 
+from trainer.config import TrainConfig
 from trainer.models.attend import Attend
 from trainer.step import ClippedAdam, as_regions, make_train_step
 
@@ -38,10 +39,11 @@ def losses(replicas, clip_norm):
     )
     keras.utils.set_random_seed(5)
     with strategy.scope():
-        model = Attend(CONFIG, vocabulary_size=20, feature_depth=6)
+        model, average = (Attend(CONFIG, vocabulary_size=20, feature_depth=6) for _ in range(2))
         optimizer = ClippedAdam(0.01, clip_norm)
         optimizer.build(model.trainable_variables)
-    step = make_train_step(model, optimizer, strategy, seed=0)
+    config = TrainConfig(data="-", run="-", average_decay=0.9)
+    step = make_train_step(model, average, optimizer, strategy, config)
     size, found = BATCH // replicas, []
     for batch in global_batches():
 
@@ -52,13 +54,13 @@ def losses(replicas, clip_norm):
         loss, images = step(strategy.experimental_distribute_values_from_function(own))
         assert int(images) == BATCH - 1
         found.append(float(loss))
-    return found
+    return [*found, float(tf.norm(average.trainable_variables[0]))]
 
 
 @pytest.mark.parametrize("clip_norm", [5.0, 0.05], ids=["not clipped", "clipped"])
 def test_losses_do_not_depend_on_the_number_of_replicas(clip_norm):
     one = losses(1, clip_norm)
-    assert one[-1] < one[0]
+    assert one[STEPS - 1] < one[0]
     np.testing.assert_allclose(losses(2, clip_norm), one, rtol=1e-5)
     np.testing.assert_allclose(losses(4, clip_norm), one, rtol=1e-5)
 
@@ -73,3 +75,17 @@ def test_pooled_features_are_one_region():
     assert as_regions(tf.zeros([3, 5], tf.float16)).shape == [3, 1, 5]
     grid = tf.reshape(tf.range(2 * 3 * 4 * 5, dtype=tf.float32), [2, 3, 4, 5])
     np.testing.assert_array_equal(as_regions(grid)[1, 5], grid[1, 1, 1])
+
+
+def test_the_average_follows_the_weights():
+    model, average = (Attend(CONFIG, vocabulary_size=20, feature_depth=6) for _ in range(2))
+    optimizer = ClippedAdam(0.01, 5.0)
+    optimizer.build(model.trainable_variables)
+    config = TrainConfig(data="-", run="-", average_decay=0.5)
+    step = make_train_step(model, average, optimizer, tf.distribute.get_strategy(), config)
+    expected = average.trainable_variables[-1].numpy()
+    for i, batch in enumerate(global_batches(), 1):
+        step({name: tf.constant(x) for name, x in batch.items()})
+        decay = min(0.5, (1 + i) / (10 + i))
+        expected = decay * expected + (1 - decay) * model.trainable_variables[-1].numpy()
+        np.testing.assert_allclose(average.trainable_variables[-1], expected, atol=1e-6)

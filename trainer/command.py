@@ -24,6 +24,8 @@ HELP = {
     "epochs": "at most",
     "learning_rate": "of Adam",
     "clip_norm": "bound on the norm of the global gradient",
+    "label_smoothing": "share of a label that is spread over the vocabulary",
+    "average_decay": "of the moving average of the weights, which is what is kept; 0: none",
     "patience": "epochs without a better validation CIDEr before training ends",
     "seed": "of weights, order and dropout",
     "embedding_units": "of a word",

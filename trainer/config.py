@@ -21,7 +21,7 @@ class ModelConfig:
     attention_units: int = 256
     annotation_units: int = 512
     annotation_dropout: float = 0.3
-    embedding_dropout: float = 0.3
+    embedding_dropout: float = 0.4
     output_dropout: float = 0.5
 
     def __post_init__(self) -> None:
@@ -29,8 +29,8 @@ class ModelConfig:
         for name, value in dataclasses.asdict(self).items():
             if name.endswith("_units"):
                 _at_least(name, value, 1)
-            elif not 0 <= value < 1:
-                raise InputError(f"--{name}={value} must lie in 0 to 1, without 1")
+            else:
+                _fraction(name, value)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,6 +49,8 @@ class TrainConfig:
     epochs: int = 15
     learning_rate: float = 1e-3  # at the start; falls to 0 over the epochs
     clip_norm: float = 5.0
+    label_smoothing: float = 0.1
+    average_decay: float = 0.998  # of the moving average of the weights that is kept; 0: none
     patience: int = 5  # epochs without a better validation CIDEr
     seed: int = 0
     model_config: ModelConfig = dataclasses.field(default_factory=ModelConfig)
@@ -62,6 +64,8 @@ class TrainConfig:
                 )
         for name in ("batch_size", "epochs", "patience"):
             _at_least(name, getattr(self, name), 1)
+        for name in ("label_smoothing", "average_decay"):
+            _fraction(name, getattr(self, name))
         for name in ("learning_rate", "clip_norm"):
             if not getattr(self, name) > 0:
                 raise InputError(f"--{name}={getattr(self, name)} must be more than 0")
@@ -70,3 +74,8 @@ class TrainConfig:
 def _at_least(name: str, value: int, least: int) -> None:
     if value < least:
         raise InputError(f"--{name}={value} must be at least {least}")
+
+
+def _fraction(name: str, value: float) -> None:
+    if not 0 <= value < 1:
+        raise InputError(f"--{name}={value} must lie in 0 to 1, without 1")

@@ -6,6 +6,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from trainer.config import TrainConfig
 from trainer.models.attend import DROPOUTS, Attend
 from trainer.objective import cross_entropy_sum
 
@@ -32,22 +33,24 @@ class ClippedAdam(keras.optimizers.Adam):
 
 def make_train_step(
     model: Attend,
+    average: Attend,
     optimizer: keras.optimizers.Optimizer,
     strategy: tf.distribute.Strategy,
-    seed: int,
+    config: TrainConfig,
 ) -> Callable[[Batch], tuple[tf.Tensor, tf.Tensor]]:
     """A compiled function from a distributed batch to the step's loss and images.
 
     The batch has image_features [B, regions..., D] of any float type and caption_ids int32
-    [B, captions, T]; images without captions are padding. The function updates the model and
-    returns, over all replicas, the mean loss a word (nats) and the number of images, both float32.
+    [B, captions, T]; images without captions are padding. The function updates the model, and
+    `average` towards it. It returns, over all replicas, the mean loss a word (nats) and the number
+    of images, both float32.
     """
 
     def replica_step(batch: Batch) -> tuple[tf.Tensor, tf.Tensor]:
         context = tf.distribute.get_replica_context()
-        replica = context.replica_id_in_sync_group
+        replica = tf.cast(context.replica_id_in_sync_group, tf.int32)
         step = tf.cast(optimizer.iterations, tf.int32)
-        dropout_seed = tf.stack([seed * 4096 + tf.cast(replica, tf.int32), step * DROPOUTS])
+        dropout_seed = tf.stack([config.seed * 4096 + replica, step * DROPOUTS])
         captions = batch["caption_ids"]
         has_captions = tf.reduce_any(captions > 0, axis=[1, 2])
         # Counted in float32: MirroredStrategy cannot reduce a list of int32.
@@ -58,7 +61,7 @@ def make_train_step(
             packed = model.teacher_force(
                 as_regions(batch["image_features"]), captions, dropout_seed
             )
-            loss = cross_entropy_sum(*packed) / words
+            loss = cross_entropy_sum(*packed, config.label_smoothing) / words
         gradients = tape.gradient(loss, model.trainable_variables)
         optimizer.apply(gradients, model.trainable_variables)
         return context.all_reduce(tf.distribute.ReduceOp.SUM, loss), images
@@ -67,6 +70,17 @@ def make_train_step(
     def train_step(batch: Batch) -> tuple[tf.Tensor, tf.Tensor]:
         per_replica = strategy.run(replica_step, args=(batch,))
         loss, images = (strategy.experimental_local_results(value)[0] for value in per_replica)
+        # Early on the average follows closely, or it would be of the random weights at the start.
+        steps = tf.cast(optimizer.iterations, tf.float32)
+        decay = tf.minimum(config.average_decay, (1 + steps) / (10 + steps))
+        for mean, variable in zip(
+            average.trainable_variables, model.trainable_variables, strict=True
+        ):
+            strategy.extended.update(
+                mean.value,
+                lambda mean, value, decay: mean.assign_add((1 - decay) * (value - mean)),
+                args=(variable.value, decay if config.average_decay else 0.0),
+            )
         return loss, images
 
     return train_step
