@@ -1,10 +1,10 @@
 """`python -m pipeline`: flags to configuration, one call."""
 
-import os
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow is imported
-
-from pipeline.command import main
+from tfrecords_schema.start_tensorflow import start_tensorflow
 
 if __name__ == "__main__":
+    start_tensorflow()
+
+    from pipeline.command import main  # imports TensorFlow: after it was started
+
     main()

@@ -54,6 +54,6 @@ def check_rejected(books: dict[str, Books], max_rejected: float, table: str) -> 
     if lost and lost / read > max_rejected:  # a product would be rounded: 0.29 * 100 < 29
         raise InputError(
             f"{lost} of {read} images were rejected, more than --max_rejected="
-            f"{max_rejected} allows; the reasons are in {table}. Mend the images, or run again "
-            "with a higher --max_rejected: what is done is kept"
+            f"{max_rejected} allows; the reasons are in {table}. Run again with a higher "
+            "--max_rejected (what is done is kept), or mend the images and give a new --output"
         )

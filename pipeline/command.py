@@ -9,7 +9,7 @@ from absl.flags import argparse_flags
 
 logging.getLogger().setLevel(logging.ERROR)  # Beam warns of optional packages on import
 
-from apache_beam.options.pipeline_options import PipelineOptions  # noqa: E402
+from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions  # noqa: E402
 
 from pipeline.config import SOURCES, PipelineConfig  # noqa: E402
 from pipeline.image_encoder import FEATURES, NETWORKS  # noqa: E402
@@ -71,15 +71,20 @@ def beam_options(arguments: Sequence[str]) -> PipelineOptions:
     Raises:
       InputError: a flag is neither beamcap's nor Beam's.
     """
-    known = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    known = argparse.ArgumentParser(
+        prog="python -m pipeline", usage="%(prog)s [flags]", add_help=False, allow_abbrev=False
+    )
     for options in PipelineOptions.__subclasses__():
         options._add_argparse_args(known)  # type: ignore[arg-type]
-    _, unknown = known.parse_known_args(list(arguments))
+    flags, unknown = known.parse_known_args(list(arguments))
     if unknown:
         raise InputError(f"unknown flag {unknown[0]}; --help lists beamcap's flags")
-    if not any(argument.startswith("--runner") for argument in arguments):
-        arguments = [*arguments, f"--runner={LOCAL_RUNNER}"]
-    return PipelineOptions(list(arguments))
+    runner = flags.runner or LOCAL_RUNNER
+    names = StandardOptions.KNOWN_RUNNER_NAMES
+    known_names = {name.lower() for name in names}
+    if "." not in runner and not {runner.lower(), f"{runner.lower()}runner"} & known_names:
+        raise InputError(f"--runner={runner!r} must be one of: {', '.join(names)}")
+    return PipelineOptions(list(arguments), runner=runner)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -88,12 +93,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         run_pipeline(PipelineConfig(**vars(flags)), beam_options(rest))
     except InputError as error:
-        sys.exit(_fail(str(error)))
-
-
-def _fail(message: str) -> int:
-    print(f"error: {message}", file=sys.stderr)
-    return 2
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
 
 
 def _fractions(text: str) -> tuple[float, ...]:

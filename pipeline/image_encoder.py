@@ -125,7 +125,7 @@ def build_model(name: str, features: str, weights: str, seed: int) -> keras.Mode
     return model
 
 
-def write_image_encoder(directory: str, model: keras.Model, name: str, max_pixels: int) -> Encoder:
+def write_image_encoder(directory: str, model: keras.Model, max_pixels: int) -> None:
     """Writes `image_encoder/` and `image_encoder.keras` into the dataset at `directory`."""
     tf.io.gfile.makedirs(directory)
     with complete_or_absent(os.path.join(directory, KERAS_FILE)) as temporary:
@@ -134,7 +134,6 @@ def write_image_encoder(directory: str, model: keras.Model, name: str, max_pixel
         tf.io.gfile.rename(local, temporary)
     with complete_or_absent(os.path.join(directory, ENCODER_DIRECTORY)) as temporary:
         tf.saved_model.save(ImageEncoder(model, max_pixels), temporary)
-    return describe(model, name)
 
 
 def describe(model: keras.Model, name: str) -> Encoder:

@@ -16,17 +16,17 @@ from pipeline import build, sources
 from pipeline.books import balance_books, check_rejected, count_rejects
 from pipeline.config import PipelineConfig
 from pipeline.image_encoder import build_model, describe, write_image_encoder
+from pipeline.output_directory import check_output, claim_output, refuse_leftovers
 from pipeline.progress import show_progress
 from pipeline.rejects import CAPTION
 from pipeline.write_shards import RECEIPT_DIRECTORY, Receipt, ShardJob, read_receipt
 from tfrecords_schema import manifest as schema
-from tfrecords_schema.atomic_file import TEMPORARY, complete_or_absent, read_text, write_text
+from tfrecords_schema.atomic_file import complete_or_absent, read_text, write_text
 from tfrecords_schema.errors import InputError
-from tfrecords_schema.shards import DATASET_NAME, SPLITS, shard_name
+from tfrecords_schema.shards import SPLITS, shard_name
 from tfrecords_schema.tfds_metadata import write_tfds_metadata
 from tfrecords_schema.vocabulary import RESERVED, read_vocabulary
 
-CONFIG_FILE = "config.json"  # within receipts/
 REPORT_FILE = "report.json"
 REJECTS = "rejected"  # .parquet
 
@@ -43,11 +43,18 @@ def run_pipeline(config: PipelineConfig, options: PipelineOptions) -> schema.Man
     """
     started = time.time()
     source = sources.find_flickr8k(config.input)
-    claim_output(config)
+    check_output(config)
     if tf.io.gfile.exists(os.path.join(config.output, schema.MANIFEST_FILE)):
         print(f"{config.output} is already complete; nothing to do.")
         return schema.read_manifest(config.output)
-    encoder = prepare_encoder(config)
+    print(f"Preparing the image encoder {config.encoder}")
+    model = build_model(
+        config.encoder, config.features, config.encoder_weights, config.encoder_seed
+    )
+    claim_output(config)
+    if not tf.io.gfile.exists(os.path.join(config.output, schema.ENCODER_DIRECTORY)):
+        write_image_encoder(config.output, model, config.max_pixels)
+    encoder = describe(model, config.encoder)
 
     print(f"Reading captions from {source.captions}")
     paths = {
@@ -115,54 +122,6 @@ def run_pipeline(config: PipelineConfig, options: PipelineOptions) -> schema.Man
     return manifest
 
 
-def claim_output(config: PipelineConfig) -> None:
-    """Marks the output directory as this configuration's, and clears what a kill left behind.
-
-    Raises:
-      InputError: it holds another configuration's dataset, or other things.
-    """
-    path = os.path.join(config.output, RECEIPT_DIRECTORY, CONFIG_FILE)
-    content = config.content()
-    if not tf.io.gfile.exists(path):
-        if tf.io.gfile.exists(config.output) and not tf.io.gfile.isdir(config.output):
-            raise InputError(f"--output: {config.output} is a file, it must be a directory")
-        if tf.io.gfile.exists(config.output) and tf.io.gfile.listdir(config.output):
-            raise InputError(
-                f"--output: {config.output} is not empty and holds no beamcap dataset: "
-                "give a new or empty directory"
-            )
-        write_text(path, json.dumps(content, indent=2) + "\n")
-        return
-    before = json.loads(read_text(path))
-    differences = [
-        f"--{name} was {before.get(name)!r} and is {content.get(name)!r}"
-        for name in sorted(before.keys() | content.keys())
-        if before.get(name) != content.get(name)
-    ]
-    if differences:
-        raise InputError(
-            f"--output: {config.output} was begun with another configuration: "
-            f"{'; '.join(differences)}. Give the same flags to continue it, or a new directory"
-        )
-    for directory in (config.output, os.path.join(config.output, RECEIPT_DIRECTORY)):
-        for name in tf.io.gfile.listdir(directory):
-            if TEMPORARY in name:
-                unfinished = os.path.join(directory, name)
-                remove = tf.io.gfile.rmtree if tf.io.gfile.isdir(unfinished) else tf.io.gfile.remove
-                remove(unfinished)
-
-
-def prepare_encoder(config: PipelineConfig) -> schema.Encoder:
-    """Builds the image encoder, and writes it into the dataset where it is not there yet."""
-    print(f"Preparing the image encoder {config.encoder}")
-    model = build_model(
-        config.encoder, config.features, config.encoder_weights, config.encoder_seed
-    )
-    if tf.io.gfile.exists(os.path.join(config.output, schema.ENCODER_DIRECTORY)):
-        return describe(model, config.encoder)
-    return write_image_encoder(config.output, model, config.encoder, config.max_pixels)
-
-
 def check_counts(images: dict[str, int], source: sources.Flickr8k) -> None:
     """Raises InputError where there is nothing to train on."""
     if not images.get("train"):
@@ -171,18 +130,6 @@ def check_counts(images: dict[str, int], source: sources.Flickr8k) -> None:
             f"--input: not one training image has a file, a split and a usable caption; "
             f"images were looked for in {source.images}, their names in {listed}"
         )
-
-
-def refuse_leftovers(directory: str, shard_counts: dict[str, int]) -> None:
-    """Raises InputError where a shard is there that does not belong to these counts."""
-    expected = {shard_name(split, i, n) for split, n in shard_counts.items() for i in range(n)}
-    for name in sorted(tf.io.gfile.listdir(directory)):
-        if name.startswith(f"{DATASET_NAME}-") and name not in expected:
-            raise InputError(
-                f"--output: {directory} holds {name}, which does not belong to "
-                f"{shard_counts} shards: the source has changed since this dataset was begun. "
-                "Give a new directory"
-            )
 
 
 def committed(directory: str, shard: str) -> Receipt:

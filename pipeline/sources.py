@@ -204,6 +204,8 @@ def _is_directory(path: str) -> bool:
         return bool(match.metadata_list)
     except BeamIOError:
         return False
+    except ValueError as error:  # no filesystem for the path's scheme
+        raise InputError(f"--input: {path}: {error}") from error
 
 
 def _in_text(name: str) -> list[str]:

@@ -104,6 +104,10 @@ def test_a_file_in_place_of_the_directory_is_named(tmp_path):
     assert_not_found(write(tmp_path / "file", "x"), tmp_path / "file")
 
 
+def test_a_path_on_no_known_filesystem_is_named():
+    assert_not_found("nowhere://pictures", "nowhere://pictures")
+
+
 def test_a_missing_captions_file_is_named(tmp_path):
     root = make_source(tmp_path)
     (root / TOKEN_FILE).unlink()

@@ -79,9 +79,10 @@ def train(config: TrainConfig) -> float:
         print(f"Continuing {config.run} after {int(progress.epoch)} epochs")
     train_step = make_train_step(model, average, optimizer, strategy, config)
     validate = Validation(config, manifest, average)
-    log = RunLog(config.run, int(optimizer.iterations)) if is_chief(strategy) else None
+    log = RunLog(config.run, int(optimizer.iterations.numpy())) if is_chief(strategy) else None
     print(
-        f"Training on {manifest.images('train')} images with {replicas} replica(s); "
+        f"Training on {manifest.images('train')} images with {replicas} replica(s) on "
+        f"{strategy.extended.worker_devices[0].split(':')[-2]}; "
         f"{model.count_params():,} parameters"
     )
 
@@ -144,7 +145,7 @@ def train_epoch(
     with bar:
         for batch in batches:
             loss, count = (float(value) for value in train_step(batch))
-            step = int(optimizer.iterations)
+            step = int(optimizer.iterations.numpy())
             if not math.isfinite(loss):
                 raise FloatingPointError(f"the loss is {loss} at step {step}, epoch {epoch + 1}")
             images += int(count)

@@ -13,7 +13,7 @@ import os
 import tensorflow as tf
 
 from tfrecords_schema.atomic_file import complete_or_absent, read_text, write_text
-from tfrecords_schema.errors import InputError
+from tfrecords_schema.errors import InputError, one_line
 from tfrecords_schema.manifest import (
     VOCABULARY_FILE,
     Manifest,
@@ -67,7 +67,10 @@ def claim_run(config: TrainConfig, manifest: Manifest) -> None:
                 f"--run: {config.run} was begun with another configuration: "
                 f"{'; '.join(differences)}. Give the same flags to continue it, or a new directory"
             )
-    write_text(path, json.dumps(fields, indent=2) + "\n")
+    try:
+        write_text(path, json.dumps(fields, indent=2) + "\n")
+    except (OSError, tf.errors.OpError) as error:
+        raise InputError(f"--run: {config.run} cannot be written to: {one_line(error)}") from error
 
 
 def read_config(run: str) -> tuple[TrainConfig, dict[str, str]]:

@@ -1,0 +1,98 @@
+"""Whose the output directory is: a new one, this configuration's, or something else."""
+
+import json
+import os
+from typing import Any
+
+import tensorflow as tf
+
+from pipeline.config import PipelineConfig
+from pipeline.write_shards import RECEIPT_DIRECTORY
+from tfrecords_schema.atomic_file import TEMPORARY, read_text, write_text
+from tfrecords_schema.errors import InputError, one_line
+from tfrecords_schema.manifest import ENCODER_DIRECTORY
+from tfrecords_schema.shards import DATASET_NAME, shard_name
+
+CONFIG_FILE = "config.json"  # within receipts/
+
+
+def check_output(config: PipelineConfig) -> None:
+    """Checks that the output directory is new, empty, or this configuration's.
+
+    Raises:
+      InputError: it holds another configuration's dataset, or other things.
+    """
+    path, content = _config_path(config.output), config.content()
+    if not tf.io.gfile.exists(config.output):
+        return
+    if not tf.io.gfile.isdir(config.output):
+        raise InputError(f"--output: {config.output} is a file, it must be a directory")
+    if not tf.io.gfile.exists(path):
+        if tf.io.gfile.listdir(config.output):
+            raise InputError(
+                f"--output: {config.output} is not empty and holds no beamcap dataset: "
+                "give a new or empty directory"
+            )
+        return
+    before = json.loads(read_text(path))
+    differences = _differences(before, content)
+    if differences and _shards(config.output):
+        raise InputError(
+            f"--output: {config.output} was begun with another configuration: "
+            f"{'; '.join(differences)}. Give the same flags to continue it, or a new directory"
+        )
+
+
+def claim_output(config: PipelineConfig) -> None:
+    """Marks a directory that `check_output` let through, and clears what a kill left behind.
+
+    Raises:
+      InputError: it cannot be written to.
+    """
+    path, content = _config_path(config.output), config.content()
+    if tf.io.gfile.exists(path):
+        if _differences(json.loads(read_text(path)), content):  # of a run that wrote no shard
+            encoder = os.path.join(config.output, ENCODER_DIRECTORY)
+            if tf.io.gfile.exists(encoder):
+                tf.io.gfile.rmtree(encoder)
+        for directory in (config.output, os.path.dirname(path)):
+            for name in tf.io.gfile.listdir(directory):
+                if TEMPORARY in name:
+                    unfinished = os.path.join(directory, name)
+                    is_directory = tf.io.gfile.isdir(unfinished)
+                    (tf.io.gfile.rmtree if is_directory else tf.io.gfile.remove)(unfinished)
+    try:
+        write_text(path, json.dumps(content, indent=2) + "\n")
+    except (OSError, tf.errors.OpError) as error:
+        raise InputError(
+            f"--output: {config.output} cannot be written to: {one_line(error)}"
+        ) from error
+
+
+def refuse_leftovers(directory: str, shard_counts: dict[str, int]) -> None:
+    """Raises InputError where a shard is there that does not belong to these counts."""
+    expected = {shard_name(split, i, n) for split, n in shard_counts.items() for i in range(n)}
+    for name in _shards(directory):
+        if name not in expected:
+            raise InputError(
+                f"--output: {directory} holds {name}, which does not belong to "
+                f"{shard_counts} shards: the source has changed since this dataset was begun. "
+                "Give a new directory"
+            )
+
+
+def _config_path(directory: str) -> str:
+    return os.path.join(directory, RECEIPT_DIRECTORY, CONFIG_FILE)
+
+
+def _shards(directory: str) -> list[str]:
+    names = sorted(tf.io.gfile.listdir(directory))
+    return [n for n in names if n.startswith(f"{DATASET_NAME}-") and TEMPORARY not in n]
+
+
+def _differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    return [
+        f"--{name} was {before.get(name)!r} and is {now.get(name)!r}"
+        for name in sorted(before.keys() | now.keys())
+        if before.get(name) != now.get(name)
+    ]

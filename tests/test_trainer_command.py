@@ -1,0 +1,68 @@
+"""What a user does wrong at the command line: one clear line, status 2, no stack trace."""
+
+import pytest
+
+from trainer.command import main
+
+
+def complaint(capsys, *arguments):
+    """What is printed for arguments that are refused."""
+    with pytest.raises(SystemExit) as stopped:
+        main(list(arguments))
+    assert stopped.value.code == 2
+    error = capsys.readouterr().err
+    assert "Traceback" not in error
+    return error
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        (["--model=gpt"], ["--model", "'gpt'", "attend"]),
+        (["--strategy=tpu"], ["--strategy", "'tpu'", "multiworker"]),
+        (["--batch_size=0"], ["--batch_size=0", "at least 1"]),
+        (["--epochs=many"], ["--epochs", "'many'"]),
+        (["--learning_rate=-1"], ["--learning_rate=-1.0", "more than 0"]),
+        (["--output_dropout=1"], ["--output_dropout=1.0", "0 to 1"]),
+        (["--label_smoothing=1.5"], ["--label_smoothing=1.5", "0 to 1"]),
+        (["--lstm_units=0"], ["--lstm_units=0", "at least 1"]),
+        (["--lerning_rate=1"], ["--lerning_rate=1"]),
+    ],
+)
+def test_a_bad_flag_is_named_with_what_would_be_right(dataset, capsys, tmp_path, flags, expected):
+    error = complaint(capsys, "train", f"--data={dataset}", f"--run={tmp_path / 'run'}", *flags)
+    for part in expected:
+        assert part in error
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("command", ["train", "evaluate", "export", "caption", ""])
+def test_missing_flags_and_commands_are_named(capsys, command):
+    error = complaint(capsys, *[command] * bool(command))
+    assert "required" in error
+
+
+def test_a_dataset_that_is_not_there_or_not_complete_is_named(capsys, tmp_path):
+    error = complaint(capsys, "train", f"--data={tmp_path / 'no'}", f"--run={tmp_path / 'run'}")
+    assert f"{tmp_path / 'no'} does not exist" in error
+    error = complaint(capsys, "train", f"--data={tmp_path}", f"--run={tmp_path / 'run'}")
+    assert "did not finish" in error
+
+
+@pytest.mark.parametrize(
+    ("flag", "expected"),
+    [("--beam_width=0", "--beam_width=0"), ("--length_penalty=-1", "--length_penalty=-1.0")],
+)
+def test_a_bad_search_is_named(trained_run, capsys, flag, expected):
+    assert expected in complaint(capsys, "evaluate", f"--run={trained_run}", flag)
+
+
+@pytest.mark.parametrize("config", ["", "{", '{"cluster": {"worker": []}}'])
+def test_multiworker_without_a_usable_tf_config_says_what_it_looks_like(
+    dataset, capsys, tmp_path, monkeypatch, config
+):
+    monkeypatch.setenv("TF_CONFIG", config)
+    error = complaint(
+        capsys, "train", f"--data={dataset}", f"--run={tmp_path / 'run'}", "--strategy=multiworker"
+    )
+    assert "TF_CONFIG" in error and "host1:2222" in error

@@ -1,0 +1,79 @@
+"""Strategies of whole runs: several devices, several processes, the same training."""
+
+import dataclasses
+import json
+import os
+import socket
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from conftest import SMALL, train_config
+
+from trainer.distribution import from_chief, is_chief, make_strategy
+from trainer.loop import train
+from trainer.report import read_metrics
+
+NO_DROPOUT = dataclasses.replace(SMALL, annotation_dropout=0, embedding_dropout=0, output_dropout=0)
+
+
+@pytest.fixture(scope="module")
+def one_device(dataset, tmp_path_factory):
+    run = str(tmp_path_factory.mktemp("one") / "run")
+    train(train_config(dataset, run, model_config=NO_DROPOUT))
+    return run
+
+
+def assert_same_training(run, other):
+    rows, other_rows = ([r for r in read_metrics(x) if "seconds" in r] for x in (run, other))
+    assert len(rows) == 2
+    for name, tolerance in (("step", 0), ("loss", 1e-5), ("validation_cider", 1e-2)):
+        np.testing.assert_allclose(
+            [r[name] for r in rows], [r[name] for r in other_rows], rtol=tolerance, err_msg=name
+        )
+
+
+def test_auto_takes_all_devices_and_one_takes_one():
+    assert make_strategy("one").num_replicas_in_sync == 1
+    assert make_strategy("auto").num_replicas_in_sync == 4  # tests run on four logical CPUs
+    assert make_strategy("mirrored").num_replicas_in_sync == 4
+
+
+def test_a_single_process_is_the_chief():
+    strategy = tf.distribute.get_strategy()
+    assert is_chief(strategy)
+    assert from_chief(strategy, 12.5) == 12.5
+
+
+def test_four_replicas_train_as_one_device_does(one_device, dataset, tmp_path):
+    run = str(tmp_path / "run")
+    train(train_config(dataset, run, strategy="mirrored", model_config=NO_DROPOUT))
+    assert_same_training(run, one_device)
+
+
+@pytest.mark.slow
+def test_two_worker_processes_train_as_one_device_does(one_device, dataset, tmp_path):
+    run = str(tmp_path / "run")
+    ports = []
+    for _ in range(2):
+        with socket.socket() as free:
+            free.bind(("localhost", 0))
+            ports.append(free.getsockname()[1])
+    config = dataclasses.asdict(train_config(dataset, run, model_config=NO_DROPOUT))
+    config |= config.pop("model_config") | {"strategy": "multiworker"}
+    command = [sys.executable, "-m", "trainer", "train"]
+    command += [f"--{name}={value}" for name, value in config.items()]
+    workers = [
+        subprocess.Popen(
+            command,
+            env=os.environ | {"TF_CONFIG": json.dumps({
+                "cluster": {"worker": [f"localhost:{port}" for port in ports]},
+                "task": {"type": "worker", "index": index},
+            })},
+        )
+        for index in range(2)
+    ]  # fmt: skip
+    assert [worker.wait(timeout=300) for worker in workers] == [0, 0]
+    assert_same_training(run, one_device)

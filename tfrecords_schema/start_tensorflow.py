@@ -1,0 +1,25 @@
+"""Importing TensorFlow without the log lines that it writes before anyone can ask it not to."""
+
+import os
+
+from absl import logging
+
+
+def start_tensorflow() -> None:
+    """Imports TensorFlow and finds the devices, with standard error turned away meanwhile.
+
+    Its C++ libraries log what they did not find (CUDA on a machine without GPU) straight to file
+    descriptor 2, before their log level counts. Python errors are raised as ever.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    logging.set_verbosity(logging.ERROR)  # TFDS warns of its own deprecated names
+    screen, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        import tensorflow as tf
+
+        tf.config.list_physical_devices()
+    finally:
+        os.dup2(screen, 2)
+        os.close(screen)
+        os.close(nowhere)
