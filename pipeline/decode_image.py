@@ -3,9 +3,10 @@
 It is a graph, and not Pillow in Python, because the very same operations stand in the exported
 model: what training saw is what serving sees.
 
-JPEG (grey, RGB and CMYK), PNG, GIF (first frame) and BMP are read. Transparent PNG pixels are
-laid over white, as a browser shows them. The size is read from the header before anything is
-decoded, so that a small file that unfolds to gigabytes costs nothing.
+JPEG (grey, RGB and CMYK), PNG and BMP are read. Transparent PNG pixels are laid over white, as a
+browser shows them. The size is read from the header before anything is decoded, so that a small
+file that unfolds to gigabytes costs nothing. GIF is refused: TensorFlow unfolds all its frames, at
+sizes that its header does not tell.
 """
 
 import tensorflow as tf
@@ -30,7 +31,7 @@ def decode_image(image_bytes: tf.Tensor, side: int, max_pixels: int) -> tf.Tenso
     """
     height, width = image_shape(image_bytes)
     pixels = tf.cast(height, tf.int64) * tf.cast(width, tf.int64)
-    is_image = tf.debugging.Assert(pixels > 0, ["not a JPEG, PNG, GIF or BMP image"])
+    is_image = tf.debugging.Assert(pixels > 0, ["not a JPEG, PNG or BMP image"])
     too_large = tf.strings.format(f"image has {{}} pixels, allowed are {max_pixels}", [pixels])
     fits = tf.debugging.Assert(pixels <= max_pixels, [too_large])
     with tf.control_dependencies([is_image, fits]):
@@ -62,9 +63,6 @@ def image_shape(image_bytes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     def png() -> tf.Tensor:
         return tf.stack([integer(20, tf.int32, False), integer(16, tf.int32, False)])
 
-    def gif() -> tf.Tensor:
-        return tf.stack([integer(8, tf.uint16, True), integer(6, tf.uint16, True)])
-
     def bmp() -> tf.Tensor:  # a negative height means rows from the top
         bits = integer(28, tf.uint16, True)  # TensorFlow takes the indices of a palette for greys
         no_palette = tf.debugging.Assert(bits >= 24, ["BMP with a palette: it cannot be read"])
@@ -82,7 +80,6 @@ def image_shape(image_bytes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         [
             (starts(b"\xff\xd8\xff", 4), jpeg),
             (starts(PNG_SIGNATURE, 25), png),
-            (starts(b"GIF8", 10), gif),
             (starts(b"BM", 30), bmp),
         ],
         default=lambda: tf.zeros([2], tf.int32),

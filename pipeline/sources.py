@@ -61,6 +61,8 @@ def find_flickr8k(directory: str) -> Flickr8k:
     Raises:
       InputError: naming what is missing and which names were looked for.
     """
+    if any(character in directory for character in "*?["):
+        raise InputError(f"--input: {directory} holds one of * ? [, which Beam takes as wildcards")
     if not _is_directory(directory):
         raise InputError(f"--input: directory {directory} does not exist or is empty")
     captions = _first(directory, [*_in_text(TOKEN_FILE), *_in_text(CSV_FILE)])
@@ -129,7 +131,7 @@ def distinct_captions(captions: list[Caption]) -> tuple[list[Caption], list[Capt
     """An image's captions in order, and those whose id an earlier one has already."""
     first: dict[str, Caption] = {}
     repeated = []
-    for caption in sorted(captions, key=lambda c: (c.order, c.text)):
+    for caption in sorted(captions, key=lambda c: (c.order, c.caption_id, c.text)):
         if first.setdefault(caption.caption_id, caption) is not caption:
             repeated.append(caption)
     return list(first.values()), repeated
@@ -141,6 +143,8 @@ def duplicate(id: str, uri: str, split: str, message: str) -> Reject:
 
 
 def _problem(image_id: str, text: str) -> str:
+    if "\n" in text.rstrip("\r\n"):
+        return f"runs over several lines, is a quote not closed? {printable(text)!r}"
     if not image_id:
         return "no image name: expected name.jpg#0<TAB>caption, in a CSV name.jpg,caption"
     try:
@@ -170,10 +174,15 @@ def _csv_rows(path: str) -> Iterator[tuple[str, str, int, str]]:
     reader = csv.reader(_lines(path))
     rows = filter(None, _readable_rows(reader))  # without blank lines
     next(rows)  # the header
+    before = reader.line_num
     for row in rows:
         number = reader.line_num
         image_id, text = (row[0].strip(), ",".join(row[1:])) if len(row) > 1 else ("", "")
-        yield image_id, f"{image_id or path}:{number}", number, text
+        if "\n" in text.rstrip("\r\n"):  # a quote that is not closed swallows other captions
+            yield image_id, f"{path}:{before + 1}-{number}", number, text
+        else:
+            yield image_id, f"{image_id or path}:{number}", number, text
+        before = number
 
 
 def _readable_rows(reader: Iterator[list[str]]) -> Iterator[list[str]]:

@@ -123,8 +123,10 @@ class WriteShard(beam.DoFn):
         self, images: list[CaptionedImage], rejects: list[Reject], seconds: dict[str, float]
     ) -> Iterator[Record]:
         batch: list[tuple[CaptionedImage, tf.Tensor]] = []
-        read = functools.partial(_read_and_decode, self._encoder, seconds)
-        for image, decoded in map_ahead(self._threads, read, images, ahead=2 * BATCH):
+        read = functools.partial(_read_and_decode, self._encoder)
+        for image, decoded, taken in map_ahead(self._threads, read, images, ahead=2 * BATCH):
+            for stage, duration in taken.items():
+                seconds[stage] += duration
             if isinstance(decoded, Reject):
                 rejects.append(decoded)
                 continue
@@ -212,18 +214,18 @@ def _load_encoder(path: str) -> Any:
 
 
 def _read_and_decode(
-    encoder: Any, seconds: dict[str, float], image: CaptionedImage
-) -> tuple[CaptionedImage, tf.Tensor | Reject]:
-    stage, start = READ, time.perf_counter()
+    encoder: Any, image: CaptionedImage
+) -> tuple[CaptionedImage, tf.Tensor | Reject, dict[str, float]]:
+    stage, start, taken = READ, time.perf_counter(), {}
     try:
         with FileSystems.open(image.uri) as file:
             image_bytes = file.read()
         if not image_bytes:
             raise ValueError("the file is empty")
-        seconds[READ] += time.perf_counter() - start
-        stage, start = DECODE, time.perf_counter()
+        read = time.perf_counter()
+        taken[READ], stage = read - start, DECODE
         decoded = encoder.decode_image(tf.constant(image_bytes))
-        seconds[DECODE] += time.perf_counter() - start
+        taken[DECODE] = time.perf_counter() - read
     except (OSError, ValueError, tf.errors.OpError) as error:
-        return image, reject(image.image_id, image.uri, image.split, stage, error)
-    return image, decoded
+        return image, reject(image.image_id, image.uri, image.split, stage, error), taken
+    return image, decoded, taken

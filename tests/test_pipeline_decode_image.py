@@ -2,7 +2,6 @@
 
 import io
 import struct
-import time
 import zlib
 
 import numpy as np
@@ -64,11 +63,12 @@ def jpeg_header(width, height):
 
 @pytest.fixture(scope="module")
 def decode():
-    """decode_image, traced once, as the encoder's SavedModel has it."""
+    """decode_image, traced and run once, as the encoder's SavedModel has it."""
     graph = tf.function(
         lambda image_bytes: decode_image(image_bytes, SIDE, MAX_PIXELS),
         [tf.TensorSpec([], tf.string)],
     )
+    graph(tf.constant(encode(PICTURE, "PNG")))
     return lambda image_bytes: graph(tf.constant(image_bytes)).numpy()
 
 
@@ -91,9 +91,6 @@ LOSSLESS = {
     "png grey, one grey transparent": encode(
         PICTURE.convert("L"), "PNG", transparency=PICTURE.convert("L").getpixel((0, 0))
     ),
-    "gif": encode(palette(200), "GIF"),
-    "gif grey": encode(PICTURE.convert("L"), "GIF"),
-    "gif of 4 colours": encode(palette(4), "GIF"),
     "bmp": encode(PICTURE, "BMP"),
     "bmp of 32 bits": encode(PICTURE.convert("RGBA"), "BMP"),
 }
@@ -124,13 +121,6 @@ def test_a_grey_png_of_16_bits_keeps_its_upper_8(decode):
     greys = np.random.default_rng(3).integers(0, 2**16, (SIDE, SIDE), np.uint16)
     decoded = decode(encode(Image.fromarray(greys), "PNG"))
     assert np.abs(decoded - greys[..., None] / 257).max() <= 1
-
-
-def test_the_first_frame_of_an_animation_is_taken(decode):
-    frames = [palette(200), Image.new("P", (SIDE, SIDE), 3), Image.new("P", (SIDE, SIDE), 5)]
-    animation = encode(frames[0], "GIF", save_all=True, append_images=frames[1:])
-    assert Image.open(io.BytesIO(animation)).n_frames > 1
-    assert np.abs(decode(animation) - on_white(frames[0])).max() <= 1
 
 
 @pytest.mark.parametrize("name", {**LOSSLESS, **LOSSY})
@@ -173,14 +163,15 @@ def test_resizing_is_that_of_pillow(decode):
 @pytest.mark.parametrize(
     "image_bytes, reason",
     [
-        (b"", "not a JPEG, PNG, GIF or BMP image"),
+        (b"", "not a JPEG, PNG or BMP image"),
         (b"this is a text and no image, however it is called", "not a JPEG"),
         (b"\x00" * 100, "not a JPEG"),
         (encode(PICTURE, "TIFF"), "not a JPEG"),
         (encode(PICTURE, "WEBP"), "not a JPEG"),
+        (encode(PICTURE, "GIF"), "not a JPEG"),
         (encode(palette(16), "BMP"), "BMP with a palette"),
     ],
-    ids=["empty", "text", "zeros", "tiff", "webp", "bmp of a palette"],
+    ids=["empty", "text", "zeros", "tiff", "webp", "gif", "bmp of a palette"],
 )
 def test_what_is_no_image_we_read_is_refused_with_the_reason(decode, image_bytes, reason):
     with pytest.raises(tf.errors.InvalidArgumentError, match=reason):
@@ -191,7 +182,6 @@ CUT = {
     "jpeg": encode(noise(100, 150), "JPEG"),
     "jpeg progressive": encode(noise(100, 150), "JPEG", progressive=True),
     "png": encode(noise(100, 150), "PNG"),
-    "gif": encode(noise(100, 150).quantize(256), "GIF"),
     "bmp": encode(noise(100, 150), "BMP"),
 }
 
@@ -211,7 +201,7 @@ def test_a_file_cut_within_its_header_is_refused(decode, name, length):
         decode(CUT[name][:length])
 
 
-@pytest.mark.parametrize("name", ["jpeg", "png", "gif"])
+@pytest.mark.parametrize("name", ["jpeg", "png"])
 def test_an_image_overwritten_with_noise_decodes_or_is_refused(decode, name):
     rng = np.random.default_rng(5)
     for _ in range(30):
@@ -231,18 +221,16 @@ def test_an_image_overwritten_with_noise_decodes_or_is_refused(decode, name):
         (png_header(2**31 - 1, 2**31 - 1), (2**31 - 1) ** 2),
         (encode(Image.new("1", (10_000, 10_000)), "PNG"), 100_000_000),
         (jpeg_header(60_000, 60_000), 3_600_000_000),
-        (encode(Image.new("P", (10_000, 6_000)), "GIF"), 60_000_000),
         (b"BM" + bytes(16) + struct.pack("<iiHH", 30_000, -30_000, 1, 24), 900_000_000),
     ],
-    ids=["png header", "largest png header", "real png", "jpeg header", "real gif", "bmp header"],
+    ids=["png header", "largest png header", "real png", "jpeg header", "bmp header"],
 )
 def test_an_image_too_large_is_refused_for_its_pixels_before_it_is_decoded(
     decode, image_bytes, pixels
 ):
-    start = time.perf_counter()
+    # Most are headers alone: decoding them would fail for another reason.
     with pytest.raises(tf.errors.InvalidArgumentError, match=f"image has {pixels} pixels"):
         decode(image_bytes)
-    assert time.perf_counter() - start < 0.5  # decoding the real ones takes longer
 
 
 @pytest.mark.parametrize(

@@ -193,6 +193,7 @@ def test_blank_lines_before_a_csv_header_are_left_out(tmp_path):
         (b"b.jpg#1\tA caf\xe9 .", "b.jpg#1", "not valid UTF-8: A caf\\xe9 ."),
         (b"caf\xe9.jpg#1\tA dog .", "caf\\xe9.jpg#1", "not valid UTF-8"),
         (b"b.jpg#1 A dog .", "{path}:2", "expected name.jpg#0<TAB>caption"),
+        (b"b.jpg#1", "{path}:2", "expected name.jpg#0<TAB>caption"),
         (b"b.jpg\tA dog .", "{path}:2", "expected name.jpg#0<TAB>caption"),
         (b"b.jpg#one\tA dog .", "{path}:2", "expected name.jpg#0<TAB>caption"),
         (b"b.jpg#-1\tA dog .", "{path}:2", "expected name.jpg#0<TAB>caption"),
@@ -329,3 +330,19 @@ def test_an_image_file_whose_name_is_not_utf8_is_listed_in_a_form_that_can_be_wr
     [(name, path)] = list_images(str(tmp_path))
     assert name == "caf\\xe9.jpg"
     path.encode("utf-8")
+
+
+def test_a_quote_that_is_not_closed_is_a_reject_that_names_its_lines(tmp_path):
+    path = tmp_path / "captions.txt"
+    path.write_text('image,caption\na.jpg,A cat\nb.jpg,"A dog\nc.jpg,A bird\nd.jpg,"A fish"\n')
+    found = list(read_captions(str(path)))
+    assert isinstance(found[0], Caption) and found[0].text == "A cat"
+    assert all(isinstance(row, Reject) for row in found[1:])
+    assert found[1].id.startswith(f"{path}:3-")
+    assert "quote not closed" in found[1].message and "A bird" in found[1].message
+
+
+def test_wildcards_in_the_input_are_refused(tmp_path):
+    (tmp_path / "my[1]").mkdir()
+    with pytest.raises(InputError, match="wildcards"):
+        find_flickr8k(str(tmp_path / "my[1]"))

@@ -26,6 +26,11 @@ def test_the_hash_never_changes(text, salt):
     assert stable_hash(text, salt) == GOLDEN[text, salt]
 
 
+def test_the_shard_of_an_image_never_changes():
+    expected = [0, 15, 3, 10, 9, 4, 7, 5, 1, 11, 13, 0]
+    assert [shard_of(f"{n:05d}.jpg", 16) for n in range(12)] == expected
+
+
 @given(st.text(st.characters()), st.text())
 def test_the_hash_is_an_unsigned_64_bit_integer(text, salt):
     assert 0 <= stable_hash(text, salt) < 2**64

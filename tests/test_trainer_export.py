@@ -86,6 +86,20 @@ def test_scores_and_captions_of_a_split_are_written(evaluated, trained_run, data
     assert not any("<" in text for text in captions.values())
 
 
+def test_without_java_the_scores_say_so_and_leave_meteor_out(
+    trained_run, monkeypatch, tmp_path, capsys
+):
+    run = tmp_path / "run"
+    run.mkdir()
+    for name in ("config.json", "best"):
+        os.symlink(os.path.join(trained_run, name), run / name)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    scores = evaluate(str(run), "", "test", **SEARCH)
+    assert scores.keys() == {"BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "ROUGE-L", "CIDEr"}
+    assert "Java was not found" in capsys.readouterr().out
+    assert json.loads((run / "scores-test.json").read_text())["tokenizer"] == "treebank"
+
+
 def test_versions_count_up_and_carry_fingerprints(trained_run, dataset, tmp_path):
     output = str(tmp_path / "export")
     os.makedirs(os.path.join(output, "7"))

@@ -1,8 +1,7 @@
 """Importing TensorFlow without the log lines that it writes before anyone can ask it not to."""
 
+import logging
 import os
-
-from absl import logging
 
 
 def start_tensorflow() -> None:
@@ -12,13 +11,15 @@ def start_tensorflow() -> None:
     descriptor 2, before their log level counts. Python errors are raised as ever.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    logging.set_verbosity(logging.ERROR)  # TFDS warns of its own deprecated names
     screen, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
     try:
         import tensorflow as tf
 
         tf.config.list_physical_devices()
+        # TFDS warns of its own deprecated names. TensorFlow has imported absl by now: a logger
+        # that we were the first to ask for would not be absl's own class.
+        logging.getLogger("absl").setLevel(logging.ERROR)
     finally:
         os.dup2(screen, 2)
         os.close(screen)

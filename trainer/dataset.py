@@ -10,6 +10,7 @@ Evaluation: the images in file order, the last batch padded likewise.
 
 import os
 
+import numpy as np
 import tensorflow as tf
 
 from tfrecords_schema.manifest import Manifest
@@ -42,8 +43,7 @@ def train_dataset(
       Batches for one replica each, those of this pipeline's replicas in turn: image_features
       [b, ...] as stored and caption_ids int32 [b, captions, T], 0 where there is nothing.
     """
-    rng = tf.random.experimental.create_rng_state([seed, epoch], "philox")
-    file_seed, shuffle_seed = (int(x) for x in rng[:2] ^ rng[1:])
+    file_seed, shuffle_seed = np.random.SeedSequence([seed, epoch]).generate_state(2)
     files = tf.data.Dataset.from_tensor_slices(shard_paths(directory, manifest, "train"))
     files = files.shuffle(len(manifest.splits["train"]), file_seed, False)
     records = files.interleave(tf.data.TFRecordDataset, READ_AT_ONCE, num_parallel_calls=2)
