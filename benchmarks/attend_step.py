@@ -72,7 +72,8 @@ def main():
     data = sys.argv[1]
     manifest = read_manifest(data)
     context = tf.distribute.InputContext(1, 0, 1)
-    batches = list(train_dataset(data, manifest, 32, 0, 0, context).take(BATCHES))
+    parts = train_dataset(data, manifest, 32, 0, 0, context).take(BATCHES)
+    batches = [{name: x[0] for name, x in part.items()} for part in parts]
 
     plain = PlainAttend(manifest.vocabulary_size)
     plain(as_regions(batches[0]["image_features"]), batches[0]["caption_ids"])

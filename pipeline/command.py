@@ -5,6 +5,7 @@ import logging
 import sys
 from collections.abc import Sequence
 
+from absl import logging as absl_logging
 from absl.flags import argparse_flags
 
 logging.getLogger().setLevel(logging.ERROR)  # Beam warns of optional packages on import
@@ -90,6 +91,7 @@ def beam_options(arguments: Sequence[str]) -> PipelineOptions:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the pipeline; exits with status 2 and one line where the user's input is at fault."""
     flags, rest = make_parser().parse_known_args(arguments)
+    absl_logging.set_verbosity(absl_logging.ERROR)  # TFDS warns of its own deprecated names
     try:
         run_pipeline(PipelineConfig(**vars(flags)), beam_options(rest))
     except InputError as error:

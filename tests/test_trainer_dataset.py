@@ -6,10 +6,6 @@ from tfrecords_schema.manifest import read_manifest
 from trainer.dataset import evaluation_dataset, read_references, train_dataset
 
 
-def one_pipeline(replicas=1):
-    return tf.distribute.InputContext(1, 0, replicas)
-
-
 def images_of(batches):
     """A key for each image that has captions, in order."""
     for batch in batches:
@@ -18,12 +14,17 @@ def images_of(batches):
                 yield features.tobytes(), captions[captions > 0].tobytes()
 
 
-def epoch_batches(dataset, batch_size=8, seed=0, epoch=0, context=None):
+def parts_of_batches(dataset, context, batch_size=8, seed=0, epoch=0):
+    """This pipeline's part of each batch, a row a replica."""
     manifest = read_manifest(dataset)
-    context = context or one_pipeline()
-    return list(
-        train_dataset(dataset, manifest, batch_size, seed, epoch, context).as_numpy_iterator()
-    )
+    batches = train_dataset(dataset, manifest, batch_size, seed, epoch, context)
+    return list(batches.as_numpy_iterator())
+
+
+def epoch_batches(dataset, **changes):
+    """The global batches."""
+    parts = parts_of_batches(dataset, tf.distribute.InputContext(1, 0, 1), **changes)
+    return [{name: x[0] for name, x in part.items()} for part in parts]
 
 
 def test_an_epoch_has_every_image_once_in_full_batches(dataset):
@@ -44,15 +45,15 @@ def test_the_order_is_a_function_of_seed_and_epoch(dataset):
 @pytest.mark.parametrize(("workers", "replicas"), [(1, 2), (2, 2), (2, 4)])
 def test_replicas_and_workers_share_out_the_same_global_batches(dataset, workers, replicas):
     alone = epoch_batches(dataset)
-    own = replicas // workers
     parts = [
-        epoch_batches(dataset, context=tf.distribute.InputContext(workers, worker, replicas))
+        parts_of_batches(dataset, tf.distribute.InputContext(workers, worker, replicas))
         for worker in range(workers)
     ]
     for i, batch in enumerate(alone):
-        shared = [part[i * own + k] for part in parts for k in range(own)]
         for name in batch:
-            np.testing.assert_array_equal(np.concatenate([b[name] for b in shared]), batch[name])
+            shared = [rows for part in parts for rows in part[i][name]]
+            assert len(shared) == replicas
+            np.testing.assert_array_equal(np.concatenate(shared), batch[name])
 
 
 def test_captions_run_from_start_to_end_and_are_padded_with_zeros(dataset):

@@ -1,6 +1,5 @@
 """Importing TensorFlow without the log lines that it writes before anyone can ask it not to."""
 
-import logging
 import os
 
 
@@ -17,9 +16,6 @@ def start_tensorflow() -> None:
         import tensorflow as tf
 
         tf.config.list_physical_devices()
-        # TFDS warns of its own deprecated names. TensorFlow has imported absl by now: a logger
-        # that we were the first to ask for would not be absl's own class.
-        logging.getLogger("absl").setLevel(logging.ERROR)
     finally:
         os.dup2(screen, 2)
         os.close(screen)

@@ -5,6 +5,7 @@ import dataclasses
 import sys
 from collections.abc import Callable, Sequence
 
+from absl import logging
 from absl.flags import argparse_flags
 
 from tfrecords_schema.errors import InputError
@@ -95,6 +96,7 @@ def make_parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs a command; exits with status 2 and one line where the user's input is at fault."""
     flags = make_parser().parse_args(arguments)
+    logging.set_verbosity(logging.ERROR)  # TFDS warns of its own deprecated names
     try:
         flags.function(flags)
     except InputError as error:

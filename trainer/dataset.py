@@ -18,6 +18,7 @@ from tfrecords_schema.parse import parse_record
 
 SHUFFLE_IMAGES = 1024  # 128 MB of 7x7x1280 float16 grids
 READ_AT_ONCE = 8  # shards
+PARSE_AT_ONCE = 4  # records
 BUCKETS = (12, 16, 20, 26)  # tokens of the longest caption; the last bucket has no upper bound
 
 
@@ -40,8 +41,9 @@ def train_dataset(
       context: of the strategy: which slice of each global batch to give.
 
     Returns:
-      Batches for one replica each, those of this pipeline's replicas in turn: image_features
-      [b, ...] as stored and caption_ids int32 [b, captions, T], 0 where there is nothing.
+      This pipeline's part of each global batch, one row a replica: image_features
+      [replicas, b, ...] as stored and caption_ids int32 [replicas, b, captions, T], 0 where there
+      is nothing.
     """
     file_seed, shuffle_seed = np.random.SeedSequence([seed, epoch]).generate_state(2)
     files = tf.data.Dataset.from_tensor_slices(shard_paths(directory, manifest, "train"))
@@ -56,7 +58,7 @@ def train_dataset(
         ids = record["caption_ids"].to_tensor()
         return {"image_features": record["image_features"], "caption_ids": ids}
 
-    batches = records.map(parse, num_parallel_calls=tf.data.AUTOTUNE).bucket_by_sequence_length(
+    batches = records.map(parse, num_parallel_calls=PARSE_AT_ONCE).bucket_by_sequence_length(
         lambda record: tf.shape(record["caption_ids"])[1],
         BUCKETS,
         [batch_size] * (len(BUCKETS) + 1),
@@ -77,7 +79,7 @@ def train_dataset(
         sliced["image_features"] = tf.ensure_shape(sliced["image_features"], shape)
         return sliced
 
-    return batches.map(slice_for_replicas).unbatch().prefetch(4)
+    return without_autotune(batches.map(slice_for_replicas).prefetch(4))
 
 
 def evaluation_dataset(
@@ -105,7 +107,8 @@ def evaluation_dataset(
         }
 
     records = tf.data.TFRecordDataset(shard_paths(directory, manifest, split))
-    return records.map(parse, tf.data.AUTOTUNE).batch(batch_size).map(pad).prefetch(2)
+    batches = records.map(parse, PARSE_AT_ONCE).batch(batch_size).map(pad).prefetch(2)
+    return without_autotune(batches)
 
 
 def read_references(directory: str, manifest: Manifest, split: str) -> dict[str, list[str]]:
@@ -119,8 +122,19 @@ def read_references(directory: str, manifest: Manifest, split: str) -> dict[str,
 
     return {
         record["image_id"].decode(): [text.decode() for text in record["captions"]]
-        for record in records.map(parse, tf.data.AUTOTUNE).as_numpy_iterator()
+        for record in without_autotune(records.map(parse, PARSE_AT_ONCE)).as_numpy_iterator()
     }
+
+
+def without_autotune(dataset: tf.data.Dataset) -> tf.data.Dataset:
+    """`dataset` without tf.data's autotuner.
+
+    The autotuner's thread sleeps for ever longer, up to 60 s, and the end of the data can wait
+    until it wakes. Nothing here needs it: the numbers of calls are given.
+    """
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return dataset.with_options(options)
 
 
 def shard_paths(directory: str, manifest: Manifest, split: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 import json
 import os
+from typing import Any
 
 import tensorflow as tf
 
@@ -42,6 +43,32 @@ def is_chief(strategy: tf.distribute.Strategy) -> bool:
         return True
     has_chief = "chief" in resolver.cluster_spec().jobs
     return resolver.task_type == "chief" or (not has_chief and resolver.task_id == 0)
+
+
+def input_context(strategy: tf.distribute.Strategy) -> tf.distribute.InputContext:
+    """Which part of each global batch this process reads: that of its own replicas."""
+    resolver, replicas = strategy.cluster_resolver, strategy.num_replicas_in_sync
+    if resolver is None or not resolver.task_type:
+        return tf.distribute.InputContext(1, 0, replicas)
+    cluster = resolver.cluster_spec()
+    chiefs = cluster.num_tasks("chief") if "chief" in cluster.jobs else 0
+    workers = chiefs + (cluster.num_tasks("worker") if "worker" in cluster.jobs else 0)
+    process = resolver.task_id + (chiefs if resolver.task_type == "worker" else 0)
+    return tf.distribute.InputContext(workers, process, replicas)
+
+
+def to_replicas(strategy: tf.distribute.Strategy, batch: dict[str, tf.Tensor]) -> Any:
+    """Row r of each tensor to this process's replica r.
+
+    Strategies' own distributed datasets do this too, but with TensorFlow 2.21 their end of data
+    waits for a sleeping thread, for up to a minute each epoch.
+    """
+
+    def own(context: tf.distribute.ReplicaContext) -> dict[str, tf.Tensor]:
+        replica = context.replica_id_in_sync_group
+        return {name: x[replica % x.shape[0]] for name, x in batch.items()}
+
+    return strategy.experimental_distribute_values_from_function(own)
 
 
 def from_chief(strategy: tf.distribute.Strategy, value: float) -> float:

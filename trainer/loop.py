@@ -20,7 +20,13 @@ from tfrecords_schema.vocabulary import read_vocabulary
 from trainer.caption_split import SplitCaptioner
 from trainer.config import TrainConfig
 from trainer.dataset import read_references, train_dataset
-from trainer.distribution import from_chief, is_chief, make_strategy
+from trainer.distribution import (
+    from_chief,
+    input_context,
+    is_chief,
+    make_strategy,
+    to_replicas,
+)
 from trainer.metrics import score_cider, tokenize_references
 from trainer.report import PLOT_FILE, RunLog
 from trainer.run_directory import claim_run, make_model, write_best
@@ -132,10 +138,8 @@ def train_epoch(
     # Half a cosine over the epochs (Loshchilov and Hutter 2017, without restarts).
     rate = config.learning_rate * 0.5 * (1 + math.cos(math.pi * epoch / config.epochs))
     optimizer.learning_rate.assign(rate)
-    batches = strategy.distribute_datasets_from_function(
-        lambda context: train_dataset(
-            config.data, manifest, config.batch_size, config.seed, epoch, context
-        )
+    batches = train_dataset(
+        config.data, manifest, config.batch_size, config.seed, epoch, input_context(strategy)
     )
     start, images, losses = time.perf_counter(), 0, []
     bar = tqdm(
@@ -144,7 +148,7 @@ def train_epoch(
     )  # fmt: skip
     with bar:
         for batch in batches:
-            loss, count = (float(value) for value in train_step(batch))
+            loss, count = (float(value) for value in train_step(to_replicas(strategy, batch)))
             step = int(optimizer.iterations.numpy())
             if not math.isfinite(loss):
                 raise FloatingPointError(f"the loss is {loss} at step {step}, epoch {epoch + 1}")

@@ -70,7 +70,7 @@ def plot_metrics(rows: list[dict[str, Any]], path: str) -> None:
         lines += right.plot(
             *zip(*scores, strict=True), color="tab:orange", marker="o", label="validation CIDEr"
         )
-    left.legend(handles=lines, loc="upper center", ncols=2)
+    left.legend(handles=lines, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
     left.grid(alpha=0.3)
     tf.io.gfile.makedirs(os.path.dirname(path))
     with complete_or_absent(path) as temporary:
