@@ -94,7 +94,11 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Runs a command; exits with status 2 and one line where the user's input is at fault."""
+    """Runs a command.
+
+    Where the user's input is at fault it exits with status 2 and one line, where training
+    diverged with status 1 and one line.
+    """
     flags = make_parser().parse_args(arguments)
     logging.set_verbosity(logging.ERROR)  # TFDS warns of its own deprecated names
     try:
@@ -102,6 +106,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+    except FloatingPointError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
 
 
 def _train(flags: argparse.Namespace) -> None:

@@ -151,7 +151,10 @@ def train_epoch(
             loss, count = (float(value) for value in train_step(to_replicas(strategy, batch)))
             step = int(optimizer.iterations.numpy())
             if not math.isfinite(loss):
-                raise FloatingPointError(f"the loss is {loss} at step {step}, epoch {epoch + 1}")
+                raise FloatingPointError(
+                    f"the loss is {loss} at step {step}, epoch {epoch + 1}; what was saved after "
+                    "the last epoch is kept. Try a lower --learning_rate in a new --run"
+                )
             images += int(count)
             losses.append(loss)
             bar.update(int(count))
