@@ -58,8 +58,8 @@ def test_a_killed_run_ends_with_the_weights_of_one_that_was_not(dataset, tmp_pat
     whole, killed = str(tmp_path / "whole"), str(tmp_path / "killed")
     assert start(dataset, whole).wait() == 0
     process = start(dataset, killed)
-    while process.poll() is None:  # until some steps into the second or third epoch
-        if any("validation_cider" in row for row in read_metrics(killed)):
+    while process.poll() is None:  # until some steps into the second epoch
+        if any(row["epoch"] == 2 for row in read_metrics(killed)):
             process.send_signal(signal.SIGKILL)
         time.sleep(0.02)
     assert process.returncode == -signal.SIGKILL
@@ -125,8 +125,8 @@ def test_training_stops_when_validation_no_longer_improves(dataset, tmp_path, mo
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(dataset, tmp_path):
-    with pytest.raises(FloatingPointError, match="step 1"):
-        train(train_config(dataset, tmp_path / "run", learning_rate=1e30, clip_norm=1e38))
+    with pytest.raises(FloatingPointError, match=r"the loss is (nan|inf) at step [2-9]"):
+        train(train_config(dataset, tmp_path / "run", learning_rate=1e38))
 
 
 def test_a_batch_that_replicas_cannot_share_is_refused(dataset, tmp_path):
