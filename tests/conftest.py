@@ -1,4 +1,4 @@
-"""What several tests need: drawn pictures, a dataset and a run, made once a session.
+"""What several tests need: drawn pictures, a dataset and a run, made once for all tests.
 
 Two logical CPUs stand for two devices; they must be set up before TensorFlow touches one.
 """
