@@ -1,6 +1,7 @@
 """From a configuration to a complete dataset: checks, two Beam jobs, the books, the manifest."""
 
 import collections
+import hashlib
 import importlib.metadata
 import json
 import os
@@ -141,7 +142,7 @@ def committed(directory: str, shard: str) -> Receipt:
     path = os.path.join(directory, shard)
     with complete_or_absent(path) as temporary, tf.io.TFRecordWriter(temporary):
         pass
-    digest = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"  # of no bytes
+    digest = hashlib.sha256(b"").hexdigest()
     entry = dict(file=shard, images=0, captions=0, bytes=0, sha256=digest)
     return Receipt("", entry, [], {}, time.time())
 

@@ -1,22 +1,16 @@
 """What a user does wrong at the command line: one clear line, status 2, no stack trace."""
 
+import functools
 import os
 
+import conftest
 import pytest
 from apache_beam.options.pipeline_options import DirectOptions, StandardOptions
 
 from pipeline.command import LOCAL_RUNNER, beam_options, main
 from tfrecords_schema.errors import InputError
 
-
-def complaint(capsys, *arguments):
-    """What is printed for arguments that are refused."""
-    with pytest.raises(SystemExit) as stopped:
-        main(list(arguments))
-    assert stopped.value.code == 2
-    error = capsys.readouterr().err
-    assert "Traceback" not in error
-    return error
+complaint = functools.partial(conftest.complaint, main)
 
 
 @pytest.fixture

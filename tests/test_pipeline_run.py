@@ -321,6 +321,19 @@ def test_pooled_features_are_one_vector_an_image(pictures, tmp_path):
     assert record["image_features"].dtype == tf.float32
 
 
+def test_shards_that_no_image_falls_into_are_empty_files(pictures, tmp_path):
+    manifest = run(pictures, tmp_path / "out", images_per_shard=1)
+    shards = manifest.splits["train"]
+    assert 0 in {shard.images for shard in shards}
+    assert manifest.images("train") == 95
+    check_dataset(str(tmp_path / "out"), manifest)
+    for shard in shards:
+        content = (tmp_path / "out" / shard.file).read_bytes()
+        assert shard.sha256 == hashlib.sha256(content).hexdigest()
+    found = tfds.builder_from_directory(tmp_path / "out").as_dataset(split="train")
+    assert len(list(found)) == 95
+
+
 @pytest.mark.slow
 def test_several_processes_write_the_same_dataset(pictures, dataset, tmp_path):
     flags = ("--direct_running_mode=multi_processing", "--direct_num_workers=2")

@@ -1,18 +1,13 @@
 """What a user does wrong at the command line: one clear line, status 2, no stack trace."""
 
+import functools
+
+import conftest
 import pytest
 
 from trainer.command import main
 
-
-def complaint(capsys, *arguments):
-    """What is printed for arguments that are refused."""
-    with pytest.raises(SystemExit) as stopped:
-        main(list(arguments))
-    assert stopped.value.code == 2
-    error = capsys.readouterr().err
-    assert "Traceback" not in error
-    return error
+complaint = functools.partial(conftest.complaint, main)
 
 
 @pytest.mark.parametrize(
