@@ -1,9 +1,12 @@
 """`python -m pipeline`: flags to configuration, one call."""
 
+import logging
+
 from tfrecords_schema.start_tensorflow import start_tensorflow
 
 if __name__ == "__main__":
     start_tensorflow()
+    logging.getLogger().setLevel(logging.ERROR)  # Beam warns of optional packages on import
 
     from pipeline.command import main  # imports TensorFlow: after it was started
 

@@ -1,25 +1,10 @@
 """The books: every image read was written, rejected, or a repeated mention."""
 
-import collections
-
-import pyarrow.parquet as pq
-from apache_beam.io.filesystems import FileSystems
-
 from pipeline.rejects import CAPTION, DUPLICATE, UNASSIGNED
 from pipeline.write_shards import Receipt
 from tfrecords_schema.errors import InputError
 from tfrecords_schema.manifest import Books
 from tfrecords_schema.shards import SPLITS
-
-
-def count_rejects(path: str) -> dict[tuple[str, str], int]:
-    """(split, stage) -> rows in the rejects table, read in batches."""
-    counts: collections.Counter = collections.Counter()
-    with FileSystems.open(path) as file:
-        for batch in pq.ParquetFile(file).iter_batches(columns=["split", "stage"]):
-            columns = batch.to_pydict()
-            counts.update(zip(columns["split"], columns["stage"], strict=True))
-    return dict(counts)
 
 
 def balance_books(
@@ -55,5 +40,5 @@ def check_rejected(books: dict[str, Books], max_rejected: float, table: str) -> 
         raise InputError(
             f"{lost} of {read} images were rejected, more than --max_rejected="
             f"{max_rejected} allows; the reasons are in {table}. Run again with a higher "
-            "--max_rejected (what is done is kept), or mend the images and give a new --output"
+            "--max_rejected (what is done is kept), or mend the images and add --retry_rejected"
         )

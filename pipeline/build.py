@@ -3,27 +3,30 @@
 Two Beam jobs. The first reads only text: it counts images and words and writes the vocabulary, so
 that whatever is wrong with the source is known before long work starts, and so that the second
 knows how many shards there are. The second groups captioned images by shard and writes the
-shards. Only names and captions are ever shuffled, never pixels or features.
+shards. Only names and captions are ever shuffled, never pixels or features, and as plain tuples,
+for which Beam has the quickest coder.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import apache_beam as beam
 
-from pipeline import sources
 from pipeline.build_vocabulary import (
-    CountTokens,
+    IMAGES,
+    LENGTH,
+    ChooseWords,
+    CountText,
     WriteList,
-    caption_lengths,
     write_json,
     write_vocabulary,
 )
 from pipeline.config import PipelineConfig
-from pipeline.join_captions import CaptionedImage, image_split, join_image, mentions
-from pipeline.rejects import REJECT_SCHEMA, Reject
-from pipeline.splits import split_by_hash
+from pipeline.join_captions import CaptionedImage, JoinRules, image_split, join_image, times_read
+from pipeline.rejects import SOURCE, UNASSIGNED, Reject, reject, write_rejects
+from pipeline.sources.mentions import Mention, Source
 from pipeline.write_shards import ShardJob, WriteShard
+from tfrecords_schema.errors import InputError
 from tfrecords_schema.shards import shard_of
 
 
@@ -36,7 +39,11 @@ class SourceCollections(NamedTuple):
 
 
 def count_source(
-    pipeline: beam.Pipeline, config: PipelineConfig, source: sources.Flickr8k, paths: dict[str, str]
+    pipeline: beam.Pipeline,
+    config: PipelineConfig,
+    source: Source,
+    rules: JoinRules,
+    paths: dict[str, str],
 ) -> None:
     """The first job.
 
@@ -44,14 +51,29 @@ def count_source(
       pipeline: to build in.
       config: of the run.
       source: what to read.
-      paths: of the file to write for each of `vocabulary`, `read`, `images` and `lengths`.
+      rules: of joining.
+      paths: of the file to write for each of `read`, `images`, `lengths` and `unreadable`, and
+        for `vocabulary` where it is to be counted.
     """
-    read, images, _ = read_source(pipeline, config, source)
+    read, images, rejects = read_source(pipeline, source, rules)
+    counts = images | CountText(config.clean, "vocabulary" in paths)  # ((what, split, value), n)
+    if "vocabulary" in paths:
+        (
+            counts
+            | "ChooseWords" >> ChooseWords(config.min_count, config.max_size)  # (word, count)
+            | "WriteVocabulary" >> WriteList(write_vocabulary, paths["vocabulary"])
+        )
     (
-        images
-        | "CountTokens" >> CountTokens()  # (token, count)
-        | "Frequent" >> beam.Filter(lambda pair, least: pair[1] >= least, config.min_count)
-        | "WriteVocabulary" >> WriteList(write_vocabulary, paths["vocabulary"])
+        counts
+        | "OfImages" >> beam.Filter(lambda item: item[0][0] == IMAGES)
+        | "Images" >> beam.MapTuple(lambda key, n: (key[1], n))  # (split, images)
+        | "WriteImages" >> WriteList(write_json, paths["images"])
+    )
+    (
+        counts
+        | "OfLengths" >> beam.Filter(lambda item: item[0][0] == LENGTH)
+        | "Lengths" >> beam.MapTuple(lambda key, n: (*key[1:], n))  # (split, words, captions)
+        | "WriteLengths" >> WriteList(write_json, paths["lengths"])
     )
     (
         read
@@ -59,129 +81,93 @@ def count_source(
         | "WriteRead" >> WriteList(write_json, paths["read"])
     )
     (
-        images
-        | "Split" >> beam.Map(lambda image: image.split)  # str
-        | "CountImages" >> beam.combiners.Count.PerElement()  # (split, images)
-        | "WriteImages" >> WriteList(write_json, paths["images"])
-    )
-    (
-        images
-        | "Lengths" >> beam.FlatMap(caption_lengths)  # (split, words)
-        | "CountLengths" >> beam.combiners.Count.PerElement()  # ((split, words), captions)
-        | "WriteLengths" >> WriteList(write_json, paths["lengths"])
+        rejects
+        | "OfSource" >> beam.Filter(lambda row: row.stage == SOURCE)  # Reject, one a file
+        | "WriteUnreadable" >> WriteList(write_json, paths["unreadable"])
     )
 
 
 def write_dataset(
-    pipeline: beam.Pipeline,
-    config: PipelineConfig,
-    source: sources.Flickr8k,
-    job: ShardJob,
-    rejects_prefix: str,
+    pipeline: beam.Pipeline, source: Source, rules: JoinRules, job: ShardJob, rejects_path: str
 ) -> None:
     """The second job: the shards, their receipts, and the table of rejects.
 
     Args:
       pipeline: to build in.
-      config: of the run.
       source: what to read.
+      rules: of joining.
       job: where the shards go and what made them.
-      rejects_prefix: path of the rejects table without its `.parquet`.
+      rejects_path: of the rejects table.
     """
-    _, images, unusable = read_source(pipeline, config, source)
+    _, images, unusable = read_source(pipeline, source, rules)
+    shards = (
+        pipeline
+        | "Splits" >> beam.Create(list(job.shard_counts.items()))  # (split, shards)
+        # Every shard is named, so that one which no image falls into is written too.
+        | "NameShards" >> beam.FlatMap(_name_shards)  # ((split, shard), None)
+    )
+    by_shard = images | "KeyByShard" >> beam.Map(_key_by_shard, job.shard_counts)
     unreadable = (
-        images
-        | "KeyByShard" >> beam.Map(_key_by_shard, job.shard_counts)  # ((split, shard), image)
+        (shards, by_shard)
+        | "ShardsAndImages" >> beam.Flatten()  # ((split, shard), image as a tuple, or None)
         | "GroupByShard" >> beam.GroupByKey()  # ((split, shard), images)
         | "WriteShard" >> beam.ParDo(WriteShard(job))  # Reject
     )
+    rejects = (unusable, unreadable) | "AllRejects" >> beam.Flatten()
     (
-        (unusable, unreadable)
-        | "AllRejects" >> beam.Flatten()  # Reject
-        | "ToRow" >> beam.Map(lambda row: row._asdict())  # dict
-        | "WriteRejects"
-        >> beam.io.WriteToParquet(
-            rejects_prefix,
-            REJECT_SCHEMA,
-            file_name_suffix=".parquet",
-            num_shards=1,
-            shard_name_template="",
-        )
-    )
-
-
-def read_source(
-    pipeline: beam.Pipeline, config: PipelineConfig, source: sources.Flickr8k
-) -> SourceCollections:
-    """Reads captions, splits and image names, and joins them by image."""
-    captions = (
         pipeline
-        | "CaptionFile" >> beam.Create([source.captions])  # path
-        | "ReadCaptions" >> _separate(sources.read_captions)  # Caption; rejects
+        | "RejectsPath" >> beam.Create([rejects_path])
+        | "WriteRejects" >> beam.Map(write_rejects, beam.pvalue.AsIter(rejects))
     )
-    listed = (
+
+
+def read_source(pipeline: beam.Pipeline, source: Source, rules: JoinRules) -> SourceCollections:
+    """Reads the parts of a source and joins what they say by image."""
+    mentions = (
         pipeline
-        | "SplitFiles" >> beam.Create(list(source.splits.items()))  # (split, path)
-        | "ReadSplits" >> beam.FlatMap(_read_split)  # (image_id, split)
+        | "Parts" >> beam.Create(source.parts)
+        | "SpreadParts" >> beam.Reshuffle()
+        | "ReadPart" >> beam.FlatMap(_read_part, source).with_outputs("rejects", main="mentions")
     )
-    paths = (
-        pipeline
-        | "ImageDirectory" >> beam.Create([source.images])  # path
-        | "ListImages" >> beam.FlatMap(sources.list_images)  # (image_id, path)
+    joined = (
+        mentions.mentions  # (image_id, the rest of the mention as a tuple)
+        | "GroupByImage" >> beam.GroupByKey()
+        | "JoinImage" >> beam.FlatMap(_join, rules).with_outputs("read", "rejects", main="images")
     )
-    grouped = (
-        {
-            "captions": captions.main
-            | "KeyByImage" >> beam.Map(lambda caption: (caption.image_id, caption)),
-            "splits": listed,
-            "paths": paths,
-        }
-        | "GroupByImage" >> beam.CoGroupByKey()  # (image_id, {captions, splits, paths})
-        | "SplitByHash" >> beam.Map(_with_split, config, source)  # the same
-    )
-    joined = grouped | "JoinImage" >> _separate(_join, source)  # CaptionedImage; rejects
-    rejects = (captions.rejects, joined.rejects) | "SourceRejects" >> beam.Flatten()
-    read = grouped | "Mentions" >> beam.Map(_mentions)
-    return SourceCollections(read, joined.main, rejects)
+    rejects = (mentions.rejects, joined.rejects) | "SourceRejects" >> beam.Flatten()
+    return SourceCollections(joined.read, joined.images, rejects)
 
 
-def _separate(function: Callable[..., Iterable[Any]], *args: Any) -> beam.PTransform:
-    """FlatMap whose Rejects come out under `rejects`, everything else under `main`."""
-
-    def tagged(element: Any, *args: Any) -> Iterator[Any]:
-        for output in function(element, *args):
-            is_reject = isinstance(output, Reject)
-            yield beam.pvalue.TaggedOutput("rejects", output) if is_reject else output
-
-    return beam.FlatMap(tagged, *args).with_outputs("rejects", main="main")
-
-
-def _read_split(element: tuple[str, str]) -> Iterator[tuple[str, str]]:
-    split, path = element
-    for name in sources.read_image_names(path):
-        yield name, split
+def _read_part(part: Any, source: Source) -> Iterator[Any]:
+    try:
+        for found in source.read(part):
+            if isinstance(found, Reject):
+                yield beam.pvalue.TaggedOutput("rejects", found)
+            else:
+                yield found.image_id, tuple(found[1:])
+    except (InputError, OSError) as error:
+        # What the part still holds is not known: run.py fails the job with this row.
+        row = reject(repr(part), source.captions, UNASSIGNED, SOURCE, error)
+        yield beam.pvalue.TaggedOutput("rejects", row)
 
 
-def _with_split(
-    element: tuple[str, dict], config: PipelineConfig, source: sources.Flickr8k
-) -> tuple[str, dict]:
-    image_id, lists = element
-    if source.splits:
-        return element
-    return image_id, {**lists, "splits": [split_by_hash(image_id, config.split_fractions)]}
+def _join(element: tuple[str, Iterable[Any]], rules: JoinRules) -> Iterator[Any]:
+    image_id, rest = element
+    mentions = [Mention(image_id, *fields) for fields in rest]
+    split = image_split(image_id, mentions, rules)
+    yield beam.pvalue.TaggedOutput("read", (split, times_read(mentions, split)))
+    for output in join_image(image_id, mentions, rules):
+        is_reject = isinstance(output, Reject)
+        yield beam.pvalue.TaggedOutput("rejects", output) if is_reject else output
 
 
-def _join(element: tuple[str, dict], source: sources.Flickr8k) -> Iterator[CaptionedImage | Reject]:
-    image_id, lists = element
-    yield from join_image(image_id, lists["paths"], lists["splits"], lists["captions"], source)
-
-
-def _mentions(element: tuple[str, dict]) -> tuple[str, int]:
-    splits = element[1]["splits"]
-    return image_split(splits), mentions(splits)
+def _name_shards(element: tuple[str, int]) -> Iterator[tuple[tuple[str, int], None]]:
+    split, count = element
+    for shard in range(count):
+        yield (split, shard), None
 
 
 def _key_by_shard(
     image: CaptionedImage, shard_counts: dict[str, int]
-) -> tuple[tuple[str, int], CaptionedImage]:
-    return (image.split, shard_of(image.image_id, shard_counts[image.split])), image
+) -> tuple[tuple[str, int], tuple]:
+    return (image.split, shard_of(image.image_id, shard_counts[image.split])), tuple(image)

@@ -1,24 +1,22 @@
 """The command line of the pipeline."""
 
 import argparse
-import logging
 import sys
 from collections.abc import Sequence
 
 from absl import logging as absl_logging
 from absl.flags import argparse_flags
+from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
-logging.getLogger().setLevel(logging.ERROR)  # Beam warns of optional packages on import
-
-from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions  # noqa: E402
-
-from pipeline.config import SOURCES, PipelineConfig  # noqa: E402
-from pipeline.image_encoder import FEATURES, NETWORKS  # noqa: E402
-from pipeline.run import run_pipeline  # noqa: E402
-from tfrecords_schema.errors import InputError  # noqa: E402
-from tfrecords_schema.features import FEATURE_DTYPES  # noqa: E402
+from pipeline.captions import CLEAN
+from pipeline.config import FEATURES, RESTVAL, SOURCES, PipelineConfig
+from pipeline.image_encoder import NETWORKS
+from pipeline.run import run_pipeline
+from tfrecords_schema.errors import InputError
+from tfrecords_schema.features import FEATURE_DTYPES
 
 LOCAL_RUNNER = "FnApiRunner"  # DirectRunner would try to download another engine first
+JOB_SERVER_RUNNERS = ("flink", "spark", "portable")  # these ask a job server for its own options
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -32,8 +30,51 @@ def make_parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--source", choices=SOURCES, default="flickr8k", help="layout of --input")
-    add("--input", required=True, help="directory of images and captions")
+    add("--input", required=True, help="where the images and captions are; see the README")
     add("--output", required=True, help="directory for the dataset; an unfinished one goes on")
+    add(
+        "--image_directory",
+        default=default.image_directory,
+        help="what image paths are relative to, where not to --input (coco, karpathy, table)",
+    )
+    add(
+        "--restval",
+        choices=RESTVAL,
+        default=default.restval,
+        help="what becomes of the restval images of karpathy",
+    )
+    add("--tfds_name", default=default.tfds_name, help="data set of tfds, such as coco_captions")
+    add("--image_column", default=default.image_column, help="of table: a path or image bytes")
+    add(
+        "--caption_column",
+        default=default.caption_column,
+        help="of table, webdataset's .json and tfds: one caption or a list of them",
+    )
+    add("--split_column", default=default.split_column, help="of table: train, validation or test")
+    add(
+        "--id_column", default=default.id_column, help="of table and tfds: unique name of the image"
+    )
+    add(
+        "--split_fractions",
+        type=_fractions,
+        default=default.split_fractions,
+        help="train,validation,test by a hash of the image id, in place of the source's splits; "
+        "0.8,0.1,0.1 where it has none",
+    )
+    add("--clean", choices=CLEAN, default=default.clean, help="how captions become words")
+    add(
+        "--vocabulary",
+        default=default.vocabulary,
+        help="file of one word a line, to use instead of counting words",
+    )
+    add("--min_count", type=int, default=default.min_count, help="words seen less are <unk>")
+    add("--max_size", type=int, default=default.max_size, help="most frequent words; 0: all")
+    add(
+        "--max_length",
+        type=int,
+        default=default.max_length,
+        help="words of a caption that become ids",
+    )
     add("--encoder", choices=tuple(NETWORKS), default=default.encoder, help="the CNN")
     add(
         "--encoder_weights",
@@ -45,16 +86,10 @@ def make_parser() -> argparse.ArgumentParser:
         "--features",
         choices=FEATURES,
         default=default.features,
-        help="grid: one vector a region, for attention; pooled: one vector an image",
+        help="grid: one vector a region, for attention; pooled: one vector an image; "
+        "none: text only, no image is read",
     )
     add("--feature_dtype", choices=FEATURE_DTYPES, default=default.feature_dtype, help="as stored")
-    add("--min_count", type=int, default=default.min_count, help="words seen less are <unk>")
-    add(
-        "--split_fractions",
-        type=_fractions,
-        default=default.split_fractions,
-        help="train,validation,test by a hash of the image id, where the source has no splits",
-    )
     add("--images_per_shard", type=int, default=default.images_per_shard, help="on average")
     add("--max_pixels", type=int, default=default.max_pixels, help="a larger image is rejected")
     add(
@@ -63,14 +98,28 @@ def make_parser() -> argparse.ArgumentParser:
         default=default.max_rejected,
         help="fraction of the images; the job fails past it",
     )
+    add(
+        "--retry_rejected",
+        action="store_true",
+        help="make the shards again that hold rejected images, when their cause is gone",
+    )
+    add(
+        "--worker_threads",
+        type=int,
+        default=default.worker_threads,
+        help="of TensorFlow in a worker process; 0: the cores of this machine shared out",
+    )
     return parser
 
 
 def beam_options(arguments: Sequence[str]) -> PipelineOptions:
     """Beam's options.
 
+    Flags that only a job server knows, such as Flink's --parallelism, are left to it: it starts
+    with the first job.
+
     Raises:
-      InputError: a flag is neither beamcap's nor Beam's.
+      InputError: a flag is neither beamcap's nor Beam's, nor can it be a job server's.
     """
     known = argparse.ArgumentParser(
         prog="python -m pipeline", usage="%(prog)s [flags]", add_help=False, allow_abbrev=False
@@ -78,13 +127,20 @@ def beam_options(arguments: Sequence[str]) -> PipelineOptions:
     for options in PipelineOptions.__subclasses__():
         options._add_argparse_args(known)  # type: ignore[arg-type]
     flags, unknown = known.parse_known_args(list(arguments))
-    if unknown:
-        raise InputError(f"unknown flag {unknown[0]}; --help lists beamcap's flags")
     runner = flags.runner or LOCAL_RUNNER
+    has_job_server = runner.split(".")[-1].lower().removesuffix("runner") in JOB_SERVER_RUNNERS
+    if unknown and not (has_job_server and unknown[0].startswith("--")):
+        raise InputError(f"unknown flag {unknown[0]}; --help lists beamcap's flags")
+    if not str(flags.sdk_worker_parallelism).isdecimal():
+        raise InputError(
+            f"--sdk_worker_parallelism={flags.sdk_worker_parallelism} must be a whole number"
+        )
     names = StandardOptions.KNOWN_RUNNER_NAMES
     known_names = {name.lower() for name in names}
     if "." not in runner and not {runner.lower(), f"{runner.lower()}runner"} & known_names:
         raise InputError(f"--runner={runner!r} must be one of: {', '.join(names)}")
+    if unknown:
+        print(f"Left to the job server: {' '.join(unknown)}")
     return PipelineOptions(list(arguments), runner=runner)
 
 

@@ -5,12 +5,16 @@ import hashlib
 import os
 from typing import Any
 
+from pipeline.captions import CLEAN
 from pipeline.decode_image import MAX_PIXELS
-from pipeline.image_encoder import FEATURES, NETWORKS
+from pipeline.image_encoder import NETWORKS
 from tfrecords_schema.errors import InputError
 from tfrecords_schema.features import FEATURE_DTYPES
 
-SOURCES = ("flickr8k",)
+SOURCES = ("flickr8k", "flickr30k", "coco", "karpathy", "table", "webdataset", "tfds")
+FEATURES = ("grid", "pooled", "none")
+RESTVAL = ("train", "leave_out")
+SPLIT_FRACTIONS = (0.8, 0.1, 0.1)  # the 80-10-10 of the literature
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,59 +28,98 @@ class PipelineConfig:
     source: str
     input: str
     output: str
+    image_directory: str = ""
+    restval: str = "train"
+    tfds_name: str = ""
+    image_column: str = "image"
+    caption_column: str = "caption"
+    split_column: str = "split"
+    id_column: str = ""
+    split_fractions: tuple[float, ...] | None = None
+    clean: str = "coco"
+    vocabulary: str = ""
+    min_count: int = 5
+    max_size: int = 0
+    max_length: int = 50
     encoder: str = "mobilenet_v2"
     encoder_weights: str = "imagenet"
     encoder_seed: int = 0
     features: str = "grid"
     feature_dtype: str = "float16"
-    min_count: int = 5
-    split_fractions: tuple[float, float, float] = (0.8, 0.1, 0.1)
     images_per_shard: int = 512
     max_pixels: int = MAX_PIXELS
     max_rejected: float = 0.01
+    retry_rejected: bool = False
+    worker_threads: int = 0
 
     def __post_init__(self) -> None:
         """Refuses bad values."""
         _one_of("source", self.source, SOURCES)
         _one_of("encoder", self.encoder, tuple(NETWORKS))
         _one_of("features", self.features, FEATURES)
+        _one_of("clean", self.clean, CLEAN)
+        _one_of("restval", self.restval, RESTVAL)
         _one_of("feature_dtype", self.feature_dtype, FEATURE_DTYPES)
         if not self.input:
             raise InputError("--input is missing: the directory of the images and captions")
         if not self.output:
             raise InputError("--output is missing: the directory to write the dataset to")
-        for name in ("min_count", "images_per_shard", "max_pixels"):
+        if self.restval != "train" and (self.source != "karpathy" or self.split_fractions):
+            raise InputError(
+                f"--restval={self.restval} goes with --source=karpathy and its own splits, not "
+                "with another source or --split_fractions"
+            )
+        if (self.source == "tfds") != bool(self.tfds_name):
+            raise InputError(
+                f"--tfds_name={self.tfds_name!r} goes with --source=tfds, and only with it: it is "
+                "the name of a prepared TFDS data set, such as coco_captions"
+            )
+        for name in ("min_count", "max_length", "images_per_shard", "max_pixels"):
             if getattr(self, name) < 1:
                 raise InputError(f"--{name}={getattr(self, name)} must be at least 1")
+        for name in ("max_size", "worker_threads"):
+            if getattr(self, name) < 0:
+                raise InputError(f"--{name}={getattr(self, name)} must not be negative")
+        if self.vocabulary and self.max_size:
+            raise InputError(
+                f"--max_size={self.max_size} does not go with --vocabulary={self.vocabulary}, "
+                "which is used as it is"
+            )
         if not 0 <= self.encoder_seed < 2**32:
             raise InputError(f"--encoder_seed={self.encoder_seed} must lie in 0 to 2**32 - 1")
-        fractions = self.split_fractions
-        text = ",".join(map(str, fractions))
-        if len(fractions) != 3 or min(fractions) < 0 or not abs(sum(fractions) - 1) <= 1e-6:
-            raise InputError(
-                f"--split_fractions={text} must be three numbers for train, validation and test "
-                "that are not negative and add up to 1"
-            )
-        if fractions[0] == 0:
-            raise InputError(f"--split_fractions={text} must give the train split more than 0")
+        if self.split_fractions is not None:
+            _check_fractions(self.split_fractions)
         if not 0 <= self.max_rejected <= 1:
             raise InputError(f"--max_rejected={self.max_rejected} must lie in 0 to 1")
 
     def content(self) -> dict[str, Any]:
         """The fields that decide what is in the dataset, as JSON values.
 
-        A weights file counts by what is in it, not only by its path.
+        A file counts by what is in it, not only by its path.
         """
         fields = dataclasses.asdict(self)
-        del fields["output"], fields["max_rejected"]
-        fields["split_fractions"] = list(self.split_fractions)
-        if os.path.isfile(self.encoder_weights):
-            with open(self.encoder_weights, "rb") as file:
-                digest = hashlib.file_digest(file, "sha256")
-            fields["encoder_weights_sha256"] = digest.hexdigest()
+        for name in ("output", "max_rejected", "retry_rejected", "worker_threads"):
+            del fields[name]
+        if self.split_fractions is not None:
+            fields["split_fractions"] = list(self.split_fractions)
+        for name in ("encoder_weights", "vocabulary"):
+            if os.path.isfile(fields[name]):
+                with open(fields[name], "rb") as file:
+                    fields[f"{name}_sha256"] = hashlib.file_digest(file, "sha256").hexdigest()
         return fields
 
 
 def _one_of(flag: str, value: str, allowed: tuple[str, ...]) -> None:
     if value not in allowed:
         raise InputError(f"--{flag}={value!r} must be one of: {', '.join(allowed)}")
+
+
+def _check_fractions(fractions: tuple[float, ...]) -> None:
+    text = ",".join(map(str, fractions))
+    if len(fractions) != 3 or min(fractions) < 0 or not abs(sum(fractions) - 1) <= 1e-6:
+        raise InputError(
+            f"--split_fractions={text} must be three numbers for train, validation and test "
+            "that are not negative and add up to 1"
+        )
+    if fractions[0] == 0:
+        raise InputError(f"--split_fractions={text} must give the train split more than 0")

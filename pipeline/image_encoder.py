@@ -7,7 +7,9 @@ the convolutions, which makes MobileNetV2 about 1.6 times faster.
 """
 
 import hashlib
+import json
 import os
+import tempfile
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -19,12 +21,12 @@ from tensorflow.python.framework.convert_to_constants import (  # the public nam
 )
 
 from pipeline.decode_image import decode_image
-from tfrecords_schema.atomic_file import complete_or_absent
+from tfrecords_schema.atomic_file import complete_or_absent, read_text, write_text
 from tfrecords_schema.errors import InputError
 from tfrecords_schema.manifest import ENCODER_DIRECTORY, Encoder
 
 KERAS_FILE = "image_encoder.keras"
-FEATURES = ("grid", "pooled")
+RECEIPT_FILE = "receipts/image_encoder.json"
 _TINY_SEED = 20150210  # fixed, so that `tiny` is the same network for everyone
 
 
@@ -125,15 +127,32 @@ def build_model(name: str, features: str, weights: str, seed: int) -> keras.Mode
     return model
 
 
-def write_image_encoder(directory: str, model: keras.Model, max_pixels: int) -> None:
-    """Writes `image_encoder/` and `image_encoder.keras` into the dataset at `directory`."""
+def write_image_encoder(directory: str, model: keras.Model, name: str, max_pixels: int) -> Encoder:
+    """Writes `image_encoder/` and `image_encoder.keras` into the dataset at `directory`.
+
+    A receipt is written last: on an object store a directory is renamed file by file, so that
+    one which is there may be half of one. With a receipt of the same encoder nothing is done.
+
+    Returns:
+      The manifest's entry for the encoder.
+    """
+    encoder = describe(model, name)
+    receipt = os.path.join(directory, RECEIPT_FILE)
+    content = json.dumps({"sha256": encoder.sha256, "max_pixels": max_pixels})
+    if tf.io.gfile.exists(receipt) and read_text(receipt) == content:
+        return encoder
     tf.io.gfile.makedirs(directory)
-    with complete_or_absent(os.path.join(directory, KERAS_FILE)) as temporary:
-        local = f"{temporary}.keras"  # Keras goes by the ending
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        complete_or_absent(os.path.join(directory, KERAS_FILE)) as temporary,
+    ):
+        local = os.path.join(folder, KERAS_FILE)  # Keras writes to local files
         model.save(local)
-        tf.io.gfile.rename(local, temporary)
+        tf.io.gfile.copy(local, temporary)
     with complete_or_absent(os.path.join(directory, ENCODER_DIRECTORY)) as temporary:
         tf.saved_model.save(ImageEncoder(model, max_pixels), temporary)
+    write_text(receipt, content)
+    return encoder
 
 
 def describe(model: keras.Model, name: str) -> Encoder:

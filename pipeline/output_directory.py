@@ -10,10 +10,10 @@ from pipeline.config import PipelineConfig
 from pipeline.write_shards import RECEIPT_DIRECTORY
 from tfrecords_schema.atomic_file import TEMPORARY, read_text, write_text
 from tfrecords_schema.errors import InputError, one_line
-from tfrecords_schema.manifest import ENCODER_DIRECTORY
 from tfrecords_schema.shards import DATASET_NAME, shard_name
 
 CONFIG_FILE = "config.json"  # within receipts/
+STAGED_DIRECTORY = "staged_images"  # images out of containers; removed when all is done
 
 
 def check_output(config: PipelineConfig) -> None:
@@ -52,21 +52,32 @@ def claim_output(config: PipelineConfig) -> None:
     path, content = _config_path(config.output), config.content()
     if tf.io.gfile.exists(path):
         if _differences(json.loads(read_text(path)), content):  # of a run that wrote no shard
-            encoder = os.path.join(config.output, ENCODER_DIRECTORY)
-            if tf.io.gfile.exists(encoder):
-                tf.io.gfile.rmtree(encoder)
-        for directory in (config.output, os.path.dirname(path)):
-            for name in tf.io.gfile.listdir(directory):
-                if TEMPORARY in name:
-                    unfinished = os.path.join(directory, name)
-                    is_directory = tf.io.gfile.isdir(unfinished)
-                    (tf.io.gfile.rmtree if is_directory else tf.io.gfile.remove)(unfinished)
+            for name in tf.io.gfile.listdir(os.path.dirname(path)):
+                tf.io.gfile.remove(os.path.join(os.path.dirname(path), name))
+        remove_unfinished(config.output)
     try:
         write_text(path, json.dumps(content, indent=2) + "\n")
     except (OSError, tf.errors.OpError) as error:
         raise InputError(
             f"--output: {config.output} cannot be written to: {one_line(error)}"
         ) from error
+
+
+def remove_unfinished(directory: str) -> None:
+    """Removes the temporary files of attempts that were killed."""
+    for folder in ("", RECEIPT_DIRECTORY, STAGED_DIRECTORY):
+        path = os.path.join(directory, folder)
+        for name in tf.io.gfile.listdir(path) if tf.io.gfile.isdir(path) else []:
+            if TEMPORARY in name:
+                remove(os.path.join(path, name))
+
+
+def remove(path: str) -> None:
+    """Removes a file or directory if it is there."""
+    if tf.io.gfile.isdir(path):
+        tf.io.gfile.rmtree(path)
+    elif tf.io.gfile.exists(path):
+        tf.io.gfile.remove(path)
 
 
 def refuse_leftovers(directory: str, shard_counts: dict[str, int]) -> None:

@@ -1,7 +1,9 @@
 """Live progress of the shards: the receipts that appear in the dataset, whatever the runner."""
 
 import os
+import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -12,11 +14,12 @@ from pipeline.write_shards import RECEIPT_DIRECTORY, read_receipt
 from tfrecords_schema.shards import shard_name
 
 POLL_SECONDS = 0.5
+LOG_SECONDS = 30  # between two lines where the output is no screen
 
 
 @contextmanager
 def show_progress(directory: str, images: dict[str, int], shards: dict[str, int]) -> Iterator[None]:
-    """Shows images done, images/s, time left and shards done while the job in the block runs.
+    """Shows images done, images/s, time left, shards done and rejects while the job runs.
 
     Args:
       directory: of the dataset.
@@ -26,7 +29,10 @@ def show_progress(directory: str, images: dict[str, int], shards: dict[str, int]
     waiting = {shard_name(split, i, n) for split, n in shards.items() for i in range(n)}
     total, rejected = len(waiting), 0
     ended = threading.Event()
-    bar = tqdm(total=sum(images.values()), unit=" images", desc="images to shards")
+    interval = 0.1 if sys.stderr.isatty() else LOG_SECONDS
+    bar = tqdm(
+        total=sum(images.values()), unit=" images", desc="images to shards", mininterval=interval
+    )
 
     def update() -> None:
         nonlocal rejected
@@ -39,12 +45,17 @@ def show_progress(directory: str, images: dict[str, int], shards: dict[str, int]
                 waiting.remove(name)
                 done += receipt.shard["images"] + len(receipt.rejects)
                 rejected += len(receipt.rejects)
-        bar.set_postfix_str(f"{total - len(waiting)}/{total} shards, {rejected} rejected")
+        text = f"{total - len(waiting)}/{total} shards, {rejected} rejected"
+        bar.set_postfix_str(text, refresh=False)
         bar.update(done)
 
     def poll() -> None:
-        while not ended.wait(POLL_SECONDS):
+        pause = POLL_SECONDS
+        while not ended.wait(pause):
+            before = time.monotonic()
             update()
+            # Where listing takes long, with many shards on a remote disk, it is done less often.
+            pause = max(POLL_SECONDS, 20 * (time.monotonic() - before))
 
     update()
     bar.initial = bar.n  # what an earlier run did counts as done, not as speed

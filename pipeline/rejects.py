@@ -1,9 +1,17 @@
 """What was not used, and why: the rows of `rejected.parquet`."""
 
+import collections
+import itertools
+import os
+import tempfile
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import pyarrow as pa
+import pyarrow.parquet as pq
+import tensorflow as tf
 
+from tfrecords_schema.atomic_file import complete_or_absent
 from tfrecords_schema.errors import one_line
 
 REJECT_SCHEMA = pa.schema([(name, pa.string()) for name in (
@@ -11,9 +19,10 @@ REJECT_SCHEMA = pa.schema([(name, pa.string()) for name in (
 )])  # fmt: skip
 
 # The stages at which something is refused. A `caption` row costs one caption, a `duplicate` row
-# a repeated mention; every other row costs an image.
-CAPTION, DUPLICATE, SPLIT, JOIN, READ, DECODE, ENCODE = (
-    "caption", "duplicate", "split", "join", "read", "decode", "encode",
+# a repeated mention, and a `source` row, of a file that cannot be read on, fails the whole job:
+# nobody knows what it holds. Every other row costs an image.
+SOURCE, CAPTION, DUPLICATE, SPLIT, JOIN, READ, DECODE, ENCODE = (
+    "source", "caption", "duplicate", "split", "join", "read", "decode", "encode",
 )  # fmt: skip
 UNASSIGNED = "unassigned"  # the `split` of what belongs to none
 
@@ -36,4 +45,33 @@ def reject(id: str, uri: str, split: str, stage: str, error: Exception) -> Rejec
 
 def printable(text: str) -> str:
     """`text` with bytes that are not UTF-8 shown as escapes, so that any table takes it."""
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    try:
+        encoded = text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # half a character, as in the JSON string "\\ud83d", is no such byte
+        encoded = text.encode("utf-8", "surrogatepass")
+    return encoded.decode("utf-8", "backslashreplace")
+
+
+def write_rejects(path: str, rows: Iterable[Reject]) -> None:
+    """Writes the rejects table, a Parquet file of REJECT_SCHEMA, in bounded memory."""
+    remaining = iter(rows)
+    # TensorFlow's files lack what pyarrow asks of a file: it writes to a local one.
+    with tempfile.TemporaryDirectory() as directory, complete_or_absent(path) as temporary:
+        local = os.path.join(directory, "table")
+        with pq.ParquetWriter(local, REJECT_SCHEMA) as writer:
+            while batch := list(itertools.islice(remaining, 10_000)):
+                rows_now = [row._asdict() for row in batch]
+                writer.write_table(pa.Table.from_pylist(rows_now, REJECT_SCHEMA))
+        tf.io.gfile.copy(local, temporary)
+
+
+def count_rejects(path: str) -> dict[tuple[str, str], int]:
+    """(split, stage) -> rows in the rejects table, read in batches."""
+    counts: collections.Counter = collections.Counter()
+    with tempfile.TemporaryDirectory() as directory:
+        local = os.path.join(directory, "table")
+        tf.io.gfile.copy(path, local)
+        for batch in pq.ParquetFile(local).iter_batches(columns=["split", "stage"]):
+            columns = batch.to_pydict()
+            counts.update(zip(columns["split"], columns["stage"], strict=True))
+    return dict(counts)

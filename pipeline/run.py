@@ -1,35 +1,49 @@
 """From a configuration to a complete dataset: checks, two Beam jobs, the books, the manifest."""
 
-import collections
-import hashlib
 import importlib.metadata
 import json
 import os
-import sys
 import time
-from typing import Any
 
 import apache_beam as beam
 import tensorflow as tf
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from pipeline import build, sources
-from pipeline.books import balance_books, check_rejected, count_rejects
-from pipeline.config import PipelineConfig
-from pipeline.image_encoder import build_model, describe, write_image_encoder
-from pipeline.output_directory import check_output, claim_output, refuse_leftovers
+from pipeline import build, report
+from pipeline.books import balance_books, check_rejected
+from pipeline.config import SPLIT_FRACTIONS, PipelineConfig
+from pipeline.find_source import find_source
+from pipeline.image_encoder import build_model, write_image_encoder
+from pipeline.join_captions import JoinRules
+from pipeline.output_directory import (
+    STAGED_DIRECTORY,
+    check_output,
+    claim_output,
+    refuse_leftovers,
+    remove,
+    remove_unfinished,
+)
 from pipeline.progress import show_progress
-from pipeline.rejects import CAPTION
-from pipeline.write_shards import RECEIPT_DIRECTORY, Receipt, ShardJob, read_receipt
+from pipeline.rejects import CAPTION, SOURCE, count_rejects
+from pipeline.sources.mentions import Source
+from pipeline.worker_threads import threads_of_a_worker
+from pipeline.write_shards import (
+    RECEIPT_DIRECTORY,
+    Receipt,
+    ShardJob,
+    forget_rejected,
+    read_receipt,
+)
 from tfrecords_schema import manifest as schema
-from tfrecords_schema.atomic_file import complete_or_absent, read_text, write_text
+from tfrecords_schema.atomic_file import read_text, write_text
 from tfrecords_schema.errors import InputError
 from tfrecords_schema.shards import SPLITS, shard_name
 from tfrecords_schema.tfds_metadata import write_tfds_metadata
-from tfrecords_schema.vocabulary import RESERVED, read_vocabulary
+from tfrecords_schema.vocabulary import Vocabulary, read_vocabulary, read_words
 
 REPORT_FILE = "report.json"
-REJECTS = "rejected"  # .parquet
+REJECTS_FILE = "rejected.parquet"
+SHARD_COUNTS = "shard_counts.json"  # within receipts/
 
 
 def run_pipeline(config: PipelineConfig, options: PipelineOptions) -> schema.Manifest:
@@ -43,53 +57,53 @@ def run_pipeline(config: PipelineConfig, options: PipelineOptions) -> schema.Man
         than `max_rejected` were rejected.
     """
     started = time.time()
-    source = sources.find_flickr8k(config.input)
+    source = find_source(config)
     check_output(config)
-    if tf.io.gfile.exists(os.path.join(config.output, schema.MANIFEST_FILE)):
-        print(f"{config.output} is already complete; nothing to do.")
-        return schema.read_manifest(config.output)
-    print(f"Preparing the image encoder {config.encoder}")
-    model = build_model(
-        config.encoder, config.features, config.encoder_weights, config.encoder_seed
-    )
+    manifest_path = os.path.join(config.output, schema.MANIFEST_FILE)
+    if tf.io.gfile.exists(manifest_path):
+        if not config.retry_rejected:
+            print(f"{config.output} is already complete; nothing to do.")
+            return schema.read_manifest(config.output)
+        tf.io.gfile.remove(manifest_path)  # it is not whole until the retry has ended
+    given = read_words(config.vocabulary) if config.vocabulary else None
     claim_output(config)
-    if not tf.io.gfile.exists(os.path.join(config.output, schema.ENCODER_DIRECTORY)):
-        write_image_encoder(config.output, model, config.max_pixels)
-    encoder = describe(model, config.encoder)
+    encoder = _prepare_encoder(config)
 
     print(f"Reading captions from {source.captions}")
-    paths = {
-        name: os.path.join(config.output, RECEIPT_DIRECTORY, f"{name}.json")
-        for name in ("read", "images", "lengths")
-    } | {"vocabulary": os.path.join(config.output, schema.VOCABULARY_FILE)}
-    with beam.Pipeline(options=options) as pipeline:
-        build.count_source(pipeline, config, source, paths)
-    read, images = (dict(json.loads(read_text(paths[name]))) for name in ("read", "images"))
-    lengths = json.loads(read_text(paths["lengths"]))
-    check_counts(images, source)
+    fractions = config.split_fractions or (None if source.has_splits else SPLIT_FRACTIONS)
+    rules = JoinRules(
+        source.captions, source.images, fractions, config.features != "none", config.clean
+    )
+    counts = _count(config, options, source, rules, given)
+    vocabulary = read_vocabulary(os.path.join(config.output, schema.VOCABULARY_FILE))
     counted = time.time()
 
-    vocabulary = read_vocabulary(paths["vocabulary"])
-    fingerprint = json.dumps([config.content(), vocabulary.sha256(), encoder.sha256])
-    shard_counts = {split: -(-n // config.images_per_shard) for split, n in images.items()}
-    refuse_leftovers(config.output, shard_counts)
+    shard_counts = _shard_counts(config, counts["images"])
     job = ShardJob(
-        config.output, shard_counts, encoder.feature_shape, config.feature_dtype, fingerprint
+        directory=config.output,
+        shard_counts=shard_counts,
+        feature_shape=None if encoder is None else encoder.feature_shape,
+        feature_dtype=config.feature_dtype,
+        clean=config.clean,
+        max_length=config.max_length,
+        fingerprint=json.dumps(
+            [config.content(), vocabulary.sha256(), None if encoder is None else encoder.sha256]
+        ),
+        worker_threads=config.worker_threads or threads_of_a_worker(options),
     )
-    rejects_prefix = os.path.join(config.output, REJECTS)
+    rejects_path = os.path.join(config.output, REJECTS_FILE)
     with (
-        show_progress(config.output, images, shard_counts),
+        show_progress(config.output, counts["images"], shard_counts),
         beam.Pipeline(options=options) as pipeline,
     ):
-        build.write_dataset(pipeline, config, source, job, rejects_prefix)
+        build.write_dataset(pipeline, source, rules, job, rejects_path)
 
-    receipts = {
-        split: [committed(config.output, shard_name(split, i, n)) for i in range(n)]
-        for split, n in sorted(shard_counts.items(), key=lambda item: SPLITS.index(item[0]))
-    }
-    rejected = count_rejects(f"{rejects_prefix}.parquet")
-    books = balance_books(read, receipts, rejected)
-    check_rejected(books, config.max_rejected, f"{rejects_prefix}.parquet")
+    receipts = _receipts(config.output, shard_counts)
+    rejected = count_rejects(rejects_path)
+    if any(stage == SOURCE for _, stage in rejected):
+        raise InputError(f"--input: a part of the source could not be read, see {rejects_path}")
+    books = balance_books(counts["read"], receipts, rejected)
+    check_rejected(books, config.max_rejected, rejects_path)
     manifest = schema.Manifest(
         splits={
             split: [schema.Shard(**receipt.shard) for receipt in split_receipts]
@@ -109,74 +123,97 @@ def run_pipeline(config: PipelineConfig, options: PipelineOptions) -> schema.Man
     )
     write_tfds_metadata(config.output, manifest)
     ended = time.time()
-    report = {
-        "seconds": {"count": counted - started, "shards": ended - counted},
-        "seconds_in_stage": sum_seconds(receipts),
-        "images_per_second": images_since(counted, receipts) / (ended - counted),
-        "images": images,
-        "captions_by_length": lengths,
-        "rejected": [[*key, n] for key, n in sorted(rejected.items())],
-    }
-    write_text(os.path.join(config.output, REPORT_FILE), json.dumps(report, indent=2) + "\n")
+    content = report.make_report(receipts, rejected, counts, started, counted, ended)
+    write_text(os.path.join(config.output, REPORT_FILE), json.dumps(content, indent=2) + "\n")
+    remove(os.path.join(config.output, STAGED_DIRECTORY))
+    remove_unfinished(config.output)
     schema.write_manifest(config.output, manifest)
-    print_summary(config, manifest, ended - started)
+    report.print_summary(config, manifest, content, rejects_path)
     return manifest
 
 
-def check_counts(images: dict[str, int], source: sources.Flickr8k) -> None:
-    """Raises InputError where there is nothing to train on."""
-    if not images.get("train"):
-        listed = source.splits.get("train", source.captions)
-        raise InputError(
-            f"--input: not one training image has a file, a split and a usable caption; "
-            f"images were looked for in {source.images}, their names in {listed}"
-        )
-
-
-def committed(directory: str, shard: str) -> Receipt:
-    """The receipt of a shard that the job has written."""
-    receipt = read_receipt(directory, shard)
-    if receipt is not None:
-        return receipt
-    # A hash can leave a shard without images: it is then an empty file.
-    path = os.path.join(directory, shard)
-    with complete_or_absent(path) as temporary, tf.io.TFRecordWriter(temporary):
-        pass
-    digest = hashlib.sha256(b"").hexdigest()
-    entry = dict(file=shard, images=0, captions=0, bytes=0, sha256=digest)
-    return Receipt("", entry, [], {}, time.time())
-
-
-def images_since(start: float, receipts: dict[str, list[Receipt]]) -> int:
-    """Images written by shards that were finished after `start`, so by this run."""
-    return sum(r.shard["images"] for split in receipts.values() for r in split if r.time > start)
-
-
-def sum_seconds(receipts: dict[str, list[Receipt]]) -> dict[str, float]:
-    """Time in each stage, summed over shards (and threads, for reading and decoding)."""
-    total: collections.Counter = collections.Counter()
-    for split_receipts in receipts.values():
-        for receipt in split_receipts:
-            total.update(receipt.seconds)
-    return dict(total)
-
-
-def print_summary(config: PipelineConfig, manifest: schema.Manifest, seconds: float) -> None:
-    """What was made, what was not, and where it lies."""
-    rows: list[tuple[Any, ...]] = [("split", "read", "written", "rejected", "duplicates", "shards")]
-    for split, books in manifest.books.items():
-        if books.read:
-            counts = (books.read, books.written, books.rejected, books.duplicates)
-            rows.append((split, *counts, len(manifest.splits.get(split, []))))
-    for row in rows:
-        print(f"{row[0]:<12}" + "".join(f"{cell:>12}" for cell in row[1:]))
-    shape = "x".join(map(str, manifest.encoder.feature_shape))
-    print(
-        f"{manifest.vocabulary_size - len(RESERVED)} words seen {config.min_count} times or more; "
-        f"{manifest.encoder.name} features {shape} {manifest.feature_dtype}; "
-        f"{manifest.captions_rejected} captions rejected"
+def _prepare_encoder(config: PipelineConfig) -> schema.Encoder | None:
+    if config.features == "none":
+        return None
+    print(f"Preparing the image encoder {config.encoder}")
+    model = build_model(
+        config.encoder, config.features, config.encoder_weights, config.encoder_seed
     )
-    if any(books.rejected for books in manifest.books.values()) or manifest.captions_rejected:
-        print(f"What was rejected, and why: {os.path.join(config.output, REJECTS)}.parquet")
-    print(f"Dataset complete in {seconds:.0f} s: {config.output}")
-    sys.stdout.flush()
+    return write_image_encoder(config.output, model, config.encoder, config.max_pixels)
+
+
+def _count(
+    config: PipelineConfig,
+    options: PipelineOptions,
+    source: Source,
+    rules: JoinRules,
+    given: Vocabulary | None,
+) -> dict[str, dict]:
+    """Runs the first job.
+
+    Returns:
+      `read` and `images`, split -> number of images; `lengths`, (split, words) -> captions.
+    """
+    paths = {
+        name: os.path.join(config.output, RECEIPT_DIRECTORY, f"{name}.json")
+        for name in ("read", "images", "lengths", "unreadable")
+    }
+    for path in paths.values():
+        remove(path)
+    vocabulary = os.path.join(config.output, schema.VOCABULARY_FILE)
+    if given is not None:
+        write_text(vocabulary, given.to_text())
+    elif not (config.retry_rejected and tf.io.gfile.exists(vocabulary)):
+        # A retry keeps the vocabulary: new words would change the ids in every shard.
+        remove(vocabulary)
+        paths["vocabulary"] = vocabulary
+    with beam.Pipeline(options=options) as pipeline:
+        build.count_source(pipeline, config, source, rules, paths)
+    for path in paths.values():
+        if not tf.io.gfile.exists(path):
+            raise InputError(
+                f"--output: the workers have written {path}, but it is not on this machine: "
+                "give a directory that this machine and all workers see under one name"
+            )
+    found = {
+        name: json.loads(read_text(path)) for name, path in paths.items() if path != vocabulary
+    }
+    for row in found["unreadable"]:
+        raise InputError(f"--input: {row[-1].removeprefix('--input: ')}")
+    images = dict(found["images"])
+    if not images.get("train"):
+        raise InputError(
+            f"--input: not one training image has a file, a split and a usable caption; captions "
+            f"were looked for in {source.captions}, images in {source.images}"
+        )
+    lengths = {(split, words): n for split, words, n in found["lengths"]}
+    return {"read": dict(found["read"]), "images": images, "lengths": lengths}
+
+
+def _shard_counts(config: PipelineConfig, images: dict[str, int]) -> dict[str, int]:
+    """Split -> number of shards; in a retry those that are there keep their number."""
+    path = os.path.join(config.output, RECEIPT_DIRECTORY, SHARD_COUNTS)
+    counts = {split: -(-n // config.images_per_shard) for split, n in images.items()}
+    if config.retry_rejected and tf.io.gfile.exists(path):
+        counts |= json.loads(read_text(path))
+        print(f"Trying again {forget_rejected(config.output)} shards with rejected images")
+    refuse_leftovers(config.output, counts)
+    write_text(path, json.dumps(counts))
+    return counts
+
+
+def _receipts(directory: str, shard_counts: dict[str, int]) -> dict[str, list[Receipt]]:
+    """Split -> the receipts of its shards, which the job has written."""
+    receipts: dict[str, list[Receipt]] = {}
+    for split in [split for split in SPLITS if split in shard_counts]:
+        receipts[split] = []
+        for i in range(shard_counts[split]):
+            name = shard_name(split, i, shard_counts[split])
+            receipt = read_receipt(directory, name)
+            if receipt is None:
+                raise InputError(
+                    f"--output: the job has ended, but {name} is not in {directory}: give a "
+                    "directory that this machine and all workers see under one name"
+                )
+            receipts[split].append(receipt._replace(rejects=[]))  # they are in the table
+    return receipts

@@ -1,24 +1,11 @@
 """The books: every image read was written, rejected, or a repeated mention."""
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.books import balance_books, check_rejected, count_rejects
-from pipeline.rejects import (
-    CAPTION,
-    DECODE,
-    DUPLICATE,
-    ENCODE,
-    JOIN,
-    READ,
-    REJECT_SCHEMA,
-    SPLIT,
-    UNASSIGNED,
-    Reject,
-)
+from pipeline.books import balance_books, check_rejected
+from pipeline.rejects import CAPTION, DECODE, DUPLICATE, ENCODE, JOIN, READ, SPLIT, UNASSIGNED
 from pipeline.write_shards import Receipt
 from tfrecords_schema.errors import InputError
 from tfrecords_schema.manifest import Books
@@ -26,7 +13,7 @@ from tfrecords_schema.shards import SPLITS
 
 
 def receipt(images):
-    return Receipt("", {"images": images}, [], {}, 0.0)
+    return Receipt("", {"images": images}, {}, [], {}, 0.0)
 
 
 def books_of(read, rejected, **other_splits):
@@ -116,26 +103,3 @@ def test_images_that_no_split_wants_and_repeated_mentions_do_not_count():
     check_rejected(books, 0.01, "")
     with pytest.raises(InputError, match="1 of 105"):
         check_rejected(books, 0.0, "")
-
-
-def test_rejects_are_counted_by_split_and_stage(tmp_path):
-    rows = [
-        Reject("a", "", "train", DECODE, "ValueError", ""),
-        Reject("b", "", "train", DECODE, "OSError", ""),
-        Reject("b#1", "", "train", CAPTION, "ValueError", "café"),
-        Reject("c", "", UNASSIGNED, SPLIT, "ValueError", ""),
-    ]
-    path = str(tmp_path / "rejected.parquet")
-    table = pa.Table.from_pylist([row._asdict() for row in rows], REJECT_SCHEMA)
-    pq.write_table(table, path, row_group_size=2)
-    assert count_rejects(path) == {
-        ("train", DECODE): 2,
-        ("train", CAPTION): 1,
-        (UNASSIGNED, SPLIT): 1,
-    }
-
-
-def test_a_table_without_rejects_counts_nothing(tmp_path):
-    path = str(tmp_path / "rejected.parquet")
-    pq.write_table(REJECT_SCHEMA.empty_table(), path)
-    assert count_rejects(path) == {}

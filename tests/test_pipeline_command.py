@@ -1,5 +1,6 @@
 """What a user does wrong at the command line: one clear line, status 2, no stack trace."""
 
+import dataclasses
 import functools
 import os
 
@@ -7,7 +8,8 @@ import conftest
 import pytest
 from apache_beam.options.pipeline_options import DirectOptions, StandardOptions
 
-from pipeline.command import LOCAL_RUNNER, beam_options, main
+from pipeline.command import LOCAL_RUNNER, beam_options, main, make_parser
+from pipeline.config import PipelineConfig
 from tfrecords_schema.errors import InputError
 
 complaint = functools.partial(conftest.complaint, main)
@@ -24,6 +26,17 @@ def good(pictures, tmp_path):
         (["--source=imagenet"], ["--source", "'imagenet'", "flickr8k"]),
         (["--encoder=vgg99"], ["--encoder", "'vgg99'", "mobilenet_v2"]),
         (["--features=region"], ["--features", "'region'", "grid"]),
+        (["--feature_dtype=int8"], ["--feature_dtype", "'int8'", "float16"]),
+        (["--clean=stem"], ["--clean", "'stem'", "tutorial"]),
+        (["--restval=test"], ["--restval", "'test'", "leave_out"]),
+        (["--max_length=0"], ["--max_length=0", "at least 1"]),
+        (["--max_size=-1"], ["--max_size=-1", "not be negative"]),
+        (["--worker_threads=-1"], ["--worker_threads=-1", "not be negative"]),
+        (["--worker_threads=all"], ["--worker_threads", "'all'"]),
+        (["--max_size=9", "--vocabulary=words.txt"], ["--max_size=9", "--vocabulary=words.txt"]),
+        (["--tfds_name=coco_captions"], ["--tfds_name='coco_captions'", "--source=tfds"]),
+        (["--source=tfds"], ["--tfds_name=''", "coco_captions"]),
+        (["--retry_rejected=yes"], ["--retry_rejected", "'yes'"]),
         (["--min_count=often"], ["--min_count", "'often'"]),
         (["--min_count=0"], ["--min_count=0", "at least 1"]),
         (["--images_per_shard=-3"], ["--images_per_shard=-3", "at least 1"]),
@@ -33,6 +46,9 @@ def good(pictures, tmp_path):
         (["--encodr=tiny"], ["--encodr=tiny", "--help"]),
         (["--runner=Bogus"], ["--runner='Bogus'", "FlinkRunner"]),
         (["--direct_num_workers=two"], ["--direct_num_workers", "'two'"]),
+        (["--sdk_worker_parallelism=two"], ["--sdk_worker_parallelism=two", "whole number"]),
+        (["--runner=PrismRunner", "--prsm_location=x"], ["--prsm_location=x", "--help"]),
+        (["--runner=FlinkRunner", "stray"], ["stray", "--help"]),
     ],
 )
 def test_a_bad_flag_is_named_with_what_would_be_right(good, capsys, tmp_path, flags, expected):
@@ -40,6 +56,27 @@ def test_a_bad_flag_is_named_with_what_would_be_right(good, capsys, tmp_path, fl
     for part in expected:
         assert part in error
     assert not (tmp_path / "out").exists()
+
+
+def test_every_field_of_the_configuration_is_a_flag_with_its_default():
+    flags = vars(make_parser().parse_args(["--input=in", "--output=out"]))
+    assert flags == dataclasses.asdict(PipelineConfig(source="flickr8k", input="in", output="out"))
+
+
+def test_flags_become_values():
+    arguments = [
+        "--source=table", "--input=in", "--output=out", "--image_directory=photos",
+        "--image_column=photo", "--caption_column=text", "--split_column=part", "--id_column=key",
+        "--split_fractions=0.5,0.25,0.25", "--clean=tutorial", "--max_size=9000",
+        "--max_length=20", "--features=none", "--retry_rejected", "--worker_threads=2",
+    ]  # fmt: skip
+    config = PipelineConfig(**vars(make_parser().parse_args(arguments)))
+    assert config == PipelineConfig(
+        source="table", input="in", output="out", image_directory="photos", image_column="photo",
+        caption_column="text", split_column="part", id_column="key",
+        split_fractions=(0.5, 0.25, 0.25), clean="tutorial", max_size=9000, max_length=20,
+        features="none", retry_rejected=True, worker_threads=2,
+    )  # fmt: skip
 
 
 def test_missing_flags_are_named(capsys):
@@ -64,6 +101,18 @@ def test_missing_weights_are_named(good, capsys):
     flags = ["--encoder=mobilenet_v2", "--encoder_weights=/nowhere/weights.h5"]
     error = complaint(capsys, *good, *flags)
     assert "--encoder_weights=/nowhere/weights.h5: no such file" in error
+
+
+@pytest.mark.parametrize(
+    "content", [None, b"", b"caf\xe9\n", b"dog\ncat\ndog\n", b"hot dog\n"],
+)  # fmt: skip
+def test_a_vocabulary_that_cannot_be_used_is_named(good, capsys, tmp_path, content):
+    path = tmp_path / "words.txt"
+    if content is not None:
+        path.write_bytes(content)
+    error = complaint(capsys, *good, f"--vocabulary={path}")
+    assert str(path) in error
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_mistake_before_the_first_shard_does_not_bind_the_directory(good, capsys, tmp_path):
@@ -106,3 +155,26 @@ def test_beams_own_flags_pass_through_and_the_runner_is_named():
     assert given.view_as(StandardOptions).runner == "FlinkRunner"
     with pytest.raises(InputError, match="unknown flag --flnk_master=x"):
         beam_options(["--flnk_master=x"])
+
+
+@pytest.mark.parametrize(
+    "runner",
+    ["FlinkRunner", "flink", "SparkRunner", "PortableRunner",
+     "apache_beam.runners.portability.flink_runner.FlinkRunner"],
+)  # fmt: skip
+def test_flags_that_only_a_job_server_knows_are_left_to_it_and_named(capsys, runner):
+    options = beam_options([f"--runner={runner}", "--fasterCopy=true", "--parallelism=3"])
+    assert "Left to the job server: --fasterCopy=true\n" in capsys.readouterr().out
+
+    def ask_job_server(parser):
+        parser.add_argument("--fasterCopy")
+
+    found = options.get_all_options(add_extra_args_fn=ask_job_server)
+    assert (found["fasterCopy"], found["parallelism"]) == ("true", 3)
+
+
+@pytest.mark.parametrize("runner", ["PrismRunner", "prism", "DataflowRunner", "FnApiRunner"])
+def test_engines_without_a_job_server_take_no_unknown_flag(capsys, runner):
+    assert beam_options([f"--runner={runner}"]).view_as(StandardOptions).runner == runner
+    with pytest.raises(InputError, match="unknown flag --fasterCopy=true"):
+        beam_options([f"--runner={runner}", "--fasterCopy=true"])

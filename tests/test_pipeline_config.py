@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from pipeline.config import PipelineConfig
+from pipeline.config import SOURCES, PipelineConfig
+from pipeline.image_encoder import NETWORKS
 from tfrecords_schema.errors import InputError
 
 
@@ -17,17 +18,24 @@ def config(**changes):
 @pytest.mark.parametrize(
     "flag, value, shown",
     [
-        ("source", "coco", "coco"),
+        ("source", "imagenet", "imagenet"),
+        ("source", "", "''"),
         ("encoder", "vgg", "vgg"),
         ("encoder", "", "''"),
         ("features", "Grid", "Grid"),
         ("feature_dtype", "float64", "float64"),
+        ("clean", "stem", "stem"),
+        ("restval", "test", "test"),
         ("input", "", "missing"),
         ("output", "", "missing"),
         ("min_count", 0, "0"),
         ("min_count", -3, "-3"),
+        ("max_length", 0, "0"),
         ("images_per_shard", 0, "0"),
         ("max_pixels", 0, "0"),
+        ("max_size", -1, "-1"),
+        ("worker_threads", -2, "-2"),
+        ("tfds_name", "coco_captions", "--source=tfds"),
         ("encoder_seed", -1, "-1"),
         ("encoder_seed", 2**32, "4294967296"),
         ("split_fractions", (0.8, 0.2), "0.8,0.2"),
@@ -52,10 +60,12 @@ def test_a_bad_value_is_refused_with_the_flag_and_the_value(flag, value, shown):
 @pytest.mark.parametrize(
     "flag, choices",
     [
-        ("source", "flickr8k"),
-        ("encoder", "tiny, mobilenet_v2"),
-        ("features", "grid, pooled"),
+        ("source", "flickr8k, flickr30k, coco, karpathy, table, webdataset, tfds"),
+        ("encoder", ", ".join(NETWORKS)),
+        ("features", "grid, pooled, none"),
         ("feature_dtype", "float16, float32"),
+        ("clean", "none, tutorial, coco"),
+        ("restval", "train, leave_out"),
     ],
 )
 def test_a_bad_choice_is_refused_with_what_would_be_right(flag, choices):
@@ -67,19 +77,46 @@ def test_a_bad_choice_is_refused_with_what_would_be_right(flag, choices):
     "changes",
     [
         dict(),
-        dict(min_count=1, images_per_shard=1, max_pixels=1),
+        dict(min_count=1, max_length=1, images_per_shard=1, max_pixels=1),
+        dict(max_size=0, worker_threads=0),
+        dict(max_size=1, worker_threads=1),
         dict(max_rejected=0.0),
         dict(max_rejected=1.0),
         dict(encoder_seed=2**32 - 1),
         dict(split_fractions=(1.0, 0.0, 0.0)),
         dict(split_fractions=(1 / 3, 1 / 3, 1 / 3)),
         dict(split_fractions=(0.6, 0.3, 0.1)),
+        dict(split_fractions=None),
         dict(encoder="tiny", features="pooled", feature_dtype="float32"),
+        dict(features="none", clean="tutorial", vocabulary="words.txt"),
+        dict(source="tfds", tfds_name="coco_captions", retry_rejected=True),
+        *(dict(source=source) for source in SOURCES if source != "tfds"),
     ],
 )
 def test_good_values_are_kept(changes):
     made = config(**changes)
     assert {name: getattr(made, name) for name in changes} == changes
+
+
+def test_tfds_needs_the_name_of_a_data_set_and_nothing_else_takes_one():
+    with pytest.raises(InputError, match=r"^--tfds_name=''.*coco_captions"):
+        config(source="tfds")
+    for source in SOURCES:
+        if source != "tfds":
+            with pytest.raises(InputError, match=r"^--tfds_name='coco_captions'"):
+                config(source=source, tfds_name="coco_captions")
+
+
+def test_only_images_in_the_splits_of_karpathy_can_be_left_out():
+    assert config(source="karpathy", restval="leave_out").restval == "leave_out"
+    for changes in (dict(source="coco"), dict(source="karpathy", split_fractions=(0.8, 0.1, 0.1))):
+        with pytest.raises(InputError, match=r"^--restval=leave_out goes with --source=karpathy"):
+            config(restval="leave_out", **changes)
+
+
+def test_a_vocabulary_that_is_given_is_not_cut():
+    with pytest.raises(InputError, match=r"--max_size=9.*--vocabulary=words\.txt"):
+        config(vocabulary="words.txt", max_size=9)
 
 
 def test_a_configuration_does_not_change():
@@ -89,15 +126,28 @@ def test_a_configuration_does_not_change():
 
 def test_the_content_leaves_out_what_does_not_decide_it():
     content = config().content()
-    assert content == config(output="elsewhere", max_rejected=0.5).content()
+    others = dict(output="elsewhere", max_rejected=0.5, retry_rejected=True, worker_threads=3)
+    assert content == config(**others).content()
     names = {field.name for field in dataclasses.fields(PipelineConfig)}
-    assert set(content) == names - {"output", "max_rejected"}
+    assert set(content) == names - others.keys()
 
 
 @pytest.mark.parametrize(
     "changes",
     [
+        dict(source="coco"),
+        dict(source="tfds", tfds_name="coco_captions"),
         dict(input="other"),
+        dict(image_directory="photos"),
+        dict(source="karpathy", restval="leave_out"),
+        dict(image_column="photo"),
+        dict(caption_column="text"),
+        dict(split_column="part"),
+        dict(id_column="key"),
+        dict(clean="tutorial"),
+        dict(vocabulary="words.txt"),
+        dict(max_size=3),
+        dict(max_length=20),
         dict(encoder="tiny"),
         dict(encoder_weights="random"),
         dict(encoder_seed=1),
@@ -113,16 +163,23 @@ def test_the_content_changes_with_what_decides_it(changes):
     assert config(**changes).content() != config().content()
 
 
-def test_the_content_comes_back_from_json():
-    content = config(split_fractions=(0.7, 0.2, 0.1)).content()
+@pytest.mark.parametrize("fractions", [None, (0.7, 0.2, 0.1)])
+def test_the_content_comes_back_from_json(fractions):
+    content = config(split_fractions=fractions).content()
     assert json.loads(json.dumps(content)) == content
 
 
-def test_a_weights_file_counts_by_what_is_in_it(tmp_path):
-    path = tmp_path / "it.weights.h5"
-    path.write_bytes(b"weights")
-    before = config(encoder_weights=str(path)).content()
-    assert before["encoder_weights_sha256"] == hashlib.sha256(b"weights").hexdigest()
-    assert config(encoder_weights=str(path)).content() == before
-    path.write_bytes(b"other weights")
-    assert config(encoder_weights=str(path)).content() != before
+@pytest.mark.parametrize("flag", ["encoder_weights", "vocabulary"])
+def test_a_file_counts_by_what_is_in_it(tmp_path, flag):
+    path = tmp_path / "file"
+    path.write_bytes(b"what is in it")
+    before = config(**{flag: str(path)}).content()
+    assert before[f"{flag}_sha256"] == hashlib.sha256(b"what is in it").hexdigest()
+    assert config(**{flag: str(path)}).content() == before
+    path.write_bytes(b"something else")
+    assert config(**{flag: str(path)}).content() != before
+
+
+def test_what_names_no_file_has_no_fingerprint():
+    content = config(encoder_weights="imagenet", vocabulary="").content()
+    assert not [name for name in content if name.endswith("_sha256")]

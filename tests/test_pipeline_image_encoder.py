@@ -15,6 +15,7 @@ from pipeline.drawn_pictures import draw, random_scene
 from pipeline.image_encoder import (
     KERAS_FILE,
     NETWORKS,
+    RECEIPT_FILE,
     ImageEncoder,
     build_model,
     describe,
@@ -60,7 +61,7 @@ def pooled():
 @pytest.fixture(scope="module")
 def written(grid, tmp_path_factory):
     directory = tmp_path_factory.mktemp("encoder") / "data"
-    write_image_encoder(str(directory), grid, MAX_PIXELS)
+    write_image_encoder(str(directory), grid, "tiny", MAX_PIXELS)
     return directory
 
 
@@ -120,7 +121,22 @@ def test_nothing_in_the_model_is_trained(grid, pooled):
 
 
 def test_nothing_but_the_encoder_is_written(written):
-    assert {path.name for path in written.iterdir()} == {ENCODER_DIRECTORY, KERAS_FILE}
+    names = {str(path.relative_to(written)) for path in written.rglob("*") if path.is_file()}
+    in_model = {name for name in names if name.startswith(f"{ENCODER_DIRECTORY}/")}
+    assert names - in_model == {KERAS_FILE, RECEIPT_FILE}
+
+
+def test_an_encoder_without_its_receipt_is_written_again(grid, tmp_path):
+    described = write_image_encoder(str(tmp_path), grid, "tiny", MAX_PIXELS)
+    assert described == describe(grid, "tiny")
+    model = tmp_path / ENCODER_DIRECTORY / "saved_model.pb"
+    whole = model.read_bytes()
+    model.write_bytes(b"half")  # as a directory that an object store was still renaming
+    assert write_image_encoder(str(tmp_path), grid, "tiny", MAX_PIXELS) == described
+    assert model.read_bytes() == b"half"  # the receipt says that it is whole
+    (tmp_path / RECEIPT_FILE).unlink()
+    write_image_encoder(str(tmp_path), grid, "tiny", MAX_PIXELS)
+    assert len(model.read_bytes()) == len(whole)
 
 
 def test_the_keras_file_has_the_same_weights(grid, written):
@@ -179,7 +195,7 @@ def test_a_damaged_image_is_refused_by_the_saved_model(written):
 def test_an_encoder_is_replaced_whole(pooled, tmp_path):
     (tmp_path / ENCODER_DIRECTORY).mkdir()
     (tmp_path / ENCODER_DIRECTORY / "old").touch()
-    write_image_encoder(str(tmp_path), pooled, MAX_PIXELS)
+    write_image_encoder(str(tmp_path), pooled, "tiny", MAX_PIXELS)
     assert not (tmp_path / ENCODER_DIRECTORY / "old").exists()
     encoder = tf.saved_model.load(str(tmp_path / ENCODER_DIRECTORY))
     np.testing.assert_allclose(

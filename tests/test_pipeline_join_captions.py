@@ -4,130 +4,276 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.join_captions import CaptionedImage, image_split, join_image, mentions
+from pipeline.captions import CLEAN, has_words
+from pipeline.join_captions import CaptionedImage, JoinRules, image_split, join_image, times_read
 from pipeline.rejects import CAPTION, DUPLICATE, JOIN, SPLIT, UNASSIGNED, Reject
-from pipeline.sources import Caption, Flickr8k
+from pipeline.sources.mentions import Mention
+from pipeline.splits import split_by_hash
 from tfrecords_schema.shards import SPLITS
 
-SOURCE = Flickr8k("tokens.txt", {split: f"{split}.txt" for split in SPLITS}, "images")
-PATHS = ["images/a.jpg"]
+ID = "a.jpg"
+RULES = JoinRules("tokens.txt", "images", split_fractions=None, needs_file=True, clean="coco")
+THIRDS = (0.4, 0.3, 0.3)
 
 
-def caption(order, text):
-    return Caption("a.jpg", f"a.jpg#{order}", order, text)
+def file(uri="images/a.jpg", location=""):
+    return Mention(ID, uri=uri, location=location)
 
 
-def join(paths, splits, captions):
-    return list(join_image("a.jpg", paths, splits, captions, SOURCE))
+def listing(split, uri=""):
+    return Mention(ID, split=split, uri=uri, is_listing=True)
+
+
+def caption(order, text, caption_id=None):
+    return Mention(ID, caption_id=caption_id or f"{ID}#{order}", order=order, text=text)
+
+
+def join(mentions, **rules):
+    return list(join_image(ID, mentions, RULES._replace(**rules)))
 
 
 DOG, CAT, COW = caption(0, "A dog ."), caption(1, "A cat ."), caption(2, "A cow .")
-PATH_LISTS = st.sampled_from([[], PATHS])
-SPLIT_LISTS = st.one_of(
-    st.lists(st.sampled_from(SPLITS), max_size=4),
-    st.sampled_from(SPLITS).flatmap(lambda split: st.lists(st.just(split), max_size=4)),
+
+
+def mentions_of(splits):
+    """Mentions that say anything at all, most often too little or too much."""
+    return st.lists(
+        st.builds(
+            Mention,
+            image_id=st.just(ID),
+            split=splits,
+            uri=st.sampled_from(["", "images/a.jpg", "more/a.jpg", "a.tar:a.jpg"]),
+            location=st.sampled_from(["", "a.tar#bytes=512-600"]),
+            caption_id=st.sampled_from([f"{ID}#0", f"{ID}#1", f"{ID}#2"]),
+            order=st.integers(0, 2),
+            text=st.sampled_from(["", "A dog .", "A cat .", "...", "A 1"]),
+            is_listing=st.booleans(),
+        ),
+        min_size=1,
+        max_size=6,
+    )
+
+
+MENTIONS = st.one_of(
+    mentions_of(st.sampled_from(["", *SPLITS])),
+    *(mentions_of(st.sampled_from(["", split])) for split in SPLITS),
 )
-CAPTION_LISTS = st.lists(
-    st.builds(caption, st.integers(0, 3), st.sampled_from(["A dog .", "A cat .", "A cow ."])),
-    max_size=6,
+JOIN_RULES = st.builds(
+    RULES._replace,
+    split_fractions=st.sampled_from([None, THIRDS]),
+    needs_file=st.booleans(),
+    clean=st.sampled_from(CLEAN),
 )
+
+
+def usable(mentions, rules):
+    """The first usable text of every caption id, in the order of the captions."""
+    first = {}
+    said = [one for one in mentions if one.text and has_words(one.text, rules.clean)]
+    for one in sorted(said, key=lambda m: (m.order, m.caption_id, m.text)):
+        first.setdefault(one.caption_id, one.text)
+    return list(first.values())
 
 
 @pytest.mark.parametrize("split", SPLITS)
 def test_an_image_with_everything_is_joined_with_its_captions_in_order(split):
-    expected = CaptionedImage("a.jpg", "images/a.jpg", split, [DOG, CAT, COW])
-    assert join(PATHS, [split], [COW, DOG, CAT]) == [expected]
+    expected = CaptionedImage(ID, "images/a.jpg", "images/a.jpg", split, [DOG.text, CAT.text])
+    assert join([CAT, listing(split), file(), DOG]) == [expected]
+
+
+def test_all_of_it_may_be_in_one_place():
+    row = Mention(ID, "train", "table.csv:3", "table.bin#bytes=0-9", "1", 0, "A dog .")
+    expected = CaptionedImage(ID, "table.csv:3", "table.bin#bytes=0-9", "train", ["A dog ."])
+    assert join([row]) == [expected]
 
 
 @pytest.mark.parametrize(
-    "paths, splits, captions, uri, split, stage, message",
+    "mentions, uri, split, stage, message",
     [
-        ([], ["test"], [DOG], "images", "test", JOIN, "images has no image of this name"),
-        ([], [], [DOG], "images", UNASSIGNED, JOIN, "images has no image of this name"),
-        ([], ["test"], [], "images", "test", JOIN, "images has no image of this name"),
-        (PATHS, ["train"], [], "images/a.jpg", "train", JOIN, "no usable caption"),
-        (PATHS, [], [], "images/a.jpg", UNASSIGNED, JOIN, "no usable caption"),
-        (PATHS, [], [DOG], "images/a.jpg", UNASSIGNED, SPLIT, "listed in no split"),
+        ([listing("test"), DOG], "images", "test", JOIN, "images has no image of this name"),
+        ([DOG], "images", UNASSIGNED, JOIN, "images has no image of this name"),
+        ([listing("test")], "images", "test", JOIN, "images has no image of this name"),
+        ([file(), listing("train")], "images/a.jpg", "train", JOIN, "no usable caption"),
+        ([file()], "images/a.jpg", UNASSIGNED, JOIN, "no usable caption"),
+        ([file(), DOG], "images/a.jpg", UNASSIGNED, SPLIT, "listed in no split"),
         (
-            PATHS, ["train", "test"], [DOG], "images/a.jpg", UNASSIGNED, SPLIT,
-            "listed in more than one split: test, train",
+            [file(), listing("train"), DOG, listing("test")],
+            "images/a.jpg", UNASSIGNED, SPLIT, "listed in more than one split: test, train",
         ),
         (
-            PATHS, ["test", "train", "test"], [DOG], "images/a.jpg", UNASSIGNED, SPLIT,
-            "listed in more than one split: test, train",
+            [listing("test"), listing("train"), listing("test"), file(), DOG],
+            "images/a.jpg", UNASSIGNED, SPLIT, "listed in more than one split: test, train",
+        ),
+        (
+            [file("b/a.jpg"), file("a/a.jpg"), DOG],
+            "a/a.jpg", UNASSIGNED, SPLIT, "listed in no split",
         ),
     ],
 )  # fmt: skip
-def test_what_is_missing_is_the_reason(paths, splits, captions, uri, split, stage, message):
-    [reject] = join(paths, splits, captions)
+def test_what_is_missing_is_the_reason(mentions, uri, split, stage, message):
+    [reject] = join(mentions)
     assert isinstance(reject, Reject)
-    assert (reject.id, reject.uri, reject.split, reject.stage) == ("a.jpg", uri, split, stage)
+    assert (reject.id, reject.uri, reject.split, reject.stage) == (ID, uri, split, stage)
     assert reject.message == message
 
 
+def test_a_data_set_of_text_needs_no_file():
+    expected = CaptionedImage(ID, "", "", "test", [DOG.text])
+    assert join([listing("test"), DOG], needs_file=False) == [expected]
+    with_file = CaptionedImage(ID, "images/a.jpg", "images/a.jpg", "test", [DOG.text])
+    assert join([listing("test"), DOG, file()], needs_file=False) == [with_file]
+    [reject] = join([listing("test")], needs_file=False)
+    assert (reject.stage, reject.message) == (JOIN, "no usable caption")
+
+
 def test_a_repeated_listing_costs_only_the_mention():
-    *duplicates, image = join(PATHS, ["test"] * 3, [DOG])
-    assert image == CaptionedImage("a.jpg", "images/a.jpg", "test", [DOG])
+    *duplicates, image = join([file(), *[listing("test")] * 3, DOG])
+    assert image == CaptionedImage(ID, "images/a.jpg", "images/a.jpg", "test", [DOG.text])
     assert len(duplicates) == 2
     for row in duplicates:
-        assert (row.id, row.uri, row.split, row.stage) == ("a.jpg", "test.txt", "test", DUPLICATE)
-        assert row.message == "listed twice in the test split"
+        assert (row.id, row.split, row.stage) == (ID, "test", DUPLICATE)
+        assert row.message == "listed once more, in the test split"
+
+
+def test_another_file_of_an_image_costs_only_the_mention():
+    row, image = join([file("b/a.jpg"), listing("test"), file("a/a.jpg"), DOG])
+    assert (image.uri, image.location) == ("a/a.jpg", "a/a.jpg")
+    assert (row.id, row.split, row.stage) == (ID, "test", DUPLICATE)
+    assert row.message == "another file of this image: b/a.jpg"
+
+
+def test_one_file_named_many_times_is_one_file():
+    [image] = join([file(), file(), listing("test"), DOG])
+    assert image.uri == "images/a.jpg"
+
+
+def test_two_images_in_one_container_are_two_files():
+    places = [file("a.tar", "a.tar#bytes=0-9"), file("a.tar", "a.tar#bytes=512-521")]
+    row, image = join([*places, listing("test"), DOG])
+    assert image.location == "a.tar#bytes=0-9"
+    assert row.stage == DUPLICATE
+
+
+def test_two_listings_that_name_two_files_are_one_duplicate():
+    row, image = join([listing("test", "a/a.jpg"), listing("test", "b/a.jpg"), DOG])
+    assert image.uri == "a/a.jpg"
+    assert row.message == "another file of this image: b/a.jpg"
+    rows = join([*[listing("test", "a/a.jpg")] * 2, listing("test", "b/a.jpg"), DOG])[:-1]
+    assert sorted(row.message for row in rows) == [
+        "another file of this image: b/a.jpg", "listed once more, in the test split",
+    ]  # fmt: skip
 
 
 def test_a_repeated_caption_id_costs_only_the_caption():
     second = caption(0, "Another dog .")
-    row, image = join(PATHS, ["train"], [CAT, second, DOG])
-    assert image.captions == [DOG, CAT]
-    assert (row.id, row.uri, row.split, row.stage) == ("a.jpg#0", "tokens.txt", "train", CAPTION)
+    row, image = join([file(), CAT, second, listing("train"), DOG])
+    assert image.captions == [DOG.text, CAT.text]
+    assert (row.id, row.uri, row.split, row.stage) == (f"{ID}#0", "tokens.txt", "train", CAPTION)
     assert "'Another dog .'" in row.message
 
 
-@given(PATH_LISTS, SPLIT_LISTS, CAPTION_LISTS)
-def test_exactly_one_image_or_image_level_reject_comes_out_last(paths, splits, captions):
-    *costing_no_image, last = join(paths, splits, captions)
+def test_a_caption_without_words_costs_only_the_caption():
+    row, image = join([file(), listing("train"), caption(0, "..."), caption(0, "A cow .")])
+    assert image.captions == ["A cow ."]  # the other had not taken its id
+    assert (row.id, row.uri, row.split, row.stage) == (f"{ID}#0", "tokens.txt", "train", CAPTION)
+    assert row.message == "no words in caption '...'"
+
+
+@pytest.mark.parametrize(
+    "clean, kept",
+    [("none", ["...", "A 1", "A dog ."]), ("coco", ["A 1", "A dog ."]), ("tutorial", ["A dog ."])],
+)
+def test_whether_a_caption_has_words_is_for_the_preset_to_say(clean, kept):
+    texts = [caption(0, "..."), caption(1, "A 1"), caption(2, "A dog .")]
+    *rows, image = join([file(), listing("train"), *texts], clean=clean)
+    assert image.captions == kept
+    assert [row.stage for row in rows] == [CAPTION] * (3 - len(kept))
+
+
+def test_an_image_whose_captions_have_no_words_has_none():
+    *rows, last = join([file(), listing("train"), caption(0, "A 1")], clean="tutorial")
+    assert [row.stage for row in rows] == [CAPTION]
+    assert (last.stage, last.message) == (JOIN, "no usable caption")
+
+
+@pytest.mark.parametrize("splits", [[], ["train"], ["test", "train"], SPLITS])
+def test_fractions_take_the_place_of_the_splits_of_the_source(splits):
+    mentions = [file(), DOG, *map(listing, splits)]
+    *_, image = join(mentions, split_fractions=(0.0, 0.0, 1.0))
+    assert image.split == "test"
+    assert image.captions == [DOG.text]
+
+
+def test_no_split_is_named_twice_that_was_named_once():
+    rows = join([file(), DOG, listing("train"), listing("test")], split_fractions=THIRDS)[:-1]
+    assert [row.stage for row in rows] == [DUPLICATE]
+    assert "twice in the" not in rows[0].message
+
+
+@given(st.text(), MENTIONS, JOIN_RULES)
+def test_the_split_is_that_of_the_source_or_of_the_hash(image_id, mentions, rules):
+    split = image_split(image_id, mentions, rules)
+    if rules.split_fractions is not None:
+        assert split == split_by_hash(image_id, THIRDS)
+    elif split == UNASSIGNED:
+        assert len({mention.split for mention in mentions} - {""}) != 1
+    else:
+        assert {mention.split for mention in mentions} | {""} == {split, ""}
+
+
+@given(MENTIONS, JOIN_RULES)
+def test_exactly_one_image_or_image_level_reject_comes_out_last(mentions, rules):
+    split = image_split(ID, mentions, rules)
+    *costing_no_image, last = join_image(ID, mentions, rules)
     assert all(row.stage in (CAPTION, DUPLICATE) for row in costing_no_image)
-    if isinstance(last, CaptionedImage):
-        assert paths
-        assert captions
-        assert {last.split} == set(splits)
-        assert last.uri == paths[0]
+    assert (last[0], last.split) == (ID, split)
+    files = [mention for mention in mentions if mention.uri]
+    captions = usable(mentions, rules)
+    complete = split != UNASSIGNED and captions and (files or not rules.needs_file)
+    assert isinstance(last, CaptionedImage) == bool(complete)
+    if complete:
+        assert last.captions == captions
+        named = {(one.uri, one.location or one.uri) for one in files} or {("", "")}
+        assert (last.uri, last.location) in named
     else:
         assert last.stage in (JOIN, SPLIT)
-    assert (last[0], last.split) == ("a.jpg", image_split(splits))
 
 
-@given(PATH_LISTS, SPLIT_LISTS, CAPTION_LISTS)
-def test_an_image_with_everything_is_never_refused(paths, splits, captions):
-    complete = bool(paths) and len(set(splits)) == 1 and bool(captions)
-    assert isinstance(join(paths, splits, captions)[-1], CaptionedImage) == complete
-
-
-@given(SPLIT_LISTS.filter(lambda splits: len(set(splits)) == 1), CAPTION_LISTS.filter(len))
-def test_every_caption_of_an_image_is_kept_or_rejected(splits, captions):
-    *rows, image = join(PATHS, splits, captions)
+@given(MENTIONS, JOIN_RULES)
+def test_every_caption_is_kept_or_rejected(mentions, rules):
+    rows = [row for row in join_image(ID, mentions, rules) if isinstance(row, Reject)]
     lost = [row.id for row in rows if row.stage == CAPTION]
-    kept = [one.caption_id for one in image.captions]
-    assert sorted(kept + lost) == sorted(one.caption_id for one in captions)
-    assert kept == sorted({one.caption_id for one in captions})
+    said = [mention.caption_id for mention in mentions if mention.text]
+    assert len(lost) + len(usable(mentions, rules)) == len(said)
+    assert set(lost) <= set(said)
 
 
-@given(PATH_LISTS, SPLIT_LISTS, CAPTION_LISTS)
-def test_mentions_are_what_the_books_need(paths, splits, captions):
-    outputs = join(paths, splits, captions)
-    of_split = [output for output in outputs if output.split == image_split(splits)]
-    written = sum(isinstance(output, CaptionedImage) for output in of_split)
-    stages = [output.stage for output in of_split if isinstance(output, Reject)]
+@given(MENTIONS, JOIN_RULES)
+def test_the_books_count_what_comes_out(mentions, rules):
+    split = image_split(ID, mentions, rules)
+    outputs = list(join_image(ID, mentions, rules))
+    assert {output.split for output in outputs} == {split}
+    written = sum(isinstance(output, CaptionedImage) for output in outputs)
+    stages = [output.stage for output in outputs if isinstance(output, Reject)]
     rejected = sum(stage in (JOIN, SPLIT) for stage in stages)
-    assert mentions(splits) == written + rejected + stages.count(DUPLICATE)
+    assert times_read(mentions, split) == written + rejected + stages.count(DUPLICATE)
 
 
-@given(st.data(), PATH_LISTS, SPLIT_LISTS, CAPTION_LISTS)
-def test_the_order_in_which_beam_groups_does_not_matter(data, paths, splits, captions):
-    shuffled = data.draw(st.permutations(splits)), data.draw(st.permutations(captions))
-    assert join(paths, *shuffled) == join(paths, splits, captions)
+@given(MENTIONS, JOIN_RULES)
+def test_a_file_or_listing_beyond_the_first_is_one_duplicate(mentions, rules):
+    files = {(mention.uri, mention.location) for mention in mentions if mention.uri}
+    listings = sum(mention.is_listing for mention in mentions)
+    rows = [row for row in join_image(ID, mentions, rules) if isinstance(row, Reject)]
+    lost_as_a_whole = image_split(ID, mentions, rules) == UNASSIGNED
+    expected = 0 if lost_as_a_whole else max(len(files), listings, 1) - 1
+    assert sum(row.stage == DUPLICATE for row in rows) == expected
 
 
-def test_a_source_without_split_files_is_joined_by_the_split_given():
-    source = Flickr8k("captions.txt", {}, "Images")
-    [image] = join_image("a.jpg", ["Images/a.jpg"], ["validation"], [DOG], source)
-    assert image == CaptionedImage("a.jpg", "Images/a.jpg", "validation", [DOG])
+@given(st.data(), MENTIONS, JOIN_RULES)
+def test_the_order_in_which_beam_groups_does_not_matter(data, mentions, rules):
+    shuffled = data.draw(st.permutations(mentions))
+    joined = list(join_image(ID, mentions, rules))
+    assert list(join_image(ID, shuffled, rules)) == joined
+    split = image_split(ID, mentions, rules)
+    assert image_split(ID, shuffled, rules) == split
+    assert times_read(shuffled, split) == times_read(mentions, split)

@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,9 +15,10 @@ import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
-from conftest import pipeline_config
+from conftest import assert_same, pipeline_config, rejected
 from PIL import Image
 
+from pipeline import build
 from pipeline.command import beam_options
 from pipeline.run import run_pipeline
 from tfrecords_schema.errors import InputError
@@ -30,11 +32,6 @@ def run(pictures, directory, *beam_flags, **changes):
     return run_pipeline(config, beam_options(list(beam_flags)))
 
 
-def rejected(directory):
-    rows = pq.read_table(os.path.join(directory, "rejected.parquet")).to_pylist()
-    return {row["id"]: row for row in rows}
-
-
 def contents(directory):
     """What a dataset says and holds, byte for byte, but for when and by what it was written."""
     found = {}
@@ -43,30 +40,6 @@ def contents(directory):
             with open(os.path.join(directory, name), "rb") as file:
                 found[name] = hashlib.sha256(file.read()).hexdigest()
     return found
-
-
-def assert_same(directory, other):
-    """Same files, records, order, captions and ids; features equal to float16 rounding.
-
-    Sums in the CNN are taken in an order that depends on the threads of a process.
-    """
-    manifest = read_manifest(directory)
-    shards = {split: [s.file for s in shards] for split, shards in manifest.splits.items()}
-    other_splits = read_manifest(other).splits
-    assert shards == {split: [s.file for s in shards] for split, shards in other_splits.items()}
-    for name in [name for names in shards.values() for name in names]:
-        pairs = zip(
-            tf.data.TFRecordDataset(os.path.join(directory, name)),
-            tf.data.TFRecordDataset(os.path.join(other, name)),
-            strict=True,
-        )
-        for pair in pairs:
-            one, two = (parse_record(manifest.features(), serialized) for serialized in pair)
-            for key in ("image_id", "image_uri", "captions"):
-                np.testing.assert_array_equal(one[key], two[key])
-            assert one["caption_ids"].to_list() == two["caption_ids"].to_list()
-            features = (x["image_features"].numpy().astype(np.float32) for x in (one, two))
-            np.testing.assert_allclose(*features, rtol=2**-9, atol=1e-4)
 
 
 def jpeg(color, mode="RGB", size=(40, 30), format="JPEG"):
@@ -288,6 +261,130 @@ def test_changed_captions_make_their_shards_again(pictures, tmp_path):
     assert record["captions"][0].decode() == f"Changed {caption}"
 
 
+def copy_source(pictures, directory):
+    shutil.copytree(pictures, directory)
+    return directory
+
+
+def modified(directory):
+    return {path.name: path.stat().st_mtime_ns for path in directory.glob("captions-*")}
+
+
+def test_retry_makes_only_the_shards_with_rejected_images_again(pictures, dataset, tmp_path):
+    source, out = copy_source(pictures, tmp_path / "in"), tmp_path / "out"
+    run(source, out)
+    before, damaged = modified(out), rejected(out)
+    with open(out / "vocabulary.txt") as file:
+        vocabulary = file.read()
+    for row in damaged.values():
+        shutil.copy(source / "images" / "drawn_00000.jpg", row["uri"])
+    manifest = run(source, out, retry_rejected=True)
+    assert manifest.images("train") == 96 and not rejected(out)
+    assert manifest.books["train"].rejected == 0
+    after = modified(out)
+    changed = {name for name in before if before[name] != after[name]}
+    assert len(changed) == 3 < len(before) == len(after)
+    assert (out / "vocabulary.txt").read_text() == vocabulary
+    run(source, tmp_path / "anew")
+    assert_same(out, tmp_path / "anew")
+
+
+def test_retry_of_what_is_still_damaged_rejects_it_again(pictures, dataset, tmp_path):
+    out = tmp_path / "out"
+    shutil.copytree(dataset, out)
+    run(pictures, out, retry_rejected=True)
+    assert rejected(out) == rejected(dataset)
+    assert contents(out) == contents(dataset)
+
+
+def test_retry_takes_in_an_image_that_was_missing_and_keeps_vocabulary_and_shards(tmp_path):
+    images = {f"a{i:02d}.jpg": jpeg((i * 9, 0, 0)) for i in range(24)}
+    captions = [f"{name}#0\tA red picture .".encode() for name in images]
+    captions.append(b"late.jpg#0\tAn overdue photograph .")
+    source, out = tmp_path / "in", tmp_path / "out"
+    write_flickr8k(source, images, captions, train=[*images, "late.jpg"])
+    run(source, out, images_per_shard=8, min_count=1)
+    assert rejected(out)["late.jpg"]["stage"] == "join"
+    before = modified(out)
+    (source / "images" / "late.jpg").write_bytes(jpeg((0, 0, 9)))
+    manifest = run(source, out, images_per_shard=8, min_count=1, retry_rejected=True)
+    assert manifest.images("train") == 25 and len(manifest.splits["train"]) == 3
+    assert sum(before[name] != time for name, time in modified(out).items()) == 1
+    assert "overdue" not in read_vocabulary(str(out / "vocabulary.txt")).tokens
+    with pytest.raises(InputError, match="source has changed"):
+        (out / "manifest.json").unlink()  # without the flag it is another dataset: 4 shards
+        run(source, out, images_per_shard=8, min_count=1)
+
+
+def test_a_killed_retry_goes_on(pictures, dataset, tmp_path, monkeypatch):
+    source, out = copy_source(pictures, tmp_path / "in"), tmp_path / "out"
+    run(source, out)
+    for row in rejected(out).values():
+        shutil.copy(source / "images" / "drawn_00000.jpg", row["uri"])
+    with monkeypatch.context() as patch:
+        patch.setattr(build, "write_dataset", lambda *args: os.kill(os.getpid(), signal.SIGINT))
+        with pytest.raises(KeyboardInterrupt):
+            run(source, out, retry_rejected=True)
+    with pytest.raises(InputError, match="did not finish"):
+        read_manifest(str(out))
+    manifest = run(source, out, retry_rejected=True)
+    assert manifest.images("train") == 96 and not rejected(out)
+
+
+def test_text_alone_reads_no_image(pictures, dataset, tmp_path):
+    source, out = copy_source(pictures, tmp_path / "in"), tmp_path / "out"
+    for path in (source / "images").iterdir():
+        path.write_bytes(b"not an image")
+    manifest = run(source, out, features="none")
+    assert manifest.encoder is None and not (out / "image_encoder").exists()
+    assert manifest.images("train") == 96 and not rejected(out)
+    assert contents(out)["vocabulary.txt"] == contents(dataset)["vocabulary.txt"]
+    [record] = tfds.builder_from_directory(out).as_dataset(split="test[:1]")
+    assert record.keys() == {"image_id", "image_uri", "captions", "caption_ids"}
+
+
+def test_a_given_vocabulary_is_used_and_what_it_lacks_is_counted(pictures, tmp_path):
+    words = tmp_path / "words.txt"
+    words.write_text("a\nred\n")
+    out = tmp_path / "out"
+    run(pictures, out, vocabulary=str(words), features="none")
+    vocabulary = (out / "vocabulary.txt").read_text()
+    assert vocabulary == "<pad>\n<unk>\n<start>\n<end>\na\nred\n"
+    report = json.loads((out / "report.json").read_text())
+    assert 0.5 < report["text"]["train"]["out_of_vocabulary_rate"] < 1
+    assert report["text"]["train"]["coverage"] < 0.1
+    with pytest.raises(InputError, match="--vocabulary"):
+        words.write_text("a\n")
+        run(pictures, out, vocabulary=str(words), features="none")
+
+
+def test_long_captions_are_cut_and_counted(pictures, tmp_path):
+    out = tmp_path / "out"
+    manifest = run(pictures, out, max_length=4, features="none")
+    report = json.loads((out / "report.json").read_text())
+    assert report["text"]["train"]["truncated_captions"] == 480
+    assert report["text"]["train"]["words"] == 4 * 480
+    [record] = tfds.builder_from_directory(out).as_dataset(split="test[:1]")
+    assert set(record["caption_ids"].row_lengths().numpy()) == {6}
+    assert len(record["captions"][0].numpy().split()) > 5
+    assert manifest.config["max_length"] == 4
+
+
+def test_fractions_that_are_given_replace_the_splits_of_the_source(pictures, tmp_path):
+    manifest = run(pictures, tmp_path / "out", split_fractions=(0.5, 0.25, 0.25), features="none")
+    images = {split: manifest.images(split) for split in manifest.splits}
+    assert sum(images.values()) == 120
+    assert 40 <= images["train"] <= 80 and images["validation"] > 15 and images["test"] > 15
+
+
+def test_a_part_that_cannot_be_read_on_fails_the_job_before_long_work(tmp_path):
+    rows = "image,caption\n" + "".join(f"a{i}.jpg,A dog .\n" for i in range(9))
+    (tmp_path / "good.csv").write_text(rows)
+    (tmp_path / "rows.parquet").write_bytes(b"PAR1 and nothing else")
+    with pytest.raises(InputError, match=r"--input: .*rows\.parquet"):
+        run(tmp_path / "rows.parquet", tmp_path / "out", source="table", features="none")
+
+
 def test_shards_of_another_count_are_refused(pictures, tmp_path):
     out = tmp_path / "out"
     run(pictures, out)
@@ -369,6 +466,9 @@ def test_the_report_has_counts_lengths_and_times(dataset):
     with open(os.path.join(dataset, "report.json")) as file:
         report = json.load(file)
     assert report["images"]["train"] == 96
-    assert sum(n for (split, _), n in report["captions_by_length"] if split == "train") == 480
+    assert sum(n for split, _, n in report["captions_by_length"] if split == "train") == 480
+    assert report["text"]["train"]["captions"] == 475  # without those of the damaged image
+    assert report["text"]["train"]["out_of_vocabulary_rate"] == 0  # no drawn word is that rare
+    assert report["text"]["train"]["coverage"] == 1
     assert report["images_per_second"] > 0
     assert report["seconds_in_stage"].keys() == {"read", "decode", "encode", "write"}

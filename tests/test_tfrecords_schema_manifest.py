@@ -41,6 +41,7 @@ MANIFEST = Manifest(
     config={"encoder": "tiny", "split_fractions": [0.8, 0.1, 0.1]},
     versions={"tensorflow": "2.21.0"},
 )
+TEXT = dataclasses.replace(MANIFEST, encoder=None)
 
 
 @pytest.fixture
@@ -74,6 +75,24 @@ def test_what_is_written_is_read(dataset):
     assert read.schema_version == SCHEMA_VERSION
     assert isinstance(read.encoder.feature_shape, tuple)
     assert read.splits["train"][1] == SHARDS["train"][1]
+
+
+def test_a_manifest_of_text_has_no_encoder_and_no_features(dataset):
+    write_manifest(str(dataset), TEXT)
+    read = read_manifest(str(dataset))
+    assert read == TEXT
+    assert read.encoder is None
+    assert read.features().keys() == MANIFEST.features().keys() - {"image_features"}
+    assert read.fingerprints() == {
+        "vocabulary_sha256": VOCABULARY.sha256(),
+        "encoder_sha256": "",
+    }
+    check_dataset(str(dataset), read)
+
+
+def test_the_shape_of_the_features_is_asked_for_in_vain_where_there_are_none():
+    assert MANIFEST.feature_shape() == (8, 8, 128)
+    assert_refused(TEXT.feature_shape, "--data", "--features=none", "--features=grid")
 
 
 def test_writing_again_replaces_the_manifest(dataset):

@@ -14,6 +14,7 @@ SHAPES = ((2, 3, 4), (1, 1, 2), (5,))  # grids and pooled
 TABLES = {
     (shape, dtype): record_features(shape, dtype) for shape in SHAPES for dtype in FEATURE_DTYPES
 }
+TEXT_TABLE = record_features(None)
 
 
 @st.composite
@@ -42,7 +43,7 @@ def as_record(parsed):
     return Record(
         image_id=parsed["image_id"].numpy().decode(),
         image_uri=parsed["image_uri"].numpy().decode(),
-        image_features=parsed["image_features"].numpy(),
+        image_features=parsed["image_features"].numpy() if "image_features" in parsed else None,
         captions=[caption.decode() for caption in parsed["captions"].numpy()],
         caption_ids=parsed["caption_ids"].to_list(),
     )
@@ -105,6 +106,19 @@ def test_the_table_has_the_fields_of_a_record():
     assert set(record_features((5,)).keys()) == set(Record._fields)
 
 
+def test_the_table_of_text_has_all_but_the_features():
+    assert set(TEXT_TABLE.keys()) == set(Record._fields) - {"image_features"}
+
+
+@settings(deadline=None, max_examples=30)
+@given(records())
+def test_a_record_of_text_comes_back_as_it_went_in(drawn):
+    wanted = drawn[1]._replace(image_features=None)
+    parsed = parse_record(TEXT_TABLE, tf.constant(serialize_record(TEXT_TABLE, wanted)))
+    assert "image_features" not in parsed
+    assert as_record(parsed) == wanted
+
+
 def test_the_table_refuses_a_dtype_by_name():
     with pytest.raises(ValueError, match=r"float64.*float16, float32"):
         record_features((5,), "float64")
@@ -116,6 +130,7 @@ def test_the_table_refuses_a_dtype_by_name():
         (dict(image_features=np.zeros(6, np.float16)), r"image_features of a\.jpg.*\(6,\).*\(5,\)"),
         (dict(image_features=np.zeros((1, 5), np.float16)), r"image_features of a\.jpg.*\(1, 5\)"),
         (dict(image_features=np.zeros(5, np.float64)), "image_features"),
+        (dict(image_features=None), r"image_features of a\.jpg have shape None.*\(5,\)"),
         (dict(captions=["A dog ."]), r"a\.jpg has 1 captions but caption_ids for 2"),
         (dict(caption_ids=[["dog"], ["cat"]]), "caption_ids"),
         (dict(captions=[1, 2]), "captions"),
@@ -126,3 +141,16 @@ def test_the_table_refuses_a_dtype_by_name():
 def test_an_error_names_the_feature(changes, named):
     with pytest.raises((ValueError, TypeError), match=named):
         serialize_record(TABLES[(5,), "float16"], record(**changes))
+
+
+@pytest.mark.parametrize(
+    "changes, named",
+    [
+        (dict(), r"image_features of a\.jpg have shape \(5,\).*None"),
+        (dict(image_features=None, captions=["A dog ."]), r"a\.jpg has 1 captions"),
+        (dict(image_features=None, image_id=None), "image_id"),
+    ],
+)
+def test_an_error_in_a_record_of_text_names_the_feature(changes, named):
+    with pytest.raises((ValueError, TypeError), match=named):
+        serialize_record(TEXT_TABLE, record(**changes))

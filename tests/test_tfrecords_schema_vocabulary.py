@@ -1,7 +1,7 @@
 """The vocabulary: its order, its ids and its file."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from tfrecords_schema.errors import InputError
@@ -13,6 +13,7 @@ from tfrecords_schema.vocabulary import (
     UNK,
     Vocabulary,
     read_vocabulary,
+    read_words,
 )
 
 WORDS = st.text(min_size=1, max_size=4).filter(lambda word: word.split() == [word])
@@ -91,8 +92,8 @@ def test_the_fingerprint_is_that_of_the_file():
 @pytest.mark.parametrize(
     "words, named",
     [
-        (["a", "dog", "a"], "'a' comes twice"),
-        (["dog", "<unk>"], "'<unk>' comes twice"),
+        (["a", "dog", "a"], "'a' comes twice, 6 is the second"),
+        (["dog", "<unk>"], "'<unk>' comes twice, 5 is the second"),
         (["hot dog"], "'hot dog'.*whitespace"),
         (["dog\n"], r"'dog\\n'.*whitespace"),
         (["dog\u00a0"], "whitespace"),
@@ -128,8 +129,60 @@ def test_a_damaged_file_is_refused_by_its_path(tmp_path, content):
     assert str(path) in str(error.value)
 
 
-def test_a_missing_file_is_refused_by_its_path(tmp_path):
-    path = tmp_path / "vocabulary.txt"
-    with pytest.raises(InputError, match="does not exist") as error:
-        read_vocabulary(str(path))
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"dog\ncat\n",
+        b"dog\ncat",  # the last line without its end
+        b"dog\r\ncat\r\n",
+        b"dog\r\ncat",
+        b"\xef\xbb\xbfdog\ncat\n",
+        b"\xef\xbb\xbfdog\r\ncat\r\n",
+        f"{HEAD}dog\ncat\n".encode(),
+        f"{HEAD}dog\ncat\n".replace("\n", "\r\n").encode(),
+        b"\xef\xbb\xbf" + f"{HEAD}dog\ncat\n".encode(),
+    ],
+)
+def test_words_are_read_from_a_vocabulary_file_or_a_plain_list(tmp_path, content):
+    path = tmp_path / "words.txt"
+    path.write_bytes(content)
+    assert read_words(str(path)).tokens[4:] == ("dog", "cat")
+
+
+@settings(deadline=None)
+@given(st.lists(WORDS, min_size=1, unique=True).filter(lambda words: words[0] not in RESERVED))
+def test_words_keep_their_order_and_their_letters(tmp_path_factory, words):
+    path = tmp_path_factory.getbasetemp() / "words.txt"
+    path.write_bytes("\n".join(words).encode())
+    first = words[0].removeprefix("\ufeff")
+    assume(first not in ("", *RESERVED, *words[1:]))
+    assert read_words(str(path)).tokens[4:] == (first, *words[1:])
+
+
+@settings(deadline=None)
+@given(COUNTS.filter(lambda counts: counts.keys() - set(RESERVED)))
+def test_a_vocabulary_file_is_read_as_its_words(tmp_path_factory, counts):
+    vocabulary = Vocabulary.from_counts(counts)
+    path = tmp_path_factory.getbasetemp() / "words.txt"
+    path.write_bytes(vocabulary.to_text().encode())
+    assert read_words(str(path)).tokens == vocabulary.tokens
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\n", b"\r\n", b"\xef\xbb\xbf", HEAD.encode(), b"caf\xe9\n", b"\xff\xfed\x00o\x00g\x00"],
+)
+def test_a_file_that_is_no_list_of_words_is_refused_by_its_path(tmp_path, content):
+    path = tmp_path / "words.txt"
+    path.write_bytes(content)
+    with pytest.raises(InputError) as error:
+        read_words(str(path))
     assert str(path) in str(error.value)
+
+
+@pytest.mark.parametrize("read", [read_words, read_vocabulary])
+def test_a_missing_file_and_a_directory_are_refused_by_their_path(tmp_path, read):
+    for path in (tmp_path / "nowhere.txt", tmp_path):
+        with pytest.raises(InputError) as error:
+            read(str(path))
+        assert str(path) in str(error.value)

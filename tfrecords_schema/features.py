@@ -21,30 +21,36 @@ class Record(NamedTuple):
 
     image_id: str  # unique in the dataset
     image_uri: str  # where the image was read from
-    image_features: np.ndarray  # grid [height, width, depth] or pooled [depth]
+    image_features: np.ndarray | None  # grid [height, width, depth], pooled [depth], none
     captions: list[str]  # as the source has them, whitespace collapsed
     caption_ids: list[list[int]]  # <start> word ... word <end>, one list a caption
 
 
-def record_features(shape: tuple[int, ...], dtype: str = "float16") -> tfds.features.FeaturesDict:
+def record_features(
+    shape: tuple[int, ...] | None, dtype: str = "float16"
+) -> tfds.features.FeaturesDict:
     """The feature table for image features of `shape`.
 
     Args:
-      shape: of one image's features: (height, width, depth) for a grid, (depth,) for pooled.
+      shape: of one image's features: (height, width, depth) for a grid, (depth,) for pooled,
+        None for a dataset of text alone, whose table has no `image_features`.
       dtype: of the stored features, one of FEATURE_DTYPES.
     """
     if dtype not in FEATURE_DTYPES:
         raise ValueError(f"dtype {dtype!r} is not one of {', '.join(FEATURE_DTYPES)}")
+    image_features = {}
+    if shape is not None:
+        image_features["image_features"] = tfds.features.Tensor(
+            shape=shape,
+            dtype=np.dtype(dtype),
+            encoding="bytes",
+            doc="What image_encoder/ makes of the image: [height, width, depth] or [depth].",
+        )
     return tfds.features.FeaturesDict(
         {
             "image_id": tfds.features.Text(doc="Unique name of the image."),
             "image_uri": tfds.features.Text(doc="Where the image was read from."),
-            "image_features": tfds.features.Tensor(
-                shape=shape,
-                dtype=np.dtype(dtype),
-                encoding="bytes",
-                doc="What image_encoder/ makes of the image: [height, width, depth] or [depth].",
-            ),
+            **image_features,
             "captions": tfds.features.Sequence(
                 tfds.features.Text(), doc="The image's captions as the source has them."
             ),

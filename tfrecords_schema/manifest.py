@@ -71,7 +71,7 @@ class Manifest:
     captions_rejected: int
     vocabulary_size: int
     vocabulary_sha256: str
-    encoder: Encoder
+    encoder: Encoder | None  # None: a dataset of text alone
     feature_dtype: str
     config: dict[str, Any]  # of the pipeline that wrote it
     versions: dict[str, str]  # package -> version that wrote it
@@ -81,13 +81,28 @@ class Manifest:
         """Number of images in the split."""
         return sum(shard.images for shard in self.splits[split])
 
+    def feature_shape(self) -> tuple[int, ...]:
+        """Shape of one image's features, (height, width, depth) or (depth,).
+
+        Raises:
+          InputError: the dataset is one of text alone.
+        """
+        if self.encoder is None:
+            raise InputError(
+                "--data: this dataset was written with --features=none and has no image features: "
+                "write one with --features=grid to train on"
+            )
+        return self.encoder.feature_shape
+
     def features(self) -> tfds.features.FeaturesDict:
         """The feature table of the records."""
-        return record_features(self.encoder.feature_shape, self.feature_dtype)
+        shape = None if self.encoder is None else self.encoder.feature_shape
+        return record_features(shape, self.feature_dtype)
 
     def fingerprints(self) -> dict[str, str]:
         """What checkpoints and exports carry on, to be told from another dataset's."""
-        return {"vocabulary_sha256": self.vocabulary_sha256, "encoder_sha256": self.encoder.sha256}
+        encoder = "" if self.encoder is None else self.encoder.sha256
+        return {"vocabulary_sha256": self.vocabulary_sha256, "encoder_sha256": encoder}
 
 
 def write_manifest(directory: str, manifest: Manifest) -> None:
@@ -123,8 +138,9 @@ def read_manifest(directory: str) -> Manifest:
     try:
         fields["splits"] = {k: [Shard(**s) for s in v] for k, v in fields["splits"].items()}
         fields["books"] = {k: Books(**v) for k, v in fields["books"].items()}
-        encoder = fields["encoder"]
-        fields["encoder"] = Encoder(**encoder | {"feature_shape": tuple(encoder["feature_shape"])})
+        if (encoder := fields["encoder"]) is not None:
+            shape = tuple(encoder["feature_shape"])
+            fields["encoder"] = Encoder(**encoder | {"feature_shape": shape})
         return Manifest(**fields)
     except (AttributeError, KeyError, TypeError) as error:
         raise InputError(f"{path} is damaged, a field is missing or unknown: {error}") from error

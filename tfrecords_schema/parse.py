@@ -14,7 +14,7 @@ def parse_record(
       serialized: scalar string.
 
     Returns:
-      image_id and image_uri, scalar strings; image_features of the table's shape and dtype;
+      image_id and image_uri, scalar strings; image_features of the table's shape and dtype, if any;
       captions, string [captions]; caption_ids, ragged int32 [captions, (words + 2)].
     """
     return features.deserialize_example(serialized)

@@ -11,6 +11,7 @@ def write_tfds_metadata(directory: str, manifest: Manifest) -> None:
     template = tfds.core.ShardedFileTemplate(
         data_dir=directory, dataset_name=DATASET_NAME, filetype_suffix="tfrecord"
     )
+    features = manifest.encoder.name if manifest.encoder else "no"
     infos = [
         tfds.core.SplitInfo(
             name=split,
@@ -25,6 +26,6 @@ def write_tfds_metadata(directory: str, manifest: Manifest) -> None:
         features=manifest.features(),
         split_infos=infos,
         filename_template=template,
-        description=f"Captioned images with {manifest.encoder.name} features, by beamcap.",
+        description=f"Captioned images with {features} features, by beamcap.",
         check_data=False,
     )

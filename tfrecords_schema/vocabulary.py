@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 
 import tensorflow as tf
 
-from tfrecords_schema.errors import InputError
+from tfrecords_schema.errors import InputError, one_line
 
 PAD, UNK, START, END = range(4)
 RESERVED = ("<pad>", "<unk>", "<start>", "<end>")
@@ -26,11 +26,11 @@ class Vocabulary:
           InputError: a word is empty, holds whitespace, is reserved or comes twice.
         """
         self.tokens = (*RESERVED, *words)
-        self._ids = {token: i for i, token in enumerate(self.tokens)}
+        self._ids: dict[str, int] = {}
         for i, token in enumerate(self.tokens):
             if not token or token.split() != [token]:
                 raise InputError(f"vocabulary token {i} is {token!r}: empty or holds whitespace")
-            if self._ids[token] != i:
+            if self._ids.setdefault(token, i) != i:
                 raise InputError(f"vocabulary token {token!r} comes twice, {i} is the second")
 
     @classmethod
@@ -73,16 +73,40 @@ def read_vocabulary(path: str) -> Vocabulary:
     Raises:
       InputError: not there, or not a vocabulary file.
     """
-    if not tf.io.gfile.exists(path):
-        raise InputError(f"vocabulary file {path} does not exist")
-    with tf.io.gfile.GFile(path, "rb") as file:
-        content = file.read()
+    lines = _read_lines(path)
     try:
-        tokens = content.decode("utf-8").split("\n")
-        if tuple(tokens[: len(RESERVED)]) != RESERVED or tokens[-1] != "":
+        if tuple(lines[: len(RESERVED)]) != RESERVED or lines[-1] != "":
             raise InputError(
                 f"it must start with the lines {', '.join(RESERVED)} and end with a newline"
             )
-        return Vocabulary(tokens[len(RESERVED) : -1])
-    except ValueError as error:  # of the encoding, the lines or the tokens
+        return Vocabulary(lines[len(RESERVED) : -1])
+    except InputError as error:
         raise InputError(f"{path} is no vocabulary file: {error}") from error
+
+
+def read_words(path: str) -> Vocabulary:
+    """The vocabulary of a vocabulary file, or of a plain list of one word a line.
+
+    Raises:
+      InputError: not there, without words, or a word that a vocabulary cannot have.
+    """
+    lines = [line.removesuffix("\r") for line in _read_lines(path)]
+    lines[0] = lines[0].removeprefix("\ufeff")
+    words = lines[len(RESERVED) :] if tuple(lines[: len(RESERVED)]) == RESERVED else lines
+    words = [word for word in words if word]
+    try:
+        if not words:
+            raise InputError("it has no words")
+        return Vocabulary(words)
+    except InputError as error:
+        raise InputError(f"{path} is no list of words: {error}") from error
+
+
+def _read_lines(path: str) -> list[str]:
+    if not tf.io.gfile.exists(path):
+        raise InputError(f"vocabulary file {path} does not exist")
+    try:
+        with tf.io.gfile.GFile(path, "rb") as file:
+            return file.read().decode("utf-8").split("\n")
+    except (UnicodeDecodeError, tf.errors.OpError) as error:
+        raise InputError(f"{path} cannot be read: {one_line(error)}") from error

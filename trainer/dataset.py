@@ -75,7 +75,7 @@ def train_dataset(
             return tf.reshape(own_rows, tf.concat([[own, size], tf.shape(x)[1:]], 0))
 
         sliced = {name: slices(x) for name, x in batch.items()}
-        shape = [own, size, *manifest.encoder.feature_shape]
+        shape = [own, size, *manifest.feature_shape()]
         sliced["image_features"] = tf.ensure_shape(sliced["image_features"], shape)
         return sliced
 

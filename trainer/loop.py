@@ -57,6 +57,7 @@ def train(config: TrainConfig) -> float:
     """
     manifest = read_manifest(config.data)
     check_dataset(config.data, manifest)
+    manifest.feature_shape()  # that it has one
     if not manifest.splits.get("validation"):
         raise InputError(f"--data: {config.data} has no validation split to choose the model by")
     strategy = make_strategy(config.strategy)

@@ -115,7 +115,7 @@ def load_run(run: str, data: str = "") -> TrainedRun:
 
 def make_model(config: TrainConfig, manifest: Manifest) -> Attend:
     """The captioner of a run, with fresh weights."""
-    depth = manifest.encoder.feature_shape[-1]
+    depth = manifest.feature_shape()[-1]
     return Attend(config.model_config, manifest.vocabulary_size, depth)
 
 

@@ -7,17 +7,14 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from pipeline.rejects import CAPTION, UNASSIGNED, Reject
-from pipeline.sources import (
+from pipeline.sources.flickr8k import (
     CSV_FILE,
     SPLIT_FILES,
     TOKEN_FILE,
-    Caption,
-    Flickr8k,
     find_flickr8k,
-    list_images,
-    read_captions,
-    read_image_names,
+    read_part,
 )
+from pipeline.sources.mentions import Mention, Source
 from tfrecords_schema.errors import InputError
 
 TOKENS = "a.jpg#0\tA dog .\n"
@@ -40,7 +37,15 @@ def make_source(root, captions_file=TOKEN_FILE, text="", images="Flicker8k_Datas
 
 
 def read(tmp_path, content, name=TOKEN_FILE):
-    return list(read_captions(write(tmp_path / name, content)))
+    return read_captions(write(tmp_path / name, content))
+
+
+def read_captions(path):
+    return list(read_part(("csv" if path.endswith(CSV_FILE) else "tokens", path)))
+
+
+def caption(image_id, caption_id, order, text):
+    return Mention(image_id, caption_id=caption_id, order=order, text=text)
 
 
 def rejected(outputs):
@@ -48,25 +53,36 @@ def rejected(outputs):
 
 
 def captions(outputs):
-    return [output for output in outputs if isinstance(output, Caption)]
+    return [output for output in outputs if isinstance(output, Mention)]
 
 
 @pytest.mark.parametrize("text", ["", "Flickr8k_text"])
 @pytest.mark.parametrize("images", ["Flicker8k_Dataset", "Flickr8k_Dataset", "Images", "images"])
 def test_the_token_layout_is_found(tmp_path, text, images):
     root = make_source(tmp_path, text=text, images=images)
-    assert find_flickr8k(str(root)) == Flickr8k(
-        captions=os.path.join(root, text, TOKEN_FILE),
-        splits={split: os.path.join(root, text, name) for split, name in SPLIT_FILES.items()},
-        images=os.path.join(root, images),
+    captions_file = os.path.join(root, text, TOKEN_FILE)
+    image_directory = os.path.join(root, images)
+    lists = [(split, os.path.join(root, text, name)) for split, name in SPLIT_FILES.items()]
+    assert find_flickr8k(str(root)) == Source(
+        parts=[("tokens", captions_file), ("images", image_directory), *lists],
+        read=read_part,
+        captions=captions_file,
+        images=image_directory,
+        has_splits=True,
     )
 
 
 @pytest.mark.parametrize("text", ["", "Flickr8k_text"])
 def test_the_csv_layout_is_found_and_has_no_splits(tmp_path, text):
     root = make_source(tmp_path, CSV_FILE, text=text, images="Images", splits=False)
-    assert find_flickr8k(str(root)) == Flickr8k(
-        os.path.join(root, text, CSV_FILE), {}, os.path.join(root, "Images")
+    captions_file = os.path.join(root, text, CSV_FILE)
+    image_directory = os.path.join(root, "Images")
+    assert find_flickr8k(str(root)) == Source(
+        parts=[("csv", captions_file), ("images", image_directory)],
+        read=read_part,
+        captions=captions_file,
+        images=image_directory,
+        has_splits=False,
     )
 
 
@@ -80,7 +96,9 @@ def test_splits_for_development_and_test_may_be_missing(tmp_path):
     root = make_source(tmp_path)
     (root / SPLIT_FILES["validation"]).unlink()
     (root / SPLIT_FILES["test"]).unlink()
-    assert set(find_flickr8k(str(root)).splits) == {"train"}
+    source = find_flickr8k(str(root))
+    assert [kind for kind, _ in source.parts] == ["tokens", "images", "train"]
+    assert source.has_splits
 
 
 def assert_not_found(directory, *named):
@@ -152,9 +170,9 @@ def test_token_files_of_every_system_read_the_same(tmp_path, end, mark, last):
     lines = ["a.jpg#0\tA  dog .", "", "a.jpg#12\tTwo\tdogs , one cat", "b#1.png#3\tCafé 犬"]
     content = mark + (end.join(lines) + end * last).encode()
     assert read(tmp_path, content) == [
-        Caption("a.jpg", "a.jpg#0", 0, "A dog ."),
-        Caption("a.jpg", "a.jpg#12", 12, "Two dogs , one cat"),
-        Caption("b#1.png", "b#1.png#3", 3, "Café 犬"),
+        caption("a.jpg", "a.jpg#0", 0, "A dog ."),
+        caption("a.jpg", "a.jpg#12", 12, "Two dogs , one cat"),
+        caption("b#1.png", "b#1.png#3", 3, "Café 犬"),
     ]
 
 
@@ -170,10 +188,10 @@ def test_csv_files_of_every_system_read_the_same(tmp_path, end, mark):
         'c.jpg,"Café  犬"',
     ]
     assert read(tmp_path, mark + end.join(lines).encode(), CSV_FILE) == [
-        Caption("a.jpg", "a.jpg:2", 2, "A dog ."),
-        Caption("a.jpg", "a.jpg:4", 4, 'One dog, two "hot" cats'),
-        Caption("b.png", "b.png:5", 5, "A dog, a cat, a cow"),
-        Caption("c.jpg", "c.jpg:6", 6, "Café 犬"),
+        caption("a.jpg", "a.jpg:2", 2, "A dog ."),
+        caption("a.jpg", "a.jpg:4", 4, 'One dog, two "hot" cats'),
+        caption("b.png", "b.png:5", 5, "A dog, a cat, a cow"),
+        caption("c.jpg", "c.jpg:6", 6, "Café 犬"),
     ]
 
 
@@ -181,7 +199,7 @@ def test_blank_lines_before_a_csv_header_are_left_out(tmp_path):
     root = make_source(tmp_path, CSV_FILE, splits=False)
     path = write(root / CSV_FILE, f"\r\n\n{CSV}")
     assert find_flickr8k(str(root)).captions == path
-    assert list(read_captions(path)) == [Caption("a.jpg", "a.jpg:4", 4, "A dog .")]
+    assert read_captions(path) == [caption("a.jpg", "a.jpg:4", 4, "A dog .")]
 
 
 @pytest.mark.parametrize(
@@ -189,7 +207,6 @@ def test_blank_lines_before_a_csv_header_are_left_out(tmp_path):
     [
         (b"b.jpg#1\t", "b.jpg#1", "empty caption"),
         (b"b.jpg#1\t \t ", "b.jpg#1", "empty caption"),
-        (b"b.jpg#1\t . ! ?", "b.jpg#1", "no words in caption"),
         (b"b.jpg#1\tA caf\xe9 .", "b.jpg#1", "not valid UTF-8: A caf\\xe9 ."),
         (b"caf\xe9.jpg#1\tA dog .", "caf\\xe9.jpg#1", "not valid UTF-8"),
         (b"b.jpg#1 A dog .", "{path}:2", "expected name.jpg#0<TAB>caption"),
@@ -214,7 +231,6 @@ def test_a_bad_line_of_a_token_file_costs_only_itself(tmp_path, line, id, messag
     "line, id, message",
     [
         (b"b.jpg,", "b.jpg:3", "empty caption"),
-        (b'b.jpg," ,"', "b.jpg:3", "no words in caption"),
         (b"b.jpg,A caf\xe9 .", "b.jpg:3", "not valid UTF-8"),
         (b"b.jpg", "{path}:3", "no image name"),
         (b",A dog .", "{path}:3", "no image name"),
@@ -233,9 +249,9 @@ def test_a_bad_line_of_a_csv_file_costs_only_itself(tmp_path, line, id, message)
 
 def test_an_overlong_csv_field_is_rejected_and_what_follows_is_read(tmp_path):
     content = 'image,caption\na.jpg,"' + "A dog " * 30_000 + "\nb.jpg,A cat .\n"
-    reject, caption = read(tmp_path, content, CSV_FILE)
+    reject, found = read(tmp_path, content, CSV_FILE)
     assert isinstance(reject, Reject)
-    assert caption == Caption("b.jpg", "b.jpg:3", 3, "A cat .")
+    assert found == caption("b.jpg", "b.jpg:3", 3, "A cat .")
 
 
 @st.composite
@@ -277,11 +293,11 @@ def test_every_line_of_a_token_file_is_a_caption_or_a_reject(tmp_path_factory, l
     content = end.join(lines)
     assume(content not in (b"\xef", b"\xef\xbb"))  # half a byte order mark is none to Python
     path = write(tmp_path_factory.getbasetemp() / TOKEN_FILE, content)
-    outputs = list(read_captions(path))
-    assert {type(output) for output in outputs} <= {Caption, Reject}
+    outputs = read_captions(path)
+    assert {type(output) for output in outputs} <= {Mention, Reject}
     assert len(outputs) == sum(bool(line.strip()) for line in decoded_lines(content))
     well_formed = [line for line in lines if line == b"a.jpg#0\tA dog ."]
-    assert captions(outputs).count(Caption("a.jpg", "a.jpg#0", 0, "A dog .")) >= len(well_formed)
+    assert captions(outputs).count(caption("a.jpg", "a.jpg#0", 0, "A dog .")) >= len(well_formed)
     for output in outputs:
         "".join(map(str, output)).encode("utf-8")  # whatever it is, it can be written
 
@@ -292,10 +308,16 @@ def test_every_line_of_a_token_file_is_a_caption_or_a_reject(tmp_path_factory, l
 def test_every_line_of_a_csv_without_quotes_is_a_caption_or_a_reject(tmp_path_factory, lines, end):
     content = end.join([b"image,caption", *lines])
     path = write(tmp_path_factory.getbasetemp() / CSV_FILE, content)
-    outputs = list(read_captions(path))
+    outputs = read_captions(path)
     assert len(outputs) == sum(bool(line.strip("\r")) for line in decoded_lines(content)[1:])
     for output in outputs:
         "".join(map(str, output)).encode("utf-8")
+
+
+def test_whether_a_caption_has_words_is_left_to_the_join(tmp_path):
+    assert read(tmp_path, "a.jpg#0\t . !\n") == [caption("a.jpg", "a.jpg#0", 0, ". !")]
+    content = 'image,caption\na.jpg," ,"\n'
+    assert read(tmp_path, content, CSV_FILE) == [caption("a.jpg", "a.jpg:2", 2, ",")]
 
 
 def test_rejects_do_not_repeat_or_hide_each_other(tmp_path):
@@ -306,37 +328,35 @@ def test_rejects_do_not_repeat_or_hide_each_other(tmp_path):
 
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 @pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
-def test_image_names_are_read_one_a_line(tmp_path, end, mark):
+@pytest.mark.parametrize("split", SPLIT_FILES)
+def test_image_names_are_read_one_a_line(tmp_path, end, mark, split):
     lines = ["a.jpg", "", " b.png ", "a.jpg", "犬.jpg"]
     path = write(tmp_path / "names", mark + end.join(lines).encode())
-    assert list(read_image_names(path)) == ["a.jpg", "b.png", "a.jpg", "犬.jpg"]
+    assert list(read_part((split, path))) == [
+        Mention(name, split=split, is_listing=True)
+        for name in ("a.jpg", "b.png", "a.jpg", "犬.jpg")
+    ]
 
 
 def test_an_image_name_that_is_not_utf8_is_kept_in_a_form_that_can_be_written(tmp_path):
     path = write(tmp_path / "names", b"caf\xe9.jpg\nb.jpg\n")
-    assert list(read_image_names(path)) == ["caf\\xe9.jpg", "b.jpg"]
+    names = [mention.image_id for mention in read_part(("test", path))]
+    assert names == ["caf\\xe9.jpg", "b.jpg"]
 
 
-def test_only_image_files_directly_in_the_directory_are_listed(tmp_path):
-    images = ["a.jpg", "B.JPEG", "c.Png", "d.gif", "e.bmp", "犬.jpg", "f g.jpg", "h#1[2].jpg"]
-    for name in [*images, "notes.txt", "a.jpg.part", "jpg", ".DS_Store", "deep/i.jpg", "j.jpg/k"]:
+def test_every_image_file_is_mentioned_with_its_path(tmp_path):
+    for name in ("a.jpg", "b.PNG", "notes.txt"):
         write(tmp_path / name, b"x")
-    listed = dict(list_images(str(tmp_path)))
-    assert listed == {name: os.path.join(tmp_path, name) for name in images}
-
-
-def test_an_image_file_whose_name_is_not_utf8_is_listed_in_a_form_that_can_be_written(tmp_path):
-    write(tmp_path / os.fsdecode(b"caf\xe9.jpg"), b"x")
-    [(name, path)] = list_images(str(tmp_path))
-    assert name == "caf\\xe9.jpg"
-    path.encode("utf-8")
+    assert sorted(read_part(("images", str(tmp_path)))) == [
+        Mention(name, uri=os.path.join(tmp_path, name)) for name in ("a.jpg", "b.PNG")
+    ]
 
 
 def test_a_quote_that_is_not_closed_is_a_reject_that_names_its_lines(tmp_path):
     path = tmp_path / "captions.txt"
     path.write_text('image,caption\na.jpg,A cat\nb.jpg,"A dog\nc.jpg,A bird\nd.jpg,"A fish"\n')
-    found = list(read_captions(str(path)))
-    assert isinstance(found[0], Caption) and found[0].text == "A cat"
+    found = read_captions(str(path))
+    assert isinstance(found[0], Mention) and found[0].text == "A cat"
     assert all(isinstance(row, Reject) for row in found[1:])
     assert found[1].id.startswith(f"{path}:3-")
     assert "quote not closed" in found[1].message and "A bird" in found[1].message
@@ -344,5 +364,5 @@ def test_a_quote_that_is_not_closed_is_a_reject_that_names_its_lines(tmp_path):
 
 def test_wildcards_in_the_input_are_refused(tmp_path):
     (tmp_path / "my[1]").mkdir()
-    with pytest.raises(InputError, match="wildcards"):
+    with pytest.raises(InputError, match="takes as wildcards"):
         find_flickr8k(str(tmp_path / "my[1]"))

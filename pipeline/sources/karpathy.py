@@ -1,0 +1,157 @@
+"""Flickr8k, Flickr30k or COCO in the splits of Karpathy & Fei-Fei (2015): one file says it all.
+
+    dataset_coco.json
+        {"images": [{"filename": "COCO_val2014_000000391895.jpg", "filepath": "val2014",
+                     "split": "test", "sentences": [{"raw": "A man .", "sentid": 770337}]}]}
+    train2014/, val2014/      the photographs of COCO, in the folder that `filepath` names
+    images/                   the photographs of the others, which have no `filepath`
+
+`restval` are 30,504 images of COCO's validation set that its papers train on; whoever leaves them
+out finds them among the rejects that no split wants, which count against nothing.
+"""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from apache_beam.io.filesystems import FileSystems
+
+from pipeline.rejects import Reject, printable
+from pipeline.sources import flickr8k, flickr30k
+from pipeline.sources.files import (
+    check_directory,
+    check_no_wildcards,
+    first_directory,
+    first_file,
+    is_directory,
+    matching_files,
+    read_json_list,
+)
+from pipeline.sources.mentions import (
+    Mention,
+    Source,
+    field,
+    is_text,
+    malformed_entry,
+    with_caption,
+)
+from tfrecords_schema.errors import InputError
+
+PATTERN = "dataset_*.json"
+SPLITS = {"train": "train", "restval": "train", "val": "validation", "test": "test"}
+IMAGE_DIRECTORIES = tuple(
+    dict.fromkeys(flickr8k.IMAGE_DIRECTORIES + flickr30k.IMAGE_DIRECTORIES)  # without repetition
+)
+
+
+class KarpathyPart(NamedTuple):
+    """The one file."""
+
+    path: str
+    images: str  # directory of the images
+    splits: dict[str, str]  # name in the file -> split of beamcap, "" to leave its images out
+
+
+def find_karpathy(path: str, image_directory: str, restval: str) -> Source:
+    """Finds the file and its images.
+
+    Args:
+      path: of the file, or of a directory that holds one.
+      image_directory: "" where the images are beside the file, in one of IMAGE_DIRECTORIES or not.
+      restval: train, or leave_out.
+
+    Raises:
+      InputError: naming what is missing or cannot be used.
+    """
+    file = _find_file(path)
+    images = _find_images(file, image_directory)
+    splits = SPLITS | ({"restval": ""} if restval == "leave_out" else {})
+    return Source([KarpathyPart(file, images, splits)], read_part, file, images, True)
+
+
+def read_part(part: KarpathyPart) -> Iterator[Mention | Reject]:
+    """Reads the file.
+
+    Yields:
+      For each image a mention, and a mention or a reject for each of its sentences. One without a
+      file name is mentioned by its place, so that it is counted as an image that was lost.
+
+    Raises:
+      InputError: the file is no valid JSON, or has an image of another split than SPLITS.
+    """
+    for number, entry in enumerate(read_json_list(part.path, "images")):
+        place = printable(f"{part.path}:images[{number}]")
+        name, folder = field(entry, "filename"), field(entry, "filepath") or ""
+        split = _split(field(entry, "split"), place, part)
+        if not is_text(name) or (folder and not is_text(folder)):
+            expected = "a text `filename` and, if any, a text `filepath`"
+            yield malformed_entry(place, part.path, expected, entry)
+            yield Mention(place, split=split, is_listing=True)
+            continue
+        uri = printable(FileSystems.join(part.images, folder, name))
+        yield Mention(name, split=split, uri=uri, is_listing=True)
+        sentences = field(entry, "sentences")
+        if not isinstance(sentences, list):
+            yield malformed_entry(place, part.path, "a list `sentences`", entry)
+            continue
+        for order, sentence in enumerate(sentences):
+            yield from _read_sentence(sentence, name, f"{place}.sentences[{order}]", part)
+
+
+def _read_sentence(sentence: Any, image_id: str, place: str, part: KarpathyPart) -> Iterator[Any]:
+    id, text = field(sentence, "sentid"), field(sentence, "raw")
+    if type(id) is int and isinstance(text, str):
+        mention = Mention(image_id, caption_id=str(id), order=id)
+        yield from with_caption(mention, text, part.path, "filename")
+    else:
+        yield malformed_entry(place, part.path, "a number `sentid` and a text `raw`", sentence)
+
+
+def _split(name: Any, place: str, part: KarpathyPart) -> str:
+    if isinstance(name, str) and name in part.splits:
+        return part.splits[name]
+    raise InputError(f"{place} is of split {name!r}, must be one of: {', '.join(part.splits)}")
+
+
+def _find_file(path: str) -> str:
+    check_no_wildcards(path)
+    if not is_directory(path):
+        if not FileSystems.exists(path):
+            raise InputError(f"--input: {path} does not exist: a {PATTERN} or its directory")
+        return path
+    files = matching_files(path, PATTERN)
+    if len(files) != 1:
+        found = ", ".join(files) or "none"
+        raise InputError(f"--input: {path} must hold one {PATTERN}, it holds {found}")
+    return files[0]
+
+
+def _find_images(file: str, image_directory: str) -> str:
+    folder, name = _first_image(file)
+    if image_directory:
+        check_directory(image_directory, "--image_directory")
+        if folder and first_directory(image_directory, [folder]) is None:
+            raise InputError(
+                f"--image_directory: {image_directory} has no directory {folder}, "
+                f"in which {file} has its first image"
+            )
+        return image_directory
+    beside = FileSystems.split(file)[0]
+    for images in IMAGE_DIRECTORIES:
+        if first_directory(beside, [FileSystems.join(images, folder)]):
+            return FileSystems.join(beside, images)
+    # The directory of the file itself is always there: it must hold the folder or the image.
+    if first_directory(beside, [folder]) if folder else first_file(beside, [name]):
+        return beside
+    raise InputError(
+        f"--input: the images of {file} are not beside it: no {folder or name} in {beside} or in "
+        f"one of {', '.join(IMAGE_DIRECTORIES)} there; --image_directory names another place"
+    )
+
+
+def _first_image(file: str) -> tuple[str, str]:
+    """Folder and name of the first image that has a name."""
+    for entry in read_json_list(file, "images"):
+        name, folder = field(entry, "filename"), field(entry, "filepath")
+        if is_text(name):
+            return folder if is_text(folder) else "", name
+    raise InputError(f"--input: not one image in {file} has a text `filename`")

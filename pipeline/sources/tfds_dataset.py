@@ -1,0 +1,175 @@
+"""A data set that TFDS has prepared, such as coco_captions, read shard by shard from its files.
+
+    <data_dir>/coco_captions/2014/1.1.0/
+        features.json       {image: Image, image/filename: Text, captions: Sequence({text, id})}
+        dataset_info.json   the splits and the number of examples in each of their shards
+        coco_captions-train.tfrecord-00000-of-00064 ...
+
+Neither the code of the data set nor the network is needed, and images come out encoded, as they
+are stored. They are copied to the staging directory, see `staged_images`. Where the features have
+not the names of the columns, the only image and the only text are taken.
+"""
+
+import contextlib
+import functools
+import operator
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_datasets as tfds
+from absl import logging
+from tensorflow_datasets.core.read_only_builder import builder_from_files
+
+from pipeline.rejects import Reject, printable
+from pipeline.sources.mentions import Mention, Source
+from pipeline.sources.staged_images import file_stamp, pack_path, stage_images
+from pipeline.sources.table_rows import ROW_ORDERS, Columns, to_text, with_captions
+from pipeline.sources.tfds_features import Paths, choose_features
+from tfrecords_schema.errors import InputError, one_line
+
+RESTVAL = "restval"  # images of COCO's validation set that everyone trains with
+
+
+def find_tfds(name: str, data_dir: str, columns: Columns, staging: str) -> Source:
+    """Finds a prepared data set.
+
+    Args:
+      name: of the data set, as name, name/config or name/config:version.
+      data_dir: directory of data sets that TFDS has prepared.
+      columns: names of features, those within another feature as outer/inner.
+      staging: directory for the images; '' where they are not wanted.
+
+    Raises:
+      InputError: it is not prepared, not as TFRecord, or it is not clear which features hold the
+        image and the captions.
+    """
+    with _quiet():
+        try:
+            builder = builder_from_files(name, data_dir=data_dir)
+        except tfds.core.DatasetNotFoundError as error:
+            raise InputError(_not_there(name, data_dir)) from error
+        except ValueError as error:  # no name at all, or a damaged JSON file
+            raise InputError(f"--tfds_name={name}: {one_line(error)}") from error
+        if builder.info.file_format != tfds.core.FileFormat.TFRECORD:
+            raise InputError(
+                f"--tfds_name={name} is stored as {builder.info.file_format.value}, which cannot "
+                "be read here: prepare it as tfrecord"
+            )
+        paths = choose_features(name, builder.info.features, columns)
+        splits = builder.info.splits
+        parts = [
+            part for split in sorted(splits) for part in _parts(split, splits[split], bool(staging))
+        ]
+    directory = str(builder.data_path)
+    read = functools.partial(read_shard, directory=directory, paths=paths, staging=staging)
+    # TFDS calls the only split of a data set that has none "train".
+    has_splits = len(splits) > 1 and any(map(split_of, splits))
+    return Source(parts, read, directory, directory, has_splits)
+
+
+def split_of(name: str) -> str:
+    """The split that TFDS calls `name`; '' where it is none of the three."""
+    if name == RESTVAL:
+        return "train"
+    beginnings = {"train": "train", "val": "validation", "dev": "validation", "test": "test"}
+    return next((s for beginning, s in beginnings.items() if name.startswith(beginning)), "")
+
+
+def read_shard(
+    part: tuple[Any, ...], directory: str, paths: Paths, staging: str
+) -> Iterator[Mention | Reject]:
+    """Reads one shard.
+
+    Args:
+      part: (split as TFDS calls it, first example, the one after the last, file, stamp).
+      directory: of the prepared data set.
+      paths: of the features.
+      staging: see `find_tfds`.
+
+    Yields:
+      A mention or a reject a caption, and at least one mention an example.
+
+    Raises:
+      InputError: the shard is damaged.
+    """
+    split, first_index, _, path, _ = part
+    read = functools.partial(_read_examples, part, directory, paths)
+    rows: Iterable[tuple[Any, str, int]] = ((row, "", 0) for row, _ in read(False))
+    if staging:
+        rows = stage_images(pack_path(staging, *part, paths.image), read)
+    for i, (example, location, first) in enumerate(rows):
+        place = f"{split}:{first_index + i}"
+        name = _get(example, paths.id) if paths.id else b""
+        image_id = str(name) if isinstance(name, int) else printable(to_text(name) or "").strip()
+        mention = Mention(
+            image_id or place,
+            split_of(split),
+            uri=f"{path}#row={first}" if location else "",
+            location=location,
+            caption_id=place,
+            order=(first_index + i) * ROW_ORDERS,
+        )
+        yield from with_captions(mention, _get(example, paths.caption), path)
+
+
+def _parts(split: str, info: Any, is_staged: bool) -> Iterator[tuple[Any, ...]]:
+    first = 0
+    for length, path in zip(info.shard_lengths, map(str, info.filepaths), strict=True):
+        if length:
+            stamp = file_stamp(path) if is_staged else None
+            yield split, first, first + length, path, stamp
+        first += length
+
+
+def _read_examples(
+    part: tuple[Any, ...], directory: str, paths: Paths, with_images: bool
+) -> Iterator[tuple[dict, bytes | None]]:
+    split, first, after, path, _ = part
+    wanted = [paths.caption, *[paths.id] * bool(paths.id), *[paths.image] * with_images]
+    encoded = _tree([paths.image], tfds.decode.SkipDecoding()) if with_images else None
+    try:
+        with _quiet():
+            examples = tfds.builder_from_directory(directory).as_dataset(
+                split=tfds.core.ReadInstruction(split, from_=first, to=after, unit="abs"),
+                decoders=tfds.decode.PartialDecoding(_tree(wanted, True), decoders=encoded),
+                read_config=tfds.ReadConfig(try_autocache=False),
+                shuffle_files=False,
+            )
+        for example in examples.as_numpy_iterator():
+            yield example, _get(example, paths.image) if with_images else None
+    except tf.errors.OpError as error:
+        raise InputError(f"--input: {path} cannot be read: {one_line(error)}") from error
+
+
+def _tree(paths: list[tuple[str, ...]], leaf: Any) -> dict[str, Any]:
+    tree: dict[str, Any] = {}
+    for *outer, key in paths:
+        functools.reduce(lambda node, k: node.setdefault(k, {}), outer, tree)[key] = leaf
+    return tree
+
+
+def _get(example: dict, path: tuple[str, ...]) -> Any:
+    value = functools.reduce(operator.getitem, path, example)
+    return value.tolist() if isinstance(value, np.ndarray | np.generic) else value
+
+
+def _not_there(name: str, data_dir: str) -> str:
+    there = tf.io.gfile.listdir(data_dir) if tf.io.gfile.isdir(data_dir) else []
+    names = ", ".join(sorted(item.rstrip("/") for item in there)) or "nothing"
+    return (
+        f"--tfds_name={name} is not prepared in --input={data_dir}, which holds: {names}. "
+        f"Prepare it with `tfds build {name} --data_dir={data_dir}`"
+    )
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without TFDS's warnings of its own deprecated names."""
+    before = logging.get_verbosity()
+    logging.set_verbosity(logging.ERROR)
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)

@@ -1,0 +1,478 @@
+"""One shard: records, receipts, and what a bad image costs."""
+
+import hashlib
+import io
+import math
+import os
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from pipeline import write_shards
+from pipeline.captions import CLEAN, tokenize
+from pipeline.decode_image import decode_image
+from pipeline.join_captions import CaptionedImage
+from pipeline.rejects import DECODE, ENCODE, READ, Reject
+from pipeline.sources.files import byte_range
+from pipeline.write_shards import (
+    BATCH,
+    Receipt,
+    ShardJob,
+    WriteShard,
+    encode_or_halve,
+    forget_rejected,
+    map_ahead,
+    read_receipt,
+    to_record,
+    write_receipt,
+)
+from tfrecords_schema.atomic_file import write_text
+from tfrecords_schema.features import record_features
+from tfrecords_schema.parse import parse_record
+from tfrecords_schema.vocabulary import END, START, UNK, Vocabulary
+
+VOCABULARY = Vocabulary(["dog", "cat", "runs", "a"])
+SHARD = "captions-train.tfrecord-00000-of-00001"
+POISON = (255, 0, 0)  # the colour that the encoder below cannot take
+CAPTIONS = st.lists(
+    st.lists(st.sampled_from(["A", "dog", "cat.", "zebra", "1", "..."]), max_size=6).map(" ".join),
+    max_size=4,
+)
+
+
+# --- records
+
+
+def image(name="a.jpg", captions=("A dog .",), location="", split="train"):
+    return CaptionedImage(name, f"uri/{name}", location, split, list(captions))
+
+
+def test_a_record_has_the_ids_of_its_captions_and_counts_its_words():
+    captions = ["A dog runs .", "A zebra runs and runs", "A cat"]
+    features = np.zeros(3, np.float16)
+    record, counts = to_record(image(captions=captions), features, VOCABULARY, "coco", 4)
+    assert record.image_features is features
+    assert (record.image_id, record.image_uri) == ("a.jpg", "uri/a.jpg")
+    assert record.captions == captions  # the text is kept whole
+    assert record.caption_ids == [
+        [START, 7, 4, 6, END],
+        [START, 7, UNK, 6, UNK, END],
+        [START, 7, 5, END],
+    ]
+    assert counts == {
+        "words": 9, "unknown_words": 2, "truncated_captions": 1, "known_captions": 2,
+    }  # fmt: skip
+
+
+def test_a_caption_of_just_the_longest_length_is_not_truncated():
+    three_words = image(captions=["a dog runs"])
+    for max_length, truncated in ((2, 1), (3, 0), (4, 0)):
+        record, counts = to_record(three_words, None, VOCABULARY, "coco", max_length)
+        assert len(record.caption_ids[0]) == min(max_length, 3) + 2
+        assert counts["truncated_captions"] == truncated
+
+
+def test_an_unknown_word_that_was_cut_off_is_not_counted():
+    _, counts = to_record(image(captions=["a dog zebra"]), None, VOCABULARY, "coco", 2)
+    assert counts == {
+        "words": 2, "unknown_words": 0, "truncated_captions": 1, "known_captions": 1,
+    }  # fmt: skip
+
+
+@given(CAPTIONS, st.sampled_from(CLEAN), st.integers(1, 7))
+def test_ids_are_those_of_the_first_words_and_counts_are_of_the_ids(captions, clean, max_length):
+    record, counts = to_record(image(captions=captions), None, VOCABULARY, clean, max_length)
+    assert record.captions == captions
+    words = [tokenize(caption, clean) for caption in captions]
+    assert record.caption_ids == [VOCABULARY.ids(some[:max_length]) for some in words]
+    inner = [ids[1:-1] for ids in record.caption_ids]
+    expected = {
+        "words": sum(map(len, inner)),
+        "unknown_words": sum(ids.count(UNK) for ids in inner),
+        "truncated_captions": sum(len(some) > max_length for some in words),
+        "known_captions": sum(UNK not in ids for ids in inner),
+    }
+    assert {name: counts.get(name, 0) for name in expected} == expected
+    assert counts.keys() <= expected.keys()
+
+
+# --- a batch that fails
+
+
+class Encode:
+    """Ten times each element; fails where one of `poisoned` is among them."""
+
+    def __init__(self, poisoned, error=ValueError):
+        self.poisoned, self.error, self.calls = poisoned, error, 0
+
+    def __call__(self, batch):
+        self.calls += 1
+        if bad := sorted(self.poisoned & set(batch)):
+            raise self.error(f"cannot encode {bad}")
+        return [10 * element for element in batch]
+
+
+@settings(max_examples=300)
+@given(st.integers(1, 100), st.data())
+def test_each_poisoned_element_fails_alone_and_soon(size, data):
+    poisoned = data.draw(st.sets(st.integers(0, size - 1)))
+    encode = Encode(poisoned)
+    for element, result in enumerate(encode_or_halve(encode, range(size))):
+        if element in poisoned:
+            assert isinstance(result, ValueError)
+            assert str(result) == f"cannot encode [{element}]"
+        else:
+            assert result == 10 * element
+    assert encode.calls <= 1 + 2 * len(poisoned) * math.ceil(math.log2(size))
+
+
+@pytest.mark.parametrize("size", [1, 2, 31, 32])
+def test_there_is_a_result_for_every_element(size):
+    assert encode_or_halve(Encode(set()), range(size)) == [10 * n for n in range(size)]
+    assert len(encode_or_halve(Encode(set(range(size))), range(size))) == size
+
+
+def test_what_tensorflow_raises_costs_one_element():
+    def out_of_memory(message):
+        return tf.errors.ResourceExhaustedError(None, None, message)
+
+    results = encode_or_halve(Encode({1}, out_of_memory), range(3))
+    assert results[::2] == [0, 20]
+    assert isinstance(results[1], tf.errors.ResourceExhaustedError)
+
+
+def test_a_defect_is_not_taken_for_a_bad_image():
+    with pytest.raises(TypeError):
+        encode_or_halve(Encode({1}, TypeError), range(3))
+
+
+# --- threads
+
+
+@given(st.lists(st.integers()), st.integers(1, 5))
+def test_results_come_in_order_and_few_are_under_way(items, ahead):
+    taken = 0
+
+    def count():
+        nonlocal taken
+        for item in items:
+            taken += 1
+            yield item
+
+    with ThreadPoolExecutor(2) as threads:
+        results = map_ahead(threads, str, count(), ahead)
+        for number, (item, result) in enumerate(zip(items, results, strict=True)):
+            assert result == str(item)
+            assert taken <= number + ahead
+
+
+# --- receipts
+
+
+def receipt(size=4, rejects=(), file=SHARD):
+    entry = dict(file=file, images=1, captions=5, bytes=size, sha256="ab")
+    rows = [list(Reject(name, "", "train", DECODE, "ValueError", "")) for name in rejects]
+    return Receipt("fingerprint", entry, {"words": 9}, rows, {"read": 0.5}, 12.5)
+
+
+def test_the_receipt_of_a_complete_shard_is_read_as_it_was_written(tmp_path):
+    (tmp_path / SHARD).write_bytes(b"four")
+    written = receipt(rejects=["a.jpg", "caf\u00e9.jpg"])
+    write_receipt(str(tmp_path), written)
+    assert read_receipt(str(tmp_path), SHARD) == written
+
+
+def test_a_shard_without_receipt_is_not_complete(tmp_path):
+    (tmp_path / SHARD).write_bytes(b"four")
+    assert read_receipt(str(tmp_path), SHARD) is None
+
+
+@pytest.mark.parametrize("content", [None, b"", b"fou", b"fours"])
+def test_a_receipt_without_its_file_is_not_believed(tmp_path, content):
+    write_receipt(str(tmp_path), receipt(size=4))
+    if content is not None:
+        (tmp_path / SHARD).write_bytes(content)
+    assert read_receipt(str(tmp_path), SHARD) is None
+
+
+def test_only_the_receipts_of_shards_with_rejects_are_forgotten(tmp_path):
+    directory = str(tmp_path)
+    names = [f"captions-train.tfrecord-0000{n}-of-00004" for n in range(4)]
+    for name in names[:3]:
+        (tmp_path / name).write_bytes(b"four")
+    for name, rejects in zip(names, [["a"], [], ["b", "c"], ["d"]], strict=True):
+        write_receipt(directory, receipt(rejects=rejects, file=name))
+    (tmp_path / "receipts" / "config.json").write_text("{}")
+    (tmp_path / "receipts" / f"{names[1]}.json.incomplete-0badcafe").write_text("{")
+    assert forget_rejected(directory) == 2
+    complete = [name for name in names if read_receipt(directory, name) is not None]
+    assert complete == [names[1]]
+    assert (tmp_path / "receipts" / "config.json").exists()
+    assert forget_rejected(directory) == 0
+
+
+# --- a whole shard
+
+
+class MeanColour:
+    """An encoder of pictures of one colour: [red, green, blue], and it fails on POISON."""
+
+    def __init__(self, scale=1.0):
+        self.scale, self.batches = scale, []
+
+    def decode_image(self, image_bytes):
+        return decode_image(image_bytes, side=4, max_pixels=1000)
+
+    def encode(self, images):
+        self.batches.append(len(images))
+        colours = tf.round(tf.reduce_mean(images, [1, 2]))
+        if tf.reduce_any(tf.reduce_all(colours == tf.constant(POISON, tf.float32), axis=1)):
+            raise tf.errors.InvalidArgumentError(None, None, "cannot take this colour")
+        return colours * self.scale
+
+
+def picture(colour):
+    file = io.BytesIO()
+    Image.new("RGB", (5, 5), colour).save(file, "PNG")
+    return file.getvalue()
+
+
+@pytest.fixture
+def directory(tmp_path):
+    write_text(str(tmp_path / "vocabulary.txt"), VOCABULARY.to_text())
+    (tmp_path / "images").mkdir()
+    return tmp_path
+
+
+@pytest.fixture
+def draw(directory):
+    """Draws pictures of these colours; the image that has no file for None."""
+
+    def draw_pictures(*colours):
+        images = []
+        for number, colour in enumerate(colours):
+            path = directory / "images" / f"{number}.png"
+            if colour is not None:
+                path.write_bytes(colour if isinstance(colour, bytes) else picture(colour))
+            images.append(image(path.name, ["A dog .", f"Picture {number}"], str(path)))
+        return images
+
+    return draw_pictures
+
+
+@pytest.fixture
+def write(directory, monkeypatch):
+    """Writes the only shard of these images; returns its rejects."""
+
+    def write_shard(images, encoder=None, **changes):
+        fields = dict(
+            directory=str(directory), shard_counts={"train": 1}, feature_shape=(3,),
+            feature_dtype="float32", clean="coco", max_length=50, fingerprint="", worker_threads=0,
+        )  # fmt: skip
+        job = ShardJob(**fields | changes)
+        monkeypatch.setattr(write_shards, "_load_encoder", lambda path: encoder or MeanColour())
+        shard = WriteShard(job)
+        shard.setup()
+        rows = [None, *map(tuple, images)]
+        rejects = list(shard.process((("train", 0), rows)))
+        shard.teardown()
+        return rejects
+
+    return write_shard
+
+
+def records(directory, shape=(3,)):
+    """Image id -> parsed record, in the order of the shard."""
+    features = record_features(shape, "float32")
+    serialized = tf.data.TFRecordDataset(str(directory / SHARD))
+    parsed = [parse_record(features, one) for one in serialized]
+    return {record["image_id"].numpy().decode(): record for record in parsed}
+
+
+def colours_of(directory):
+    found = records(directory).items()
+    return {name: tuple(record["image_features"].numpy()) for name, record in found}
+
+
+def file_digest(directory):
+    return hashlib.sha256((directory / SHARD).read_bytes()).hexdigest()
+
+
+GREENS = [(0, n, 0) for n in range(2 * BATCH + 5)]
+
+
+def test_a_shard_holds_every_image_with_its_own_features(directory, draw, write):
+    assert write(draw(*GREENS)) == []
+    assert colours_of(directory) == {f"{n}.png": colour for n, colour in enumerate(GREENS)}
+    record = records(directory)["3.png"]
+    assert record["image_uri"].numpy() == b"uri/3.png"
+    assert list(record["captions"].numpy()) == [b"A dog .", b"Picture 3"]
+    assert record["caption_ids"].to_list() == [[START, 7, 4, END], [START, UNK, UNK, END]]
+
+
+def test_the_receipt_says_what_the_shard_holds(directory, draw, write):
+    write(draw((1, 1, 1), None, (2, 2, 2)))
+    found = read_receipt(str(directory), SHARD)
+    size = os.path.getsize(directory / SHARD)
+    assert found.shard == dict(
+        file=SHARD, images=2, captions=4, bytes=size, sha256=file_digest(directory)
+    )
+    assert found.text == {
+        "words": 8, "unknown_words": 4, "truncated_captions": 0, "known_captions": 2,
+    }  # fmt: skip
+    assert [row[0] for row in found.rejects] == ["1.png"]
+    assert found.seconds.keys() == {"read", "decode", "encode", "write"}
+    assert all(seconds > 0 for seconds in found.seconds.values())
+
+
+def test_the_shard_does_not_depend_on_the_order_of_its_images(directory, draw, write):
+    images = draw(*GREENS)
+    write(images)
+    once, stamp = file_digest(directory), os.stat(directory / SHARD).st_mtime_ns
+    write(images[::-1])
+    assert os.stat(directory / SHARD).st_mtime_ns == stamp  # nothing was to be done
+    os.remove(directory / SHARD)
+    write(images[::-1])
+    assert file_digest(directory) == once
+
+
+def test_bad_files_cost_only_themselves(directory, draw, write):
+    rows = write(draw((1, 1, 1), None, b"", b"not an image", picture((2, 2, 2))[:-20], (3, 3, 3)))
+    stages = {row.id: row.stage for row in rows}
+    assert stages == {"1.png": READ, "2.png": READ, "3.png": DECODE, "4.png": DECODE}
+    assert all(row.message and row.uri == f"uri/{row.id}" for row in rows)
+    assert colours_of(directory) == {"0.png": (1, 1, 1), "5.png": (3, 3, 3)}
+
+
+def test_images_are_read_out_of_containers(directory, write):
+    content = picture((7, 8, 9))
+    (directory / "some.tar").write_bytes(b"before" + content + b"after")
+    location = byte_range(str(directory / "some.tar"), len(b"before"), len(content))
+    assert write([image("a.png", location=location)]) == []
+    assert colours_of(directory) == {"a.png": (7, 8, 9)}
+
+
+@pytest.mark.parametrize("bad", [{0}, {40}, {5, 6, 66}, set(range(len(GREENS)))])
+def test_an_image_that_the_encoder_fails_on_costs_only_itself(directory, draw, write, bad):
+    images = draw(*[POISON if n in bad else colour for n, colour in enumerate(GREENS)])
+    rows = write(images)
+    assert {row.id for row in rows} == {f"{n}.png" for n in bad}
+    assert {(row.split, row.stage, row.exception, row.message) for row in rows} == {
+        ("train", ENCODE, "InvalidArgumentError", "cannot take this colour"),
+    }  # fmt: skip
+    with_bad = file_digest(directory)
+    os.remove(directory / SHARD)
+    assert write([one for n, one in enumerate(images) if n not in bad]) == []
+    assert file_digest(directory) == with_bad
+
+
+def test_batches_are_padded_to_few_sizes(draw, write):
+    encoder = MeanColour()
+    write(draw(*GREENS), encoder)
+    assert encoder.batches == [BATCH, BATCH, 8]
+
+
+@pytest.mark.parametrize(
+    "dtype, scale, lost",
+    [
+        ("float16", 1.0, []),
+        ("float16", 1000.0, ["1.png"]),  # past 65,504
+        ("float32", 1000.0, []),
+        ("float32", float("inf"), ["0.png", "1.png"]),
+        ("float32", float("nan"), ["0.png", "1.png"]),
+    ],
+)
+def test_features_that_are_not_finite_are_rejected(draw, write, dtype, scale, lost):
+    rows = write(draw((9, 9, 9), (99, 99, 99)), MeanColour(scale), feature_dtype=dtype)
+    assert sorted(row.id for row in rows) == lost
+    for row in rows:
+        assert (row.stage, row.exception) == (ENCODE, "ValueError")
+        assert row.message == f"features are not finite in {dtype}"
+
+
+def test_a_dataset_of_text_reads_no_image(directory, write):
+    images = [image(f"{n}.png", ["A dog ."], location="") for n in range(3)]
+    assert write(images, feature_shape=None) == []
+    found = records(directory, shape=None)
+    assert found.keys() == {"0.png", "1.png", "2.png"}
+    assert "image_features" not in found["0.png"]
+    assert read_receipt(str(directory), SHARD).shard["images"] == 3
+
+
+def test_captions_are_cleaned_and_cut_as_the_job_says(directory, draw, write):
+    [one] = draw((1, 1, 1))
+    one = one._replace(captions=["a dog's cat runs"])
+    write([one], clean="tutorial", max_length=2)
+    assert records(directory)["0.png"]["caption_ids"].to_list() == [[START, UNK, 5, END]]
+    text = read_receipt(str(directory), SHARD).text
+    assert (text["words"], text["truncated_captions"]) == (2, 1)
+
+
+def test_a_shard_without_images_is_an_empty_file(directory, write):
+    assert write([]) == []
+    assert (directory / SHARD).read_bytes() == b""
+    found = read_receipt(str(directory), SHARD)
+    assert (found.shard["images"], found.shard["bytes"]) == (0, 0)
+    assert found.shard["sha256"] == hashlib.sha256(b"").hexdigest()
+
+
+def test_a_shard_with_a_receipt_is_not_made_again_and_tells_its_rejects_again(draw, write):
+    images = draw((1, 1, 1), b"", POISON)
+    first = write(images)
+    assert len(first) == 2
+    encoder = MeanColour()
+    assert write(images, encoder) == first
+    assert encoder.batches == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        dict(fingerprint="of another vocabulary"),
+        dict(images=lambda images: images[:1]),
+        dict(images=lambda images: [images[0], images[1]._replace(captions=["A cat ."])]),
+        dict(images=lambda images: [images[0], images[1]._replace(location=images[0].location)]),
+    ],
+)
+def test_a_shard_of_something_else_is_made_again(draw, write, change):
+    images = draw((1, 1, 1), (2, 2, 2))
+    write(images)
+    change_images = change.pop("images", list)
+    encoder = MeanColour()
+    write(change_images(images), encoder, **change)
+    assert encoder.batches
+
+
+def test_a_shard_that_fails_leaves_nothing(directory, draw, write):
+    class Defect(MeanColour):
+        def encode(self, images):
+            raise TypeError("a defect, not a bad image")
+
+    with pytest.raises(TypeError):
+        write(draw((1, 1, 1)), Defect())
+    names = {path.name for path in directory.rglob("*")}
+    assert names == {"vocabulary.txt", "images", "0.png"}
+
+
+def test_a_worker_has_the_threads_it_is_told(write, monkeypatch):
+    given = {}
+    for name in ("intra", "inter"):
+        monkeypatch.setattr(
+            tf.config.threading,
+            f"set_{name}_op_parallelism_threads",
+            lambda threads, name=name: given.update({name: threads}),
+        )
+    write([])
+    assert given == {}
+    write([], worker_threads=3)
+    assert given == {"intra": 3, "inter": 3}
+
+
+def test_threads_that_can_no_longer_be_set_are_no_error(write):
+    tf.constant(1) + 1  # TensorFlow runs
+    assert write([], worker_threads=3) == []
