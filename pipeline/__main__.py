@@ -5,7 +5,7 @@ import logging
 from tfrecords_schema.start_tensorflow import start_tensorflow
 
 if __name__ == "__main__":
-    start_tensorflow()
+    start_tensorflow(log_level=3)  # a damaged image has its row in the rejects table
     logging.getLogger().setLevel(logging.ERROR)  # Beam warns of optional packages on import
 
     from pipeline.command import main  # imports TensorFlow: after it was started

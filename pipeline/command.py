@@ -11,11 +11,11 @@ from apache_beam.options.pipeline_options import PipelineOptions, StandardOption
 from pipeline.captions import CLEAN
 from pipeline.config import FEATURES, RESTVAL, SOURCES, PipelineConfig
 from pipeline.image_encoder import NETWORKS
+from pipeline.local_processes import LOCAL_RUNNER
 from pipeline.run import run_pipeline
 from tfrecords_schema.errors import InputError
 from tfrecords_schema.features import FEATURE_DTYPES
 
-LOCAL_RUNNER = "FnApiRunner"  # DirectRunner would try to download another engine first
 JOB_SERVER_RUNNERS = ("flink", "spark", "portable")  # these ask a job server for its own options
 
 

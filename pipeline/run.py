@@ -5,7 +5,6 @@ import json
 import os
 import time
 
-import apache_beam as beam
 import tensorflow as tf
 from apache_beam.options.pipeline_options import PipelineOptions
 
@@ -15,6 +14,7 @@ from pipeline.config import SPLIT_FRACTIONS, PipelineConfig
 from pipeline.find_source import find_source
 from pipeline.image_encoder import build_model, write_image_encoder
 from pipeline.join_captions import JoinRules
+from pipeline.local_processes import make_pipeline
 from pipeline.output_directory import (
     STAGED_DIRECTORY,
     check_output,
@@ -94,7 +94,7 @@ def run_pipeline(config: PipelineConfig, options: PipelineOptions) -> schema.Man
     rejects_path = os.path.join(config.output, REJECTS_FILE)
     with (
         show_progress(config.output, counts["images"], shard_counts),
-        beam.Pipeline(options=options) as pipeline,
+        make_pipeline(options) as pipeline,
     ):
         build.write_dataset(pipeline, source, rules, job, rejects_path)
 
@@ -167,7 +167,7 @@ def _count(
         # A retry keeps the vocabulary: new words would change the ids in every shard.
         remove(vocabulary)
         paths["vocabulary"] = vocabulary
-    with beam.Pipeline(options=options) as pipeline:
+    with make_pipeline(options) as pipeline:
         build.count_source(pipeline, config, source, rules, paths)
     for path in paths.values():
         if not tf.io.gfile.exists(path):

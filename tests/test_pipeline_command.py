@@ -8,8 +8,9 @@ import conftest
 import pytest
 from apache_beam.options.pipeline_options import DirectOptions, StandardOptions
 
-from pipeline.command import LOCAL_RUNNER, beam_options, main, make_parser
+from pipeline.command import beam_options, main, make_parser
 from pipeline.config import PipelineConfig
+from pipeline.local_processes import LOCAL_RUNNER
 from tfrecords_schema.errors import InputError
 
 complaint = functools.partial(conftest.complaint, main)

@@ -433,9 +433,15 @@ def test_shards_that_no_image_falls_into_are_empty_files(pictures, tmp_path):
 
 @pytest.mark.slow
 def test_several_processes_write_the_same_dataset(pictures, dataset, tmp_path):
-    flags = ("--direct_running_mode=multi_processing", "--direct_num_workers=2")
-    run(pictures, tmp_path / "out", *flags)
+    command = [
+        sys.executable, "-m", "pipeline", f"--input={pictures}", f"--output={tmp_path / 'out'}",
+        "--encoder=tiny", "--images_per_shard=24", "--min_count=2", "--max_rejected=0.05",
+        "--direct_running_mode=multi_processing", "--direct_num_workers=2",
+    ]  # fmt: skip
+    result = subprocess.run(command, check=True, capture_output=True, text=True)
     assert_same(tmp_path / "out", dataset)
+    said = [line for line in result.stderr.splitlines() if "images to shards" not in line]
+    assert len(said) <= 1, said  # nothing of the workers' logs
 
 
 @pytest.mark.slow
