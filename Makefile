@@ -3,9 +3,10 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 DEMO ?= demo-output
 PY = .venv/bin/python
+BEAM = $(shell sed -n 's/^apache-beam==//p' constraints.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check benchmark lock clean
+.PHONY: help setup demo test check engines benchmark lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -37,6 +38,16 @@ check: setup ## format, lint and types
 	.venv/bin/ruff check .
 	.venv/bin/mypy
 
+engines: .engines/prism .engines/flink-job-server.jar .engines/spark-job-server.jar ## get Prism, Flink and Spark for the engine tests; needs go, mvn and Java 17
+
+.engines/prism:
+	GOBIN='$(CURDIR)/.engines' go install github.com/apache/beam/sdks/v2/go/cmd/prism@v$(BEAM)
+
+.engines/%-job-server.jar: tests/engines/pom.xml tests/engines/%/pom.xml
+	mvn --quiet --batch-mode --file tests/engines/$*/pom.xml package
+	mv .engines/build-$*-job-server/$*-job-server.jar $@
+	rm -rf .engines/build-$*-job-server
+
 benchmark: setup ## Flickr8k end to end; needs FLICKR8K=directory WEIGHTS=MobileNetV2 weights file
 	benchmarks/flickr8k.sh '$(FLICKR8K)' '$(WEIGHTS)'
 
@@ -44,5 +55,5 @@ lock: setup ## write constraints.txt anew from the ranges in setup.py
 	.venv/bin/uv pip compile --quiet --python-version 3.11 --universal --all-extras --no-emit-index-url --output-file constraints.txt setup.py
 	echo uv==$$(.venv/bin/uv --version | cut -d ' ' -f 2) >> constraints.txt
 
-clean: ## remove the virtual environment and the demo
-	rm -rf .venv $(DEMO)
+clean: ## remove the virtual environment, the engines and the demo
+	rm -rf .venv .engines $(DEMO)

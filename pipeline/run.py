@@ -60,11 +60,9 @@ def run_pipeline(config: PipelineConfig, options: PipelineOptions) -> schema.Man
     source = find_source(config)
     check_output(config)
     manifest_path = os.path.join(config.output, schema.MANIFEST_FILE)
-    if tf.io.gfile.exists(manifest_path):
-        if not config.retry_rejected:
-            print(f"{config.output} is already complete; nothing to do.")
-            return schema.read_manifest(config.output)
-        tf.io.gfile.remove(manifest_path)  # it is not whole until the retry has ended
+    if tf.io.gfile.exists(manifest_path) and not config.retry_rejected:
+        print(f"{config.output} is already complete; nothing to do.")
+        return schema.read_manifest(config.output)
     given = read_words(config.vocabulary) if config.vocabulary else None
     claim_output(config)
     encoder = _prepare_encoder(config)
@@ -78,6 +76,7 @@ def run_pipeline(config: PipelineConfig, options: PipelineOptions) -> schema.Man
     vocabulary = read_vocabulary(os.path.join(config.output, schema.VOCABULARY_FILE))
     counted = time.time()
 
+    remove(manifest_path)  # of a retry: until it has ended the dataset is not whole
     shard_counts = _shard_counts(config, counts["images"])
     job = ShardJob(
         directory=config.output,

@@ -1,8 +1,15 @@
 """Files that are there whole or not at all.
 
-A file is written under a temporary name and renamed when complete. The rename is atomic on a
-local disk and on HDFS; object stores (gs://, s3://) make an object visible only when its upload
-is complete, so there too a reader never sees half of one.
+A file is written under a temporary name and renamed when complete.
+
+| filesystem | why a reader never sees half a file |
+|---|---|
+| local disk, NFS, HDFS | a rename is atomic |
+| gs://, s3:// | a rename is a copy, and an object is visible only when its upload is complete |
+
+What a kill leaves is a file with a temporary name, which the next start removes. A directory is
+renamed at once on the first, but file by file in an object store: whoever writes one there writes a
+receipt after it, and takes a directory without receipt for half of one.
 """
 
 import os
