@@ -1,7 +1,7 @@
 """The books: every image read was written, rejected, or a repeated mention."""
 
+from pipeline.receipts import Receipt
 from pipeline.rejects import CAPTION, DUPLICATE, UNASSIGNED
-from pipeline.write_shards import Receipt
 from tfrecords_schema.errors import InputError
 from tfrecords_schema.manifest import Books
 from tfrecords_schema.shards import SPLITS

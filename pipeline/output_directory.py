@@ -7,7 +7,7 @@ from typing import Any
 import tensorflow as tf
 
 from pipeline.config import PipelineConfig
-from pipeline.write_shards import RECEIPT_DIRECTORY
+from pipeline.receipts import RECEIPT_DIRECTORY
 from tfrecords_schema.atomic_file import TEMPORARY, read_text, write_text
 from tfrecords_schema.errors import InputError, one_line
 from tfrecords_schema.shards import DATASET_NAME, shard_name

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import tensorflow as tf
 from tqdm import tqdm
 
-from pipeline.write_shards import RECEIPT_DIRECTORY, read_receipt
+from pipeline.receipts import RECEIPT_DIRECTORY, read_receipt
 from tfrecords_schema.shards import shard_name
 
 POLL_SECONDS = 0.5

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipeline.config import PipelineConfig
-from pipeline.write_shards import Receipt
+from pipeline.receipts import Receipt
 from tfrecords_schema.manifest import Manifest
 from tfrecords_schema.vocabulary import RESERVED
 

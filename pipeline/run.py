@@ -24,16 +24,11 @@ from pipeline.output_directory import (
     remove_unfinished,
 )
 from pipeline.progress import show_progress
+from pipeline.receipts import RECEIPT_DIRECTORY, Receipt, forget_rejected, read_receipt
 from pipeline.rejects import CAPTION, SOURCE, count_rejects
 from pipeline.sources.mentions import Source
 from pipeline.worker_threads import threads_of_a_worker
-from pipeline.write_shards import (
-    RECEIPT_DIRECTORY,
-    Receipt,
-    ShardJob,
-    forget_rejected,
-    read_receipt,
-)
+from pipeline.write_shards import ShardJob
 from tfrecords_schema import manifest as schema
 from tfrecords_schema.atomic_file import read_text, write_text
 from tfrecords_schema.errors import InputError

@@ -20,10 +20,11 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from pipeline.build_vocabulary import WriteList, write_json
 from pipeline.command import beam_options
 from pipeline.image_encoder import KERAS_FILE, describe
+from pipeline.local_processes import make_pipeline
+from pipeline.receipts import RECEIPT_DIRECTORY
 from pipeline.rejects import CAPTION, DUPLICATE, count_rejects
 from pipeline.run import REJECTS_FILE
 from pipeline.verify_shard import ShardToVerify, verify_shard
-from pipeline.write_shards import RECEIPT_DIRECTORY
 from tfrecords_schema import manifest as schema
 from tfrecords_schema.atomic_file import TEMPORARY, read_text
 from tfrecords_schema.errors import InputError, one_line
@@ -83,7 +84,7 @@ def verify_dataset(
         for i, shard in enumerate(shards)
     ]  # fmt: skip
     path = os.path.join(directory, RECEIPT_DIRECTORY, PROBLEMS_FILE)
-    with beam.Pipeline(options=options) as pipeline:
+    with make_pipeline(options) as pipeline:
         found = (
             pipeline
             | "Shards" >> beam.Create(asked)

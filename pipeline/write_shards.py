@@ -26,10 +26,11 @@ import tensorflow as tf
 
 from pipeline.captions import tokenize
 from pipeline.join_captions import CaptionedImage
+from pipeline.receipts import Receipt, read_receipt, write_receipt
 from pipeline.rejects import DECODE, ENCODE, READ, Reject, reject
 from pipeline.sources.files import read_image_bytes
 from tfrecords_schema import manifest, shards
-from tfrecords_schema.atomic_file import complete_or_absent, read_text, write_text
+from tfrecords_schema.atomic_file import complete_or_absent
 from tfrecords_schema.features import Record, record_features
 from tfrecords_schema.serialize import serialize_record
 from tfrecords_schema.vocabulary import UNK, Vocabulary, read_vocabulary
@@ -37,7 +38,6 @@ from tfrecords_schema.vocabulary import UNK, Vocabulary, read_vocabulary
 BATCH = 32  # images to the encoder at once
 PAD_TO = 8  # the last batch of a shard is padded to a multiple: few shapes, little waste
 DECODING_THREADS = 4
-RECEIPT_DIRECTORY = "receipts"
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -54,17 +54,6 @@ class ShardJob(NamedTuple):
     max_length: int  # words of a caption that become ids
     fingerprint: str  # of configuration, vocabulary and encoder
     worker_threads: int  # of TensorFlow in a worker process; 0: one a core
-
-
-class Receipt(NamedTuple):
-    """What a complete shard holds, and what it cost."""
-
-    fingerprint: str
-    shard: dict[str, Any]  # the fields of manifest.Shard
-    text: dict[str, int]  # see `count_text`
-    rejects: list[list[str]]  # the fields of Reject
-    seconds: dict[str, float]  # stage -> time in it; `read` and `decode` are summed over threads
-    time: float  # when it was complete, seconds since 1970
 
 
 class WriteShard(beam.DoFn):
@@ -237,44 +226,6 @@ def map_ahead(
             yield pending.popleft().result()
     while pending:
         yield pending.popleft().result()
-
-
-def read_receipt(directory: str, shard: str) -> Receipt | None:
-    """The receipt of a complete shard, None where the shard is not complete."""
-    path = _receipt_path(directory, shard)
-    if not tf.io.gfile.exists(path):
-        return None
-    receipt = Receipt(**json.loads(read_text(path)))
-    file = os.path.join(directory, shard)
-    if not tf.io.gfile.exists(file) or tf.io.gfile.stat(file).length != receipt.shard["bytes"]:
-        return None
-    return receipt
-
-
-def write_receipt(directory: str, receipt: Receipt) -> None:
-    """Commits a shard whose file is in place."""
-    write_text(_receipt_path(directory, receipt.shard["file"]), json.dumps(receipt._asdict()))
-
-
-def forget_rejected(directory: str) -> int:
-    """Removes the receipts of shards that hold rejects, so that these are made again.
-
-    Returns:
-      The number of such shards.
-    """
-    folder = os.path.join(directory, RECEIPT_DIRECTORY)
-    names = [name for name in tf.io.gfile.listdir(folder) if name.startswith(shards.DATASET_NAME)]
-    forgotten = 0
-    for name in names:
-        receipt = read_receipt(directory, name.removesuffix(".json"))
-        if receipt is not None and receipt.rejects:
-            tf.io.gfile.remove(os.path.join(folder, name))
-            forgotten += 1
-    return forgotten
-
-
-def _receipt_path(directory: str, shard: str) -> str:
-    return os.path.join(directory, RECEIPT_DIRECTORY, f"{shard}.json")
 
 
 def _fingerprint(job: ShardJob, images: list[CaptionedImage]) -> str:

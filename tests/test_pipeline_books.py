@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.books import balance_books, check_rejected
+from pipeline.receipts import Receipt
 from pipeline.rejects import CAPTION, DECODE, DUPLICATE, ENCODE, JOIN, READ, SPLIT, UNASSIGNED
-from pipeline.write_shards import Receipt
 from tfrecords_schema.errors import InputError
 from tfrecords_schema.manifest import Books
 from tfrecords_schema.shards import SPLITS

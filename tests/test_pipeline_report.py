@@ -5,9 +5,9 @@ import json
 import pytest
 from conftest import pipeline_config
 
+from pipeline.receipts import Receipt
 from pipeline.rejects import CAPTION, DECODE
 from pipeline.report import count_split, make_report, print_summary, sum_seconds
-from pipeline.write_shards import Receipt
 from tfrecords_schema.manifest import Books, Encoder, Manifest, Shard
 
 NOTHING = {"words": 0, "unknown_words": 0, "truncated_captions": 0, "known_captions": 0}

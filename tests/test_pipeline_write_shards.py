@@ -1,4 +1,4 @@
-"""One shard: records, receipts, and what a bad image costs."""
+"""One shard: its records, and what a bad image costs."""
 
 import hashlib
 import io
@@ -17,19 +17,16 @@ from pipeline import write_shards
 from pipeline.captions import CLEAN, tokenize
 from pipeline.decode_image import decode_image
 from pipeline.join_captions import CaptionedImage
-from pipeline.rejects import DECODE, ENCODE, READ, Reject
+from pipeline.receipts import read_receipt
+from pipeline.rejects import DECODE, ENCODE, READ
 from pipeline.sources.files import byte_range
 from pipeline.write_shards import (
     BATCH,
-    Receipt,
     ShardJob,
     WriteShard,
     encode_or_halve,
-    forget_rejected,
     map_ahead,
-    read_receipt,
     to_record,
-    write_receipt,
 )
 from tfrecords_schema.atomic_file import write_text
 from tfrecords_schema.features import record_features
@@ -169,51 +166,6 @@ def test_results_come_in_order_and_few_are_under_way(items, ahead):
         for number, (item, result) in enumerate(zip(items, results, strict=True)):
             assert result == str(item)
             assert taken <= number + ahead
-
-
-# --- receipts
-
-
-def receipt(size=4, rejects=(), file=SHARD):
-    entry = dict(file=file, images=1, captions=5, bytes=size, sha256="ab")
-    rows = [list(Reject(name, "", "train", DECODE, "ValueError", "")) for name in rejects]
-    return Receipt("fingerprint", entry, {"words": 9}, rows, {"read": 0.5}, 12.5)
-
-
-def test_the_receipt_of_a_complete_shard_is_read_as_it_was_written(tmp_path):
-    (tmp_path / SHARD).write_bytes(b"four")
-    written = receipt(rejects=["a.jpg", "caf\u00e9.jpg"])
-    write_receipt(str(tmp_path), written)
-    assert read_receipt(str(tmp_path), SHARD) == written
-
-
-def test_a_shard_without_receipt_is_not_complete(tmp_path):
-    (tmp_path / SHARD).write_bytes(b"four")
-    assert read_receipt(str(tmp_path), SHARD) is None
-
-
-@pytest.mark.parametrize("content", [None, b"", b"fou", b"fours"])
-def test_a_receipt_without_its_file_is_not_believed(tmp_path, content):
-    write_receipt(str(tmp_path), receipt(size=4))
-    if content is not None:
-        (tmp_path / SHARD).write_bytes(content)
-    assert read_receipt(str(tmp_path), SHARD) is None
-
-
-def test_only_the_receipts_of_shards_with_rejects_are_forgotten(tmp_path):
-    directory = str(tmp_path)
-    names = [f"captions-train.tfrecord-0000{n}-of-00004" for n in range(4)]
-    for name in names[:3]:
-        (tmp_path / name).write_bytes(b"four")
-    for name, rejects in zip(names, [["a"], [], ["b", "c"], ["d"]], strict=True):
-        write_receipt(directory, receipt(rejects=rejects, file=name))
-    (tmp_path / "receipts" / "config.json").write_text("{}")
-    (tmp_path / "receipts" / f"{names[1]}.json.incomplete-0badcafe").write_text("{")
-    assert forget_rejected(directory) == 2
-    complete = [name for name in names if read_receipt(directory, name) is not None]
-    assert complete == [names[1]]
-    assert (tmp_path / "receipts" / "config.json").exists()
-    assert forget_rejected(directory) == 0
 
 
 # --- a whole shard

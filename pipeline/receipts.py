@@ -1,0 +1,61 @@
+"""Receipts: what the complete shards hold, by which an interrupted job goes on."""
+
+import json
+import os
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+
+from tfrecords_schema.atomic_file import read_text, write_text
+from tfrecords_schema.shards import DATASET_NAME
+
+RECEIPT_DIRECTORY = "receipts"
+
+
+class Receipt(NamedTuple):
+    """What a complete shard holds, and what it cost."""
+
+    fingerprint: str
+    shard: dict[str, Any]  # the fields of manifest.Shard
+    text: dict[str, int]  # see `write_shards.to_record`
+    rejects: list[list[str]]  # the fields of Reject
+    seconds: dict[str, float]  # stage -> time in it; `read` and `decode` are summed over threads
+    time: float  # when it was complete, seconds since 1970
+
+
+def read_receipt(directory: str, shard: str) -> Receipt | None:
+    """The receipt of a complete shard, None where the shard is not complete."""
+    path = _receipt_path(directory, shard)
+    if not tf.io.gfile.exists(path):
+        return None
+    receipt = Receipt(**json.loads(read_text(path)))
+    file = os.path.join(directory, shard)
+    if not tf.io.gfile.exists(file) or tf.io.gfile.stat(file).length != receipt.shard["bytes"]:
+        return None
+    return receipt
+
+
+def write_receipt(directory: str, receipt: Receipt) -> None:
+    """Commits a shard whose file is in place."""
+    write_text(_receipt_path(directory, receipt.shard["file"]), json.dumps(receipt._asdict()))
+
+
+def forget_rejected(directory: str) -> int:
+    """Removes the receipts of shards that hold rejects, so that these are made again.
+
+    Returns:
+      The number of such shards.
+    """
+    folder = os.path.join(directory, RECEIPT_DIRECTORY)
+    names = [name for name in tf.io.gfile.listdir(folder) if name.startswith(DATASET_NAME)]
+    forgotten = 0
+    for name in names:
+        receipt = read_receipt(directory, name.removesuffix(".json"))
+        if receipt is not None and receipt.rejects:
+            tf.io.gfile.remove(os.path.join(folder, name))
+            forgotten += 1
+    return forgotten
+
+
+def _receipt_path(directory: str, shard: str) -> str:
+    return os.path.join(directory, RECEIPT_DIRECTORY, f"{shard}.json")
