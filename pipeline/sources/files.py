@@ -72,6 +72,8 @@ def find_files(path: str, suffixes: tuple[str, ...]) -> list[str]:
     except (BeamIOError, ValueError) as error:
         raise InputError(f"--input: {path}: {error}") from error
     names = sorted(metadata.path for metadata in match.metadata_list)
+    if not names:
+        raise InputError(f"--input: {path} does not exist or is empty")
     found = [name for name in names if name.lower().endswith(suffixes)]
     if not found:
         raise InputError(f"--input: {path} has no file that ends in {', '.join(suffixes)}")
