@@ -8,9 +8,9 @@ For "A man's dog, no. 1, running !" they give
 
 `none` splits at whitespace and keeps everything. `tutorial` is what the widely copied Flickr8k
 tutorials do: lower case, punctuation stripped from each word, then words of one letter and words
-that are not all letters dropped; the full Flickr8k text has 8,763 such words. `coco` has the words
-that COCO's caption evaluation counts (Chen et al. 2015, section 3): Penn Treebank tokens, by nltk's
-tokenizer, in lower case and without punctuation. No preset needs data files.
+that are not all letters dropped; they publish 8,763 such words for all of its text. `coco` has the
+words that COCO's caption evaluation counts (Chen et al. 2015, section 3): Penn Treebank tokens, by
+nltk's tokenizer, in lower case and without punctuation. No preset needs data files.
 """
 
 import re
