@@ -47,6 +47,20 @@ def first_directory(directory: str, names: Sequence[str]) -> str | None:
     return next((path for path in paths if is_directory(path)), None)
 
 
+def find_images(directory: str, names: Sequence[str]) -> str:
+    """The first of `names` that is a directory in `directory`, which `--input` names.
+
+    Raises:
+      InputError: there is none.
+    """
+    images = first_directory(directory, names)
+    if images is None:
+        raise InputError(
+            f"--input: {directory} has no directory of images, one of: {', '.join(names)}"
+        )
+    return images
+
+
 def first_file(directory: str, names: Sequence[str]) -> str | None:
     """The first of `names` that exists in `directory`."""
     paths = (FileSystems.join(directory, name) for name in names)

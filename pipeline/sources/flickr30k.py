@@ -18,7 +18,7 @@ from apache_beam.io.filesystems import FileSystems
 from pipeline.rejects import Reject, printable
 from pipeline.sources.files import (
     check_directory,
-    first_directory,
+    find_images,
     first_file,
     first_line,
     list_images,
@@ -68,10 +68,7 @@ def find_flickr30k(directory: str) -> Source:
             f"--input: {captions} starts with {printable(header)!r}, "
             f"its first line must be {'| '.join(CSV_HEADER)!r}"
         )
-    images = first_directory(directory, IMAGE_DIRECTORIES)
-    if images is None:
-        folders = ", ".join(IMAGE_DIRECTORIES)
-        raise InputError(f"--input: {directory} has no directory of images, one of: {folders}")
+    images = find_images(directory, IMAGE_DIRECTORIES)
     captions_kind = "csv" if captions.endswith(CSV_FILE) else "tokens"
     parts = [(captions_kind, captions), ("images", images)]
     return Source(parts, read_part, captions, images, has_splits=False)

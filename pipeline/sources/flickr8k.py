@@ -18,7 +18,7 @@ from apache_beam.io.filesystems import FileSystems
 from pipeline.rejects import CAPTION, UNASSIGNED, Reject, printable, reject
 from pipeline.sources.files import (
     check_directory,
-    first_directory,
+    find_images,
     first_file,
     first_line,
     list_images,
@@ -55,10 +55,7 @@ def find_flickr8k(directory: str) -> Source:
             f"--input: {captions} starts with {printable(header)!r}, "
             f"its first line must be {CSV_HEADER!r}"
         )
-    images = first_directory(directory, IMAGE_DIRECTORIES)
-    if images is None:
-        names = ", ".join(IMAGE_DIRECTORIES)
-        raise InputError(f"--input: {directory} has no directory of images, one of: {names}")
+    images = find_images(directory, IMAGE_DIRECTORIES)
     lists = {split: first_file(directory, _in_text(name)) for split, name in SPLIT_FILES.items()}
     splits = {split: file for split, file in lists.items() if file is not None}
     if splits and "train" not in splits:
