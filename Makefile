@@ -17,7 +17,7 @@ setup: .venv/complete ## a virtual environment with the pinned dependencies
 	rm -rf .venv
 	$(PYTHON) -m venv .venv
 	$(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt uv
-	.venv/bin/uv pip install --quiet --python $(PY) --constraint constraints.txt --editable '.[train,demo,dev]'
+	.venv/bin/uv pip install --quiet --compile-bytecode --python $(PY) --constraint constraints.txt --editable '.[train,demo,dev]'
 	@touch $@
 
 demo: setup ## draw pictures, then pipeline, train, export, caption, evaluate; offline, minutes
@@ -48,8 +48,10 @@ engines: .engines/prism .engines/flink-job-server.jar .engines/spark-job-server.
 	mv .engines/build-$*-job-server/$*-job-server.jar $@
 	rm -rf .engines/build-$*-job-server
 
-benchmark: setup ## Flickr8k end to end; needs FLICKR8K=directory WEIGHTS=MobileNetV2 weights file
+benchmark: setup ## Flickr8k end to end, then encoders and memory; needs FLICKR8K=directory WEIGHTS=MobileNetV2 weights file
 	benchmarks/flickr8k.sh '$(FLICKR8K)' '$(WEIGHTS)'
+	$(PY) benchmarks/encoders.py '$(FLICKR8K)'
+	$(PY) benchmarks/worker_memory.py '$(FLICKR8K)/images' 1000 7000 50000
 
 lock: setup ## write constraints.txt anew from the ranges in setup.py
 	.venv/bin/uv pip compile --quiet --python-version 3.11 --universal --all-extras --no-emit-index-url --output-file constraints.txt setup.py

@@ -8,11 +8,12 @@ setup(
     description="Captioned pictures to a served captioning model: Beam, TFRecords, tf.distribute.",
     python_requires=">=3.11,<3.13",
     packages=find_packages(include=["pipeline*", "trainer*", "tfrecords_schema*"]),
-    entry_points={"console_scripts": ["beamcap-worker=pipeline.worker_process:main"]},
+    entry_points={"console_scripts": ["beamcap-worker=pipeline.worker_process:start"]},
     # The base is what a Beam worker needs.
     install_requires=[
         "absl-py>=2.1",
         "apache-beam>=2.70,<3",
+        "h5py>=3.10",
         "ijson>=3.3",
         "nltk>=3.9",
         "numpy>=1.26",

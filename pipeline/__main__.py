@@ -2,9 +2,11 @@
 
 import logging
 
+from pipeline.large_pages import use_large_pages
 from tfrecords_schema.start_tensorflow import start_tensorflow
 
 if __name__ == "__main__":
+    use_large_pages()
     start_tensorflow(log_level=3)  # a damaged image has its row in the rejects table
     logging.getLogger().setLevel(logging.ERROR)  # Beam warns of optional packages on import
 

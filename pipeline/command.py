@@ -9,10 +9,12 @@ from absl.flags import argparse_flags
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
 from pipeline.captions import CLEAN
-from pipeline.config import FEATURES, RESTVAL, SOURCES, PipelineConfig
-from pipeline.image_encoder import NETWORKS
+from pipeline.config import ENCODERS, FEATURES, RESTVAL, SOURCES, PipelineConfig
+from pipeline.frozen_graph import PRECISIONS
 from pipeline.local_processes import LOCAL_RUNNER
+from pipeline.resize_image import RESIZE
 from pipeline.run import run_pipeline
+from pipeline.worker_threads import core_count, set_up_tensorflow
 from tfrecords_schema.errors import InputError
 from tfrecords_schema.features import FEATURE_DTYPES
 
@@ -75,20 +77,55 @@ def make_parser() -> argparse.ArgumentParser:
         default=default.max_length,
         help="words of a caption that become ids",
     )
-    add("--encoder", choices=tuple(NETWORKS), default=default.encoder, help="the CNN")
+    add(
+        "--encoder",
+        default=default.encoder,
+        help=f"the CNN: {', '.join(ENCODERS)}, or the path of a Keras model file",
+    )
     add(
         "--encoder_weights",
         default=default.encoder_weights,
-        help="'imagenet' (downloaded), 'random', or a Keras weights file; tiny has its own",
+        help="'imagenet' (downloaded), 'random', or a Keras weights file, with or without the top "
+        "layers; tiny and a model file have their own",
     )
     add("--encoder_seed", type=int, default=default.encoder_seed, help="of random weights")
+    add(
+        "--encoder_layer",
+        default=default.encoder_layer,
+        help="whose output the features are, such as block5_pool of vgg16; default: the usual one",
+    )
+    add(
+        "--image_size",
+        type=int,
+        default=default.image_size,
+        help="side of the square that images are resized to, pixels; 0: what the encoder was "
+        "trained on",
+    )
+    add(
+        "--resize",
+        choices=RESIZE,
+        default=default.resize,
+        help="stretch: to the square; pad: with black to it; crop: its middle",
+    )
+    add(
+        "--allow_truncated",
+        action="store_true",
+        help="take JPEGs that end early, grey from there on, rather than reject them",
+    )
+    add(
+        "--precision",
+        choices=PRECISIONS,
+        default=default.precision,
+        help="in which the CNN is computed; bfloat16 is faster where the processor has it",
+    )
     add(
         "--features",
         choices=FEATURES,
         default=default.features,
         help="grid: one vector a region, for attention; pooled: one vector an image; "
-        "none: text only, no image is read",
+        "image: the image itself as JPEG, to train the CNN too; none: text only, no image is read",
     )
+    add("--jpeg_quality", type=int, default=default.jpeg_quality, help="of --features=image")
     add("--feature_dtype", choices=FEATURE_DTYPES, default=default.feature_dtype, help="as stored")
     add("--images_per_shard", type=int, default=default.images_per_shard, help="on average")
     add("--max_pixels", type=int, default=default.max_pixels, help="a larger image is rejected")
@@ -107,7 +144,7 @@ def make_parser() -> argparse.ArgumentParser:
         "--worker_threads",
         type=int,
         default=default.worker_threads,
-        help="of TensorFlow in a worker process; 0: the cores of this machine shared out",
+        help="cores that a worker process uses; 0: those of this machine shared out",
     )
     return parser
 
@@ -149,7 +186,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     flags, rest = make_parser().parse_known_args(arguments)
     absl_logging.set_verbosity(absl_logging.ERROR)  # TFDS warns of its own deprecated names
     try:
-        run_pipeline(PipelineConfig(**vars(flags)), beam_options(rest))
+        config = PipelineConfig(**vars(flags))
+        # The launcher is the worker too where no other process is asked for.
+        set_up_tensorflow(config.worker_threads or core_count())
+        run_pipeline(config, beam_options(rest))
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)

@@ -7,12 +7,16 @@ from typing import Any
 
 from pipeline.captions import CLEAN
 from pipeline.decode_image import MAX_PIXELS
-from pipeline.image_encoder import NETWORKS
+from pipeline.frozen_graph import PRECISIONS
+from pipeline.networks import NETWORKS, TINY
+from pipeline.resize_image import RESIZE
 from tfrecords_schema.errors import InputError
 from tfrecords_schema.features import FEATURE_DTYPES
 
 SOURCES = ("flickr8k", "flickr30k", "coco", "karpathy", "table", "webdataset", "tfds")
-FEATURES = ("grid", "pooled", "none")
+ENCODERS = (*NETWORKS, TINY)
+MODEL_FILES = (".keras", ".h5")  # of a user's own encoder
+FEATURES = ("grid", "pooled", "image", "none")
 RESTVAL = ("train", "leave_out")
 SPLIT_FRACTIONS = (0.8, 0.1, 0.1)  # the 80-10-10 of the literature
 
@@ -44,7 +48,13 @@ class PipelineConfig:
     encoder: str = "mobilenet_v2"
     encoder_weights: str = "imagenet"
     encoder_seed: int = 0
+    encoder_layer: str = ""
+    image_size: int = 0
+    resize: str = "stretch"
+    allow_truncated: bool = False
+    precision: str = "float32"
     features: str = "grid"
+    jpeg_quality: int = 95
     feature_dtype: str = "float16"
     images_per_shard: int = 512
     max_pixels: int = MAX_PIXELS
@@ -55,7 +65,13 @@ class PipelineConfig:
     def __post_init__(self) -> None:
         """Refuses bad values."""
         _one_of("source", self.source, SOURCES)
-        _one_of("encoder", self.encoder, tuple(NETWORKS))
+        if not self.encoder.endswith(MODEL_FILES) and self.encoder not in ENCODERS:
+            raise InputError(
+                f"--encoder={self.encoder!r} must be the path of a Keras model file (.keras), or "
+                f"one of: {', '.join(ENCODERS)}"
+            )
+        _one_of("resize", self.resize, RESIZE)
+        _one_of("precision", self.precision, PRECISIONS)
         _one_of("features", self.features, FEATURES)
         _one_of("clean", self.clean, CLEAN)
         _one_of("restval", self.restval, RESTVAL)
@@ -77,7 +93,7 @@ class PipelineConfig:
         for name in ("min_count", "max_length", "images_per_shard", "max_pixels"):
             if getattr(self, name) < 1:
                 raise InputError(f"--{name}={getattr(self, name)} must be at least 1")
-        for name in ("max_size", "worker_threads"):
+        for name in ("image_size", "max_size", "worker_threads"):
             if getattr(self, name) < 0:
                 raise InputError(f"--{name}={getattr(self, name)} must not be negative")
         if self.vocabulary and self.max_size:
@@ -85,6 +101,8 @@ class PipelineConfig:
                 f"--max_size={self.max_size} does not go with --vocabulary={self.vocabulary}, "
                 "which is used as it is"
             )
+        if not 1 <= self.jpeg_quality <= 100:
+            raise InputError(f"--jpeg_quality={self.jpeg_quality} must lie in 1 to 100")
         if not 0 <= self.encoder_seed < 2**32:
             raise InputError(f"--encoder_seed={self.encoder_seed} must lie in 0 to 2**32 - 1")
         if self.split_fractions is not None:
@@ -102,7 +120,7 @@ class PipelineConfig:
             del fields[name]
         if self.split_fractions is not None:
             fields["split_fractions"] = list(self.split_fractions)
-        for name in ("encoder_weights", "vocabulary"):
+        for name in ("encoder", "encoder_weights", "vocabulary"):
             if os.path.isfile(fields[name]):
                 with open(fields[name], "rb") as file:
                     fields[f"{name}_sha256"] = hashlib.file_digest(file, "sha256").hexdigest()

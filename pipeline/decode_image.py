@@ -3,25 +3,52 @@
 It is a graph, and not Pillow in Python, because the very same operations stand in the exported
 model: what training saw is what serving sees.
 
-JPEG (grey, RGB and CMYK), PNG and BMP are read. Transparent PNG pixels are laid over white, as a
-browser shows them. The size is read from the header before anything is decoded, so that a small
-file that unfolds to gigabytes costs nothing. GIF is refused: TensorFlow unfolds all its frames, at
-sizes that its header does not tell.
+| format | |
+|---|---|
+| JPEG | grey, RGB, CMYK; baseline and progressive; a large one is decoded at 1/2, 1/4 or 1/8 |
+| PNG | 1 to 16 bits, palettes, grey, alpha; animation: its first frame |
+| GIF | its first frame alone, without the canvas around it |
+| BMP | 8 bits (with its palette), 24 and 32; not compressed |
+| WebP | lossy and lossless, alpha; not animated |
+
+Transparent pixels are laid over white, as a browser shows them, and an image that a camera took
+sideways is turned upright by its Exif orientation. The size is read from the header before
+anything is decoded.
 """
+
+from typing import NamedTuple
 
 import tensorflow as tf
 
-PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+from pipeline import image_header
+from pipeline.exif import jpeg_orientation, png_orientation, webp_orientation
+from pipeline.gif_frame import only_first_frame
+from pipeline.image_header import image_format, image_shape
+from pipeline.integers import file_bytes, integer, not_inlined
+from pipeline.resize_image import resize_image
+
 MAX_PIXELS = 50_000_000  # 150 MB decoded; the largest phone cameras have about this
+# A JPEG is decoded at a fraction of its size while that is still this many times the result's
+# side; the resizing filter does the rest, and one cannot tell (Pillow's `reducing_gap`).
+_REDUCING_GAP = 2
+_JPEG_END = b"\xff\xd9"
 
 
-def decode_image(image_bytes: tf.Tensor, side: int, max_pixels: int) -> tf.Tensor:
+class Decoding(NamedTuple):
+    """How image files become the network's input."""
+
+    side: int  # of the square result, pixels
+    max_pixels: int = MAX_PIXELS  # width x height of a file that is refused beyond
+    resize: str = "stretch"  # one of resize_image.RESIZE
+    allow_truncated: bool = False  # a JPEG that ends early is grey from there on
+
+
+def decode_image(image_bytes: tf.Tensor, decoding: Decoding) -> tf.Tensor:
     """Decodes and resizes one image.
 
     Args:
       image_bytes: scalar string, an encoded image.
-      side: of the result, pixels. The image is stretched to it, antialiased.
-      max_pixels: width x height that is refused beyond.
+      decoding: how.
 
     Returns:
       float32 [side, side, 3], in [0, 255].
@@ -29,69 +56,134 @@ def decode_image(image_bytes: tf.Tensor, side: int, max_pixels: int) -> tf.Tenso
     Raises:
       tf.errors.InvalidArgumentError: (when run) not an image, damaged, truncated or too large.
     """
-    height, width = image_shape(image_bytes)
-    pixels = tf.cast(height, tf.int64) * tf.cast(width, tf.int64)
-    is_image = tf.debugging.Assert(pixels > 0, ["not a JPEG, PNG or BMP image"])
-    too_large = tf.strings.format(f"image has {{}} pixels, allowed are {max_pixels}", [pixels])
-    fits = tf.debugging.Assert(pixels <= max_pixels, [too_large])
-    with tf.control_dependencies([is_image, fits]):
-        image_bytes = tf.identity(image_bytes)
-    image = tf.cond(
-        tf.strings.substr(image_bytes, 0, 8) == PNG_SIGNATURE,
-        lambda: _decode_png(image_bytes),
-        lambda: tf.cast(
-            tf.io.decode_image(image_bytes, channels=3, expand_animations=False), tf.float32
-        ),
+    # Nodes of a branch that is not taken cost time too, so the rarer ones are calls, not inlined.
+    image, size, turn = tf.cond(
+        tf.strings.substr(image_bytes, 0, 3) == image_header.JPEG_SIGNATURE,
+        lambda: _decode_jpeg(image_bytes, decoding),
+        lambda: _decode_other(image_bytes, decoding),
     )
     image.set_shape([None, None, 3])
-    # Antialiased resizing costs as much as decoding: not where there is nothing to resize.
-    image = tf.cond(
-        tf.reduce_all(tf.shape(image)[:2] == side),
-        lambda: image,
-        lambda: tf.image.resize(image, [side, side], antialias=True),
+    image = resize_image(image, decoding.side, decoding.resize, size)
+    image = tf.cond(turn > 1, lambda: _turn_upright(image, turn), lambda: image)
+    return tf.ensure_shape(image, [decoding.side, decoding.side, 3])
+
+
+def _check_size(image_bytes: tf.Tensor, shape: tf.Tensor, max_pixels: int) -> tf.Tensor:
+    """`image_bytes`, when they are an image that is not too large."""
+    pixels = tf.reduce_prod(tf.cast(shape, tf.int64))
+    is_image = tf.debugging.Assert(pixels > 0, ["not a JPEG, PNG, GIF, BMP or WebP image"])
+    limit = f"image has {{}} pixels, allowed are {max_pixels}"
+    fits = tf.debugging.Assert(pixels <= max_pixels, [tf.strings.format(limit, [pixels])])
+    with tf.control_dependencies([is_image, fits]):
+        return tf.identity(image_bytes)
+
+
+def _decode_jpeg(image_bytes: tf.Tensor, decoding: Decoding) -> tuple[tf.Tensor, ...]:
+    """Pixels, their height and width where the last may be a part of one, and the orientation."""
+    shape = tf.image.extract_jpeg_shape(image_bytes)[:2]
+    image_bytes = _check_size(image_bytes, shape, decoding.max_pixels)
+    if decoding.allow_truncated:
+        # With an end libjpeg goes on in grey. TensorFlow's `try_recover_truncated` has it read the
+        # last bytes over and over, which gives noise or fails.
+        image_bytes = tf.strings.join([image_bytes, _JPEG_END])
+
+    def decode(ratio: int) -> tuple[tf.Tensor, tf.Tensor]:
+        image = tf.io.decode_jpeg(
+            image_bytes,
+            channels=3,
+            ratio=ratio,
+            dct_method="INTEGER_ACCURATE",  # that of Pillow; no slower than the fast one
+        )
+        return image, tf.cast(shape, tf.float32) / ratio
+
+    def decode_reduced() -> tuple[tf.Tensor, tf.Tensor]:
+        index = tf.reduce_sum(tf.cast(reduction >= [4, 8], tf.int32))
+        return tf.switch_case(index, [lambda ratio=ratio: decode(ratio) for ratio in (2, 4, 8)])
+
+    reduction = tf.reduce_min(shape) // (_REDUCING_GAP * decoding.side)
+    image, size = tf.cond(reduction >= 2, decode_reduced, lambda: decode(1))
+    # Most files without Exif say so at once: their quantization table follows the JFIF segment.
+    after_jfif = tf.strings.substr(image_bytes, 20, 2)
+    turn = tf.cond(
+        after_jfif == b"\xff\xdb",
+        lambda: tf.constant(1, tf.int64),
+        lambda: jpeg_orientation(image_bytes),
     )
-    return tf.ensure_shape(tf.clip_by_value(image, 0.0, 255.0), [side, side, 3])
+    return image, size, turn
 
 
-def image_shape(image_bytes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """(height, width), scalar int32, from the header of an image; (0, 0) if it is none."""
-
-    def integer(at: int, dtype: tf.DType, little_endian: bool) -> tf.Tensor:
-        raw = tf.strings.substr(image_bytes, at, dtype.size)
-        return tf.cast(tf.io.decode_raw(raw, dtype, little_endian)[0], tf.int32)
-
-    def png() -> tf.Tensor:
-        return tf.stack([integer(20, tf.int32, False), integer(16, tf.int32, False)])
-
-    def bmp() -> tf.Tensor:  # a negative height means rows from the top
-        bits = integer(28, tf.uint16, True)  # TensorFlow takes the indices of a palette for greys
-        no_palette = tf.debugging.Assert(bits >= 24, ["BMP with a palette: it cannot be read"])
-        with tf.control_dependencies([no_palette]):
-            return tf.stack([tf.abs(integer(22, tf.int32, True)), integer(18, tf.int32, True)])
-
-    def jpeg() -> tf.Tensor:
-        return tf.image.extract_jpeg_shape(image_bytes)[:2]
-
-    def starts(signature: bytes, header_bytes: int) -> tf.Tensor:
-        start = tf.strings.substr(image_bytes, 0, len(signature))
-        return (start == signature) & (tf.strings.length(image_bytes) >= header_bytes)
-
-    shape = tf.case(
-        [
-            (starts(b"\xff\xd8\xff", 4), jpeg),
-            (starts(PNG_SIGNATURE, 25), png),
-            (starts(b"BM", 30), bmp),
-        ],
-        default=lambda: tf.zeros([2], tf.int32),
+@not_inlined
+def _decode_other(image_bytes: tf.Tensor, decoding: Decoding) -> tuple[tf.Tensor, ...]:
+    data = file_bytes(image_bytes)
+    format = image_format(data)
+    shape = image_shape(data, format)
+    image_bytes = _check_size(image_bytes, shape, decoding.max_pixels)
+    upright = tf.constant(1, tf.int64)
+    image, turn = tf.switch_case(
+        format,
+        {
+            image_header.PNG: lambda: (_decode_png(image_bytes, data), png_orientation(data)),
+            image_header.GIF: lambda: (_decode_gif(image_bytes, data), upright),
+            image_header.BMP: lambda: (_decode_bmp(image_bytes, data), upright),
+            image_header.WEBP: lambda: (_decode_webp(image_bytes, data), webp_orientation(data)),
+        },
+        default=lambda: (tf.zeros([1, 1, 3], tf.uint8), upright),  # never: it has failed above
     )
-    return shape[0], shape[1]
+    return image, tf.cast(tf.shape(image)[:2], tf.float32), turn
 
 
-def _decode_png(image_bytes: tf.Tensor) -> tf.Tensor:
-    image = tf.cast(tf.io.decode_png(image_bytes, channels=4), tf.float32)
-    # TensorFlow makes the alpha of an image that has none 2**bits - 1, also where its colours of
+def _decode_png(image_bytes: tf.Tensor, data: tf.Tensor) -> tf.Tensor:
+    image = tf.io.decode_png(image_bytes, channels=4)
+    # TensorFlow makes the alpha of an image that has none 2**bits - 1, also where its colors of
     # 1, 2 or 4 bits have become 8: such an image is opaque, not nearly invisible.
-    bits = tf.cast(tf.io.decode_raw(tf.strings.substr(image_bytes, 24, 1), tf.uint8)[0], tf.int32)
-    is_opaque = tf.reduce_all(image[..., 3:] == tf.cast(2**bits - 1, tf.float32))
-    alpha = tf.where(is_opaque, 1.0, image[..., 3:] / 255.0)
-    return image[..., :3] * alpha + 255.0 * (1.0 - alpha)
+    bits = integer(data, 24, 1, False)
+    is_opaque = tf.reduce_all(tf.cast(image[..., 3], tf.int64) == 2**bits - 1)
+    return tf.cond(is_opaque, lambda: image[..., :3], lambda: _over_white(image))
+
+
+def _decode_gif(image_bytes: tf.Tensor, data: tf.Tensor) -> tf.Tensor:
+    return tf.io.decode_gif(only_first_frame(image_bytes, data))[0]
+
+
+def _decode_bmp(image_bytes: tf.Tensor, data: tf.Tensor) -> tf.Tensor:
+    header_bytes, bits, compression = (integer(data, at, 2, True) for at in (14, 28, 30))
+    is_bgr = integer(data, 54, 4, True) == 0xFF0000  # the mask of red, where there are masks: 3
+    is_plain = (compression == 0) | ((compression == 3) & is_bgr)
+    is_read = tf.reduce_any(bits == [8, 24, 32]) & is_plain & (header_bytes >= 40)
+    reason = tf.strings.format(
+        "BMP of {} bits, compression {}: it cannot be read", [bits, compression]
+    )
+    with tf.control_dependencies([tf.debugging.Assert(is_read, [reason])]):
+        image = tf.io.decode_bmp(image_bytes)
+
+    def from_palette() -> tf.Tensor:  # TensorFlow gives its indices
+        entries = 14 + header_bytes + 4 * tf.range(256, dtype=tf.int64)
+        colors = integer(data, entries[:, tf.newaxis] + [2, 1, 0], 1, True)
+        return tf.gather(tf.cast(colors, tf.uint8), tf.cast(image[..., 0], tf.int32))
+
+    return tf.cond(bits == 8, from_palette, lambda: image[..., :3])
+
+
+def _decode_webp(image_bytes: tf.Tensor, data: tf.Tensor) -> tf.Tensor:
+    is_extended = data[15] == ord("X")
+    is_animated = is_extended & (integer(data, 20, 1, True) // 2 % 2 == 1)
+    is_still = tf.debugging.Assert(~is_animated, ["WebP with animation: it cannot be read"])
+    with tf.control_dependencies([is_still]):
+        image = tf.io.decode_webp(image_bytes)[0]  # of one frame
+    opaque = tf.fill(tf.concat([tf.shape(image)[:2], [1]], 0), tf.constant(255, tf.uint8))
+    return _over_white(tf.concat([image, opaque], -1)[..., :4])
+
+
+def _over_white(image: tf.Tensor) -> tf.Tensor:
+    """uint8 [height, width, 4] with alpha last -> uint8 [height, width, 3]."""
+    image = tf.cast(image, tf.float32)
+    alpha = image[..., 3:] / 255.0
+    return tf.cast(tf.round(image[..., :3] * alpha + 255.0 * (1.0 - alpha)), tf.uint8)
+
+
+def _turn_upright(image: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
+    """Undoes an Exif orientation of 1 to 8 on a square image."""
+
+    image = tf.where(orientation >= 5, tf.transpose(image, [1, 0, 2]), image)
+    image = tf.where(tf.reduce_any(orientation == [2, 3, 6, 7]), image[:, ::-1], image)
+    return tf.where(tf.reduce_any(orientation == [3, 4, 7, 8]), image[::-1], image)

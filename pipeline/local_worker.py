@@ -6,9 +6,11 @@ channels: what the user is to know comes from the launcher. Errors are still log
 
 import logging
 
+from pipeline.large_pages import use_large_pages
 from tfrecords_schema.start_tensorflow import start_tensorflow
 
 if __name__ == "__main__":
+    use_large_pages()
     logging.disable(logging.WARNING)
     start_tensorflow(log_level=3)  # a damaged image has its row in the rejects table
 

@@ -11,8 +11,9 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from pipeline import build, report
 from pipeline.books import balance_books, check_rejected
 from pipeline.config import SPLIT_FRACTIONS, PipelineConfig
+from pipeline.encoder_model import build_model
 from pipeline.find_source import find_source
-from pipeline.image_encoder import build_model, write_image_encoder
+from pipeline.image_encoder import write_image_encoder
 from pipeline.join_captions import JoinRules
 from pipeline.local_processes import make_pipeline
 from pipeline.output_directory import (
@@ -32,6 +33,7 @@ from pipeline.write_shards import ShardJob
 from tfrecords_schema import manifest as schema
 from tfrecords_schema.atomic_file import read_text, write_text
 from tfrecords_schema.errors import InputError
+from tfrecords_schema.features import IMAGE_DTYPE
 from tfrecords_schema.shards import SPLITS, shard_name
 from tfrecords_schema.tfds_metadata import write_tfds_metadata
 from tfrecords_schema.vocabulary import Vocabulary, read_vocabulary, read_words
@@ -73,11 +75,12 @@ def run_pipeline(config: PipelineConfig, options: PipelineOptions) -> schema.Man
 
     remove(manifest_path)  # of a retry: until it has ended the dataset is not whole
     shard_counts = _shard_counts(config, counts["images"])
+    feature_dtype = IMAGE_DTYPE if config.features == "image" else config.feature_dtype
     job = ShardJob(
         directory=config.output,
         shard_counts=shard_counts,
         feature_shape=None if encoder is None else encoder.feature_shape,
-        feature_dtype=config.feature_dtype,
+        feature_dtype=feature_dtype,
         clean=config.clean,
         max_length=config.max_length,
         fingerprint=json.dumps(
@@ -108,7 +111,7 @@ def run_pipeline(config: PipelineConfig, options: PipelineOptions) -> schema.Man
         vocabulary_size=len(vocabulary),
         vocabulary_sha256=vocabulary.sha256(),
         encoder=encoder,
-        feature_dtype=config.feature_dtype,
+        feature_dtype=feature_dtype,
         config=config.content(),
         versions={
             name: importlib.metadata.version(name)
@@ -130,10 +133,7 @@ def _prepare_encoder(config: PipelineConfig) -> schema.Encoder | None:
     if config.features == "none":
         return None
     print(f"Preparing the image encoder {config.encoder}")
-    model = build_model(
-        config.encoder, config.features, config.encoder_weights, config.encoder_seed
-    )
-    return write_image_encoder(config.output, model, config.encoder, config.max_pixels)
+    return write_image_encoder(build_model(config), config)
 
 
 def _count(

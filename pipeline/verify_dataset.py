@@ -136,10 +136,12 @@ def _check_encoder(directory: str, manifest: schema.Manifest) -> Iterator[str]:
         return
     try:
         model = keras.models.load_model(os.path.join(directory, KERAS_FILE))
-        found = describe(model, manifest.encoder.name)
+        found = describe(model, manifest.config)
         encoder = tf.saved_model.load(os.path.join(directory, schema.ENCODER_DIRECTORY))
         side = manifest.encoder.image_size
-        shape = tuple(encoder.encode(tf.zeros([1, side, side, 3])).shape[1:])
+        [encoded] = encoder.encode(tf.zeros([1, side, side, 3]))
+        is_image = encoded.dtype == tf.string
+        shape = tuple((tf.io.decode_jpeg(encoded) if is_image else encoded).shape)
     except (OSError, ValueError, tf.errors.OpError) as error:
         yield f"the image encoder cannot be loaded: {one_line(error)}"
         return

@@ -21,6 +21,8 @@ from apache_beam.portability.api import (
 )
 from google.protobuf import json_format, text_format
 
+from pipeline.large_pages import use_large_pages
+
 TIMEOUT_S = 60
 
 
@@ -38,6 +40,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from apache_beam.runners.worker import sdk_worker_main  # reads WORKER_ID when it is imported
 
     sdk_worker_main.main([])
+
+
+def start() -> None:
+    """The console script."""
+    use_large_pages()
+    main()
 
 
 def provision(worker_id: str, endpoint: str) -> beam_provision_api_pb2.ProvisionInfo:
@@ -68,4 +76,4 @@ def worker_environment(
 
 
 if __name__ == "__main__":
-    main()
+    start()

@@ -1,7 +1,8 @@
-"""How many threads TensorFlow may have in each of several worker processes on one machine."""
+"""How many cores each of several worker processes on one machine uses, and how."""
 
 import os
 
+import tensorflow as tf
 from apache_beam.options.pipeline_options import (
     DirectOptions,
     FlinkRunnerOptions,
@@ -12,14 +13,34 @@ from apache_beam.options.pipeline_options import (
 )
 
 
+def core_count() -> int:
+    """The cores that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):  # not on macOS
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def set_up_tensorflow(cores: int) -> None:
+    """Lets TensorFlow run `cores` operations at once, each on one thread, and share its GPUs.
+
+    It must be called before TensorFlow has run anything in this process; later it does nothing.
+    """
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(1)
+        tf.config.threading.set_inter_op_parallelism_threads(cores)
+        for device in tf.config.list_physical_devices("GPU"):
+            tf.config.experimental.set_memory_growth(device, True)
+    except RuntimeError:
+        return  # TensorFlow runs: this was called before, or the process has other plans for it
+
+
 def threads_of_a_worker(options: PipelineOptions) -> int:
     """The cores of this machine shared out; 0, for as many as there are, to a single worker.
 
-    Left alone, TensorFlow starts a thread a core in every process, and N processes get in each
-    other's way. On a cluster the launcher does not know the machines: there `--worker_threads`
-    says it.
+    Left alone, every process uses every core, and N processes get in each other's way. On a
+    cluster the launcher does not know the machines: there `--worker_threads` says it.
     """
-    cores = os.cpu_count() or 1
+    cores = core_count()
     workers = _processes_on_this_machine(options, cores)
     return max(1, cores // workers) if workers > 1 else 0
 

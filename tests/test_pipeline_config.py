@@ -6,8 +6,7 @@ import json
 
 import pytest
 
-from pipeline.config import SOURCES, PipelineConfig
-from pipeline.image_encoder import NETWORKS
+from pipeline.config import ENCODERS, SOURCES, PipelineConfig
 from tfrecords_schema.errors import InputError
 
 
@@ -22,6 +21,12 @@ def config(**changes):
         ("source", "", "''"),
         ("encoder", "vgg", "vgg"),
         ("encoder", "", "''"),
+        ("encoder", "model.onnx", "model.onnx"),
+        ("resize", "fill", "fill"),
+        ("precision", "int4", "int4"),
+        ("image_size", -1, "-1"),
+        ("jpeg_quality", 0, "0"),
+        ("jpeg_quality", 101, "101"),
         ("features", "Grid", "Grid"),
         ("feature_dtype", "float64", "float64"),
         ("clean", "stem", "stem"),
@@ -61,11 +66,13 @@ def test_a_bad_value_is_refused_with_the_flag_and_the_value(flag, value, shown):
     "flag, choices",
     [
         ("source", "flickr8k, flickr30k, coco, karpathy, table, webdataset, tfds"),
-        ("encoder", ", ".join(NETWORKS)),
-        ("features", "grid, pooled, none"),
+        ("encoder", ", ".join(ENCODERS)),
+        ("features", "grid, pooled, image, none"),
         ("feature_dtype", "float16, float32"),
         ("clean", "none, tutorial, coco"),
         ("restval", "train, leave_out"),
+        ("resize", "stretch, pad, crop"),
+        ("precision", "float32, bfloat16"),
     ],
 )
 def test_a_bad_choice_is_refused_with_what_would_be_right(flag, choices):
@@ -88,6 +95,9 @@ def test_a_bad_choice_is_refused_with_what_would_be_right(flag, choices):
         dict(split_fractions=(0.6, 0.3, 0.1)),
         dict(split_fractions=None),
         dict(encoder="tiny", features="pooled", feature_dtype="float32"),
+        dict(encoder="models/own.keras", encoder_layer="top", image_size=300, resize="crop"),
+        dict(features="image", jpeg_quality=100, allow_truncated=True),
+        dict(encoder="vgg16", precision="bfloat16"),
         dict(features="none", clean="tutorial", vocabulary="words.txt"),
         dict(source="tfds", tfds_name="coco_captions", retry_rejected=True),
         *(dict(source=source) for source in SOURCES if source != "tfds"),
@@ -151,7 +161,14 @@ def test_the_content_leaves_out_what_does_not_decide_it():
         dict(encoder="tiny"),
         dict(encoder_weights="random"),
         dict(encoder_seed=1),
+        dict(encoder_layer="block5_pool"),
+        dict(image_size=256),
+        dict(resize="pad"),
+        dict(allow_truncated=True),
+        dict(precision="bfloat16"),
+        dict(jpeg_quality=80),
         dict(features="pooled"),
+        dict(features="image"),
         dict(feature_dtype="float32"),
         dict(min_count=2),
         dict(split_fractions=(0.7, 0.2, 0.1)),
@@ -169,9 +186,9 @@ def test_the_content_comes_back_from_json(fractions):
     assert json.loads(json.dumps(content)) == content
 
 
-@pytest.mark.parametrize("flag", ["encoder_weights", "vocabulary"])
+@pytest.mark.parametrize("flag", ["encoder", "encoder_weights", "vocabulary"])
 def test_a_file_counts_by_what_is_in_it(tmp_path, flag):
-    path = tmp_path / "file"
+    path = tmp_path / "file.keras"
     path.write_bytes(b"what is in it")
     before = config(**{flag: str(path)}).content()
     assert before[f"{flag}_sha256"] == hashlib.sha256(b"what is in it").hexdigest()

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 
+import keras
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -21,6 +22,7 @@ from PIL import Image
 from pipeline import build
 from pipeline.command import beam_options
 from pipeline.run import run_pipeline
+from pipeline.verify_dataset import verify_dataset
 from tfrecords_schema.errors import InputError
 from tfrecords_schema.manifest import check_dataset, read_manifest
 from tfrecords_schema.parse import parse_record
@@ -408,6 +410,47 @@ def test_without_split_files_images_are_split_by_hash(tmp_path):
     assert 20 <= images["train"] <= 40 and images["validation"] >= 5 and images["test"] >= 5
     [record] = tfds.builder_from_directory(tmp_path / "out").as_dataset(split="test[:1]")
     assert record["captions"].numpy()[0].decode() == 'A "red" square, number 0 .'
+
+
+def test_a_dataset_of_images_holds_them_as_jpegs_of_one_size(pictures, tmp_path):
+    out = tmp_path / "out"
+    manifest = run(pictures, out, features="image", image_size=48, resize="crop")
+    assert (manifest.encoder.feature_shape, manifest.feature_dtype) == ((48, 48, 3), "uint8")
+    assert verify_dataset(str(out), manifest, beam_options([])) == []
+    [record] = tfds.builder_from_directory(out).as_dataset(split="test[:1]")
+    photograph = tf.io.decode_jpeg(tf.io.read_file(record["image_uri"]))
+    side = min(photograph.shape[:2])
+    middle = tf.image.resize_with_crop_or_pad(photograph, side, side)
+    expected = tf.image.resize(middle, (48, 48), antialias=True)
+    difference = tf.abs(tf.cast(record["image"], tf.float32) - expected)
+    assert tf.reduce_mean(difference) < 4
+    model = keras.models.load_model(out / "image_encoder.keras")  # for the trainer to train
+    assert model.input_shape == (None, 48, 48, 3)
+    with pytest.raises(InputError, match="--features=image and has images"):
+        manifest.feature_shape()
+
+
+def test_a_network_in_bfloat16_writes_features_close_to_those_in_float32(pictures, tmp_path):
+    found = {}
+    for precision in ("float32", "bfloat16"):
+        out = str(tmp_path / precision)
+        run(pictures, out, precision=precision, features="pooled", feature_dtype="float32")
+        data = tfds.builder_from_directory(out).as_dataset(split="train")
+        found[precision] = {r["image_id"].numpy(): r["image_features"].numpy() for r in data}
+    assert found["float32"].keys() == found["bfloat16"].keys()
+    for name, features in found["float32"].items():
+        other = found["bfloat16"][name]
+        assert not np.array_equal(features, other)
+        assert features @ other > 0.999 * np.linalg.norm(features) * np.linalg.norm(other)
+
+
+def test_the_users_own_model_encodes(pictures, tmp_path):
+    image = keras.Input((32, 32, 3))
+    keras.Model(image, keras.layers.AveragePooling2D(8)(image)).save(tmp_path / "own.keras")
+    manifest = run(pictures, tmp_path / "out", encoder=str(tmp_path / "own.keras"))
+    assert manifest.encoder.name == "own"
+    assert manifest.encoder.feature_shape == (4, 4, 3)
+    assert manifest.config["encoder_sha256"]
 
 
 def test_pooled_features_are_one_vector_an_image(pictures, tmp_path):

@@ -1,11 +1,12 @@
-"""How many threads TensorFlow may have in each of several worker processes."""
+"""How many cores each of several worker processes uses."""
 
 import os
 
 import pytest
+import tensorflow as tf
 
 from pipeline.command import beam_options
-from pipeline.worker_threads import threads_of_a_worker
+from pipeline.worker_threads import set_up_tensorflow, threads_of_a_worker
 
 PROCESSES = "--direct_running_mode=multi_processing"
 WORKERS = ["--environment_type=PROCESS", '--environment_config={"command": "beamcap-worker"}']
@@ -14,7 +15,12 @@ FLINK = ["--runner=FlinkRunner", "--flink_master=[local]"]
 
 @pytest.fixture(params=[1, 8, None])
 def cores(request, monkeypatch):
-    monkeypatch.setattr(os, "cpu_count", lambda: request.param)
+    """Of the machine; where it does not tell which of them a process may have, its count."""
+    if request.param is None:
+        monkeypatch.delattr(os, "sched_getaffinity")
+        monkeypatch.setattr(os, "cpu_count", lambda: None)
+    else:
+        monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(request.param)))
     return request.param or 1
 
 
@@ -74,3 +80,20 @@ def test_processes_of_an_engine_on_this_machine_share_the_cores(cores, engine, w
 )
 def test_a_cluster_and_a_single_process_are_left_alone(cores, flags):
     assert threads_of_a_worker(beam_options([*flags, "--sdk_worker_parallelism=4"])) == 0
+
+
+def test_a_gpu_is_shared(monkeypatch):
+    given = []
+    for name in ("intra", "inter"):
+        monkeypatch.setattr(tf.config.threading, f"set_{name}_op_parallelism_threads", given.append)
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [f"the {kind}"])
+    monkeypatch.setattr(
+        tf.config.experimental, "set_memory_growth", lambda *arguments: given.append(arguments)
+    )
+    set_up_tensorflow(5)
+    assert given == [1, 5, ("the GPU", True)]
+
+
+def test_tensorflow_that_runs_already_is_left_as_it_is():
+    tf.constant(1) + 1
+    set_up_tensorflow(tf.config.threading.get_inter_op_parallelism_threads() + 1)

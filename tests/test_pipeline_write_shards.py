@@ -2,32 +2,26 @@
 
 import hashlib
 import io
-import math
 import os
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 import tensorflow as tf
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
 from pipeline import write_shards
 from pipeline.captions import CLEAN, tokenize
-from pipeline.decode_image import decode_image
+from pipeline.decode_image import Decoding, decode_image
+from pipeline.encode_images import BATCH, Machine
 from pipeline.join_captions import CaptionedImage
 from pipeline.receipts import read_receipt
 from pipeline.rejects import DECODE, ENCODE, READ
 from pipeline.sources.files import byte_range
-from pipeline.write_shards import (
-    BATCH,
-    ShardJob,
-    WriteShard,
-    encode_or_halve,
-    map_ahead,
-    to_record,
-)
+from pipeline.write_shards import ShardJob, WriteShard, to_record
 from tfrecords_schema.atomic_file import write_text
 from tfrecords_schema.features import record_features
 from tfrecords_schema.parse import parse_record
@@ -98,76 +92,6 @@ def test_ids_are_those_of_the_first_words_and_counts_are_of_the_ids(captions, cl
     assert counts.keys() <= expected.keys()
 
 
-# --- a batch that fails
-
-
-class Encode:
-    """Ten times each element; fails where one of `poisoned` is among them."""
-
-    def __init__(self, poisoned, error=ValueError):
-        self.poisoned, self.error, self.calls = poisoned, error, 0
-
-    def __call__(self, batch):
-        self.calls += 1
-        if bad := sorted(self.poisoned & set(batch)):
-            raise self.error(f"cannot encode {bad}")
-        return [10 * element for element in batch]
-
-
-@settings(max_examples=300)
-@given(st.integers(1, 100), st.data())
-def test_each_poisoned_element_fails_alone_and_soon(size, data):
-    poisoned = data.draw(st.sets(st.integers(0, size - 1)))
-    encode = Encode(poisoned)
-    for element, result in enumerate(encode_or_halve(encode, range(size))):
-        if element in poisoned:
-            assert isinstance(result, ValueError)
-            assert str(result) == f"cannot encode [{element}]"
-        else:
-            assert result == 10 * element
-    assert encode.calls <= 1 + 2 * len(poisoned) * math.ceil(math.log2(size))
-
-
-@pytest.mark.parametrize("size", [1, 2, 31, 32])
-def test_there_is_a_result_for_every_element(size):
-    assert encode_or_halve(Encode(set()), range(size)) == [10 * n for n in range(size)]
-    assert len(encode_or_halve(Encode(set(range(size))), range(size))) == size
-
-
-def test_what_tensorflow_raises_costs_one_element():
-    def out_of_memory(message):
-        return tf.errors.ResourceExhaustedError(None, None, message)
-
-    results = encode_or_halve(Encode({1}, out_of_memory), range(3))
-    assert results[::2] == [0, 20]
-    assert isinstance(results[1], tf.errors.ResourceExhaustedError)
-
-
-def test_a_defect_is_not_taken_for_a_bad_image():
-    with pytest.raises(TypeError):
-        encode_or_halve(Encode({1}, TypeError), range(3))
-
-
-# --- threads
-
-
-@given(st.lists(st.integers()), st.integers(1, 5))
-def test_results_come_in_order_and_few_are_under_way(items, ahead):
-    taken = 0
-
-    def count():
-        nonlocal taken
-        for item in items:
-            taken += 1
-            yield item
-
-    with ThreadPoolExecutor(2) as threads:
-        results = map_ahead(threads, str, count(), ahead)
-        for number, (item, result) in enumerate(zip(items, results, strict=True)):
-            assert result == str(item)
-            assert taken <= number + ahead
-
-
 # --- a whole shard
 
 
@@ -177,8 +101,12 @@ class MeanColour:
     def __init__(self, scale=1.0):
         self.scale, self.batches = scale, []
 
+    @tf.function(input_signature=[tf.TensorSpec([], tf.string)])
     def decode_image(self, image_bytes):
-        return decode_image(image_bytes, side=4, max_pixels=1000)
+        return decode_image(image_bytes, Decoding(side=4, max_pixels=1000))
+
+    def decode_images(self, contents):
+        return tf.stack([self.decode_image(content) for content in contents])
 
     def encode(self, images):
         self.batches.append(len(images))
@@ -192,6 +120,14 @@ def picture(colour):
     file = io.BytesIO()
     Image.new("RGB", (5, 5), colour).save(file, "PNG")
     return file.getvalue()
+
+
+def job_in(directory, **changes):
+    fields = dict(
+        directory=str(directory), shard_counts={"train": 1}, feature_shape=(3,),
+        feature_dtype="float32", clean="coco", max_length=50, fingerprint="", worker_threads=0,
+    )  # fmt: skip
+    return ShardJob(**fields | changes)
 
 
 @pytest.fixture
@@ -222,18 +158,15 @@ def write(directory, monkeypatch):
     """Writes the only shard of these images; returns its rejects."""
 
     def write_shard(images, encoder=None, **changes):
-        fields = dict(
-            directory=str(directory), shard_counts={"train": 1}, feature_shape=(3,),
-            feature_dtype="float32", clean="coco", max_length=50, fingerprint="", worker_threads=0,
-        )  # fmt: skip
-        job = ShardJob(**fields | changes)
-        monkeypatch.setattr(write_shards, "_load_encoder", lambda path: encoder or MeanColour())
-        shard = WriteShard(job)
-        shard.setup()
-        rows = [None, *map(tuple, images)]
-        rejects = list(shard.process((("train", 0), rows)))
-        shard.teardown()
-        return rejects
+        job = job_in(directory, **changes)
+        with ThreadPoolExecutor(2) as cores, ThreadPoolExecutor(2) as readers:
+            machine = Machine(
+                encoder or MeanColour(), BATCH, cores, 2, readers, threading.Semaphore(2)
+            )
+            monkeypatch.setattr(write_shards, "start_machine", lambda *_: machine)
+            shard = WriteShard(job)
+            shard.setup()
+            return list(shard.process((("train", 0), [None, *map(tuple, images)])))
 
     return write_shard
 
@@ -309,7 +242,7 @@ def test_images_are_read_out_of_containers(directory, write):
     assert colours_of(directory) == {"a.png": (7, 8, 9)}
 
 
-@pytest.mark.parametrize("bad", [{0}, {40}, {5, 6, 66}, set(range(len(GREENS)))])
+@pytest.mark.parametrize("bad", [{0}, {BATCH + 3}, {5, 6, 2 * BATCH + 2}, set(range(len(GREENS)))])
 def test_an_image_that_the_encoder_fails_on_costs_only_itself(directory, draw, write, bad):
     images = draw(*[POISON if n in bad else colour for n, colour in enumerate(GREENS)])
     rows = write(images)
@@ -323,10 +256,10 @@ def test_an_image_that_the_encoder_fails_on_costs_only_itself(directory, draw, w
     assert file_digest(directory) == with_bad
 
 
-def test_batches_are_padded_to_few_sizes(draw, write):
+def test_all_batches_have_one_size(draw, write):
     encoder = MeanColour()
     write(draw(*GREENS), encoder)
-    assert encoder.batches == [BATCH, BATCH, 8]
+    assert encoder.batches == [BATCH] * -(-len(GREENS) // BATCH)
 
 
 @pytest.mark.parametrize(
@@ -411,20 +344,10 @@ def test_a_shard_that_fails_leaves_nothing(directory, draw, write):
     assert names == {"vocabulary.txt", "images", "0.png"}
 
 
-def test_a_worker_has_the_threads_it_is_told(write, monkeypatch):
-    given = {}
-    for name in ("intra", "inter"):
-        monkeypatch.setattr(
-            tf.config.threading,
-            f"set_{name}_op_parallelism_threads",
-            lambda threads, name=name: given.update({name: threads}),
-        )
-    write([])
-    assert given == {}
-    write([], worker_threads=3)
-    assert given == {"intra": 3, "inter": 3}
-
-
-def test_threads_that_can_no_longer_be_set_are_no_error(write):
-    tf.constant(1) + 1  # TensorFlow runs
-    assert write([], worker_threads=3) == []
+@pytest.mark.parametrize("asked, used", [(3, 3), (0, 5)])
+def test_a_worker_uses_the_cores_it_is_told(directory, monkeypatch, asked, used):
+    given = []
+    monkeypatch.setattr(write_shards, "core_count", lambda: 5)
+    monkeypatch.setattr(write_shards, "start_machine", lambda *arguments: given.append(arguments))
+    WriteShard(job_in(directory, worker_threads=asked, fingerprint="of it")).setup()
+    assert given == [(str(directory / "image_encoder"), used, "of it")]

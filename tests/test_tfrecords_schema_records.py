@@ -1,12 +1,14 @@
 """Record -> serialize_record -> parse_record, by the one feature table."""
 
+import io
+
 import numpy as np
 import pytest
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tfrecords_schema.features import FEATURE_DTYPES, Record, record_features
+from tfrecords_schema.features import FEATURE_DTYPES, IMAGE_DTYPE, Record, record_features
 from tfrecords_schema.parse import parse_record
 from tfrecords_schema.serialize import serialize_record
 
@@ -15,6 +17,7 @@ TABLES = {
     (shape, dtype): record_features(shape, dtype) for shape in SHAPES for dtype in FEATURE_DTYPES
 }
 TEXT_TABLE = record_features(None)
+IMAGE_TABLE = record_features((4, 6, 3), IMAGE_DTYPE)
 
 
 @st.composite
@@ -64,6 +67,33 @@ def test_a_record_comes_back_as_it_went_in_bit_for_bit(drawn):
     assert_same(as_record(parsed), wanted)
 
 
+def fields_of(features, record):
+    return {name: value for name, value in record._asdict().items() if name in features}
+
+
+@settings(deadline=None, max_examples=60)
+@given(records())
+def test_the_bytes_are_those_that_tfds_writes(drawn):
+    key, wanted = drawn
+    by_tfds = tf.train.Example.FromString(
+        TABLES[key].serialize_example(fields_of(TABLES[key], wanted))
+    )
+    assert serialize_record(TABLES[key], wanted) == by_tfds.SerializeToString(deterministic=True)
+
+
+def test_an_image_is_stored_as_the_file_that_it_is():
+    pixels = tf.constant(np.random.default_rng(0).integers(0, 256, (4, 6, 3), np.uint8))
+    jpeg = tf.io.encode_jpeg(pixels, quality=90).numpy()
+    wanted = record(image_features=None, image=jpeg)
+    serialized = serialize_record(IMAGE_TABLE, wanted)
+    by_tfds = fields_of(IMAGE_TABLE, wanted) | {"image": io.BytesIO(jpeg)}
+    example = tf.train.Example.FromString(IMAGE_TABLE.serialize_example(by_tfds))
+    assert serialized == example.SerializeToString(deterministic=True)
+    parsed = parse_record(IMAGE_TABLE, serialized)
+    np.testing.assert_array_equal(parsed["image"], tf.io.decode_jpeg(jpeg))
+    assert as_record(parsed) == wanted._replace(image=None)
+
+
 def test_an_image_without_captions_comes_back():
     wanted = record(captions=[], caption_ids=[])
     parsed = parse_record(
@@ -103,11 +133,12 @@ def test_records_of_different_captions_are_parsed_in_one_dataset(tmp_path):
 
 
 def test_the_table_has_the_fields_of_a_record():
-    assert set(record_features((5,)).keys()) == set(Record._fields)
+    assert set(record_features((5,)).keys()) == set(Record._fields) - {"image"}
+    assert set(IMAGE_TABLE.keys()) == set(Record._fields) - {"image_features"}
 
 
 def test_the_table_of_text_has_all_but_the_features():
-    assert set(TEXT_TABLE.keys()) == set(Record._fields) - {"image_features"}
+    assert set(TEXT_TABLE.keys()) == set(Record._fields) - {"image_features", "image"}
 
 
 @settings(deadline=None, max_examples=30)
@@ -130,7 +161,8 @@ def test_the_table_refuses_a_dtype_by_name():
         (dict(image_features=np.zeros(6, np.float16)), r"image_features of a\.jpg.*\(6,\).*\(5,\)"),
         (dict(image_features=np.zeros((1, 5), np.float16)), r"image_features of a\.jpg.*\(1, 5\)"),
         (dict(image_features=np.zeros(5, np.float64)), "image_features"),
-        (dict(image_features=None), r"image_features of a\.jpg have shape None.*\(5,\)"),
+        (dict(image_features=None), r"image_features of a\.jpg is None.*\(5,\) float16"),
+        (dict(image=b"jpeg"), r"image of a\.jpg is a file, the dataset's are None"),
         (dict(captions=["A dog ."]), r"a\.jpg has 1 captions but caption_ids for 2"),
         (dict(caption_ids=[["dog"], ["cat"]]), "caption_ids"),
         (dict(captions=[1, 2]), "captions"),
@@ -146,7 +178,7 @@ def test_an_error_names_the_feature(changes, named):
 @pytest.mark.parametrize(
     "changes, named",
     [
-        (dict(), r"image_features of a\.jpg have shape \(5,\).*None"),
+        (dict(), r"image_features of a\.jpg is \(5,\) float16.*None"),
         (dict(image_features=None, captions=["A dog ."]), r"a\.jpg has 1 captions"),
         (dict(image_features=None, image_id=None), "image_id"),
     ],

@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 FEATURE_DTYPES = ("float16", "float32")
+IMAGE_DTYPE = "uint8"  # of a dataset that has the images themselves in place of features
 
 
 class Record(NamedTuple):
@@ -21,9 +22,10 @@ class Record(NamedTuple):
 
     image_id: str  # unique in the dataset
     image_uri: str  # where the image was read from
-    image_features: np.ndarray | None  # grid [height, width, depth], pooled [depth], none
+    image_features: np.ndarray | None  # grid [height, width, depth] or pooled [depth]
     captions: list[str]  # as the source has them, whitespace collapsed
     caption_ids: list[list[int]]  # <start> word ... word <end>, one list a caption
+    image: bytes | None = None  # a JPEG file in place of features
 
 
 def record_features(
@@ -33,13 +35,17 @@ def record_features(
 
     Args:
       shape: of one image's features: (height, width, depth) for a grid, (depth,) for pooled,
-        None for a dataset of text alone, whose table has no `image_features`.
-      dtype: of the stored features, one of FEATURE_DTYPES.
+        (side, side, 3) for the image itself, None for a dataset of text alone.
+      dtype: of the stored features, one of FEATURE_DTYPES, or IMAGE_DTYPE for the image itself.
     """
-    if dtype not in FEATURE_DTYPES:
+    if dtype not in (*FEATURE_DTYPES, IMAGE_DTYPE):
         raise ValueError(f"dtype {dtype!r} is not one of {', '.join(FEATURE_DTYPES)}")
     image_features = {}
-    if shape is not None:
+    if shape is not None and dtype == IMAGE_DTYPE:
+        image_features["image"] = tfds.features.Image(
+            shape=shape, encoding_format="jpeg", doc="The image, as resized for the encoder."
+        )
+    elif shape is not None:
         image_features["image_features"] = tfds.features.Tensor(
             shape=shape,
             dtype=np.dtype(dtype),

@@ -15,7 +15,7 @@ import tensorflow_datasets as tfds
 from tfrecords_schema import vocabulary
 from tfrecords_schema.atomic_file import read_text, write_text
 from tfrecords_schema.errors import InputError
-from tfrecords_schema.features import record_features
+from tfrecords_schema.features import IMAGE_DTYPE, record_features
 
 SCHEMA_VERSION = 1
 MANIFEST_FILE = "manifest.json"
@@ -57,9 +57,11 @@ class Encoder:
     """The image encoder that made the features."""
 
     name: str
-    sha256: str  # of its weights
+    sha256: str  # of its weights and of all else that makes the features of an image
     image_size: int  # side of its square input, pixels
-    feature_shape: tuple[int, ...]  # (height, width, depth) or (depth,)
+    feature_shape: tuple[
+        int, ...
+    ]  # (height, width, depth), (depth,) or, of images, (side, side, 3)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,12 +87,17 @@ class Manifest:
         """Shape of one image's features, (height, width, depth) or (depth,).
 
         Raises:
-          InputError: the dataset is one of text alone.
+          InputError: the dataset is one of text alone, or of images.
         """
         if self.encoder is None:
             raise InputError(
                 "--data: this dataset was written with --features=none and has no image features: "
                 "write one with --features=grid to train on"
+            )
+        if self.feature_dtype == IMAGE_DTYPE:
+            raise InputError(
+                "--data: this dataset was written with --features=image and has images in place "
+                "of features: this trainer needs one with --features=grid or pooled"
             )
         return self.encoder.feature_shape
 

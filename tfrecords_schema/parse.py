@@ -14,7 +14,8 @@ def parse_record(
       serialized: scalar string.
 
     Returns:
-      image_id and image_uri, scalar strings; image_features of the table's shape and dtype, if any;
+      image_id and image_uri, scalar strings; image_features of the table's shape and dtype, or
+      image uint8 [side, side, 3], if any;
       captions, string [captions]; caption_ids, ragged int32 [captions, (words + 2)].
     """
     return features.deserialize_example(serialized)
