@@ -6,7 +6,6 @@ variables are frozen to constants (see `frozen_graph`), and where the dataset is
 JPEG takes the place of the CNN.
 """
 
-import dataclasses
 import hashlib
 import json
 import os
@@ -78,11 +77,9 @@ def write_image_encoder(model: keras.Model, config: PipelineConfig) -> Encoder:
     Returns:
       The manifest's entry for the encoder.
     """
-    encoder, directory = describe(model, dataclasses.asdict(config)), config.output
+    encoder, directory = describe(model, config.content()), config.output
     receipt = os.path.join(directory, RECEIPT_FILE)
-    # Of a user's own model the file counts, not its weights alone.
-    made_of = {key: value for key, value in config.content().items() if key.startswith("encoder")}
-    content = json.dumps({"sha256": encoder.sha256, "config": made_of})
+    content = json.dumps({"sha256": encoder.sha256})
     if tf.io.gfile.exists(receipt) and read_text(receipt) == content:
         return encoder
     tf.io.gfile.makedirs(directory)
@@ -106,13 +103,14 @@ def describe(model: keras.Model, config: Mapping[str, Any]) -> Encoder:
 
     Args:
       model: of `build_model`, or what was saved of it.
-      config: the fields of the configuration, as the manifest has them too.
+      config: `PipelineConfig.content`, as the manifest has it too.
     """
     names = ["encoder_layer", "features", "max_pixels", "resize", "allow_truncated"]
     is_image = config["features"] == "image"
     names.append("jpeg_quality" if is_image else "precision")
     side = model.input_shape[1]
-    settings = [model.name, side, *(config[name] for name in names)]
+    own_file = config.get("encoder_sha256")  # of a user's model: not its weights alone count
+    settings = [model.name, side, own_file, *(config[name] for name in names)]
     digest = hashlib.sha256(json.dumps(settings).encode())
     for value in model.get_weights():
         digest.update(f"{value.shape}{value.dtype}".encode())

@@ -26,7 +26,7 @@ class Network(NamedTuple):
     build: Any  # its function there
     side: int  # of the images its ImageNet weights were trained on, pixels
     grid: str = ""  # layer; empty: the last one before the top
-    pooled: str = ""  # layer; empty: the mean over the grid, as Keras' pooling="avg"
+    pooled: str = ""  # layer; empty: Keras' pooling="avg", the mean over the last layer
 
 
 NETWORKS = {
@@ -124,8 +124,8 @@ def _build_with_weights(
         find_layer(network, layer)
         if side != NETWORKS[name].side and weights != "random":
             raise InputError(
-                f"--image_size={side}: layer {layer} of {name} is made for images of "
-                f"{NETWORKS[name].side} pixels; its weights fit no other size"
+                f"--image_size={side}: layer {layer} of {name} is of the top, which is made for "
+                f"images of {NETWORKS[name].side} pixels alone"
             )
     if weights == "imagenet":
         try:

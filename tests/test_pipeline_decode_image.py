@@ -306,11 +306,12 @@ def test_a_truncated_jpeg_that_is_allowed_is_that_of_pillow(monkeypatch, fractio
 
 
 def test_a_truncated_progressive_jpeg_that_is_allowed_is_coarse_everywhere():
-    jpeg = encode(waves(SIDE, SIDE), "JPEG", progressive=True, quality=95)
+    jpeg = encode(PICTURE, "JPEG", progressive=True, quality=95)
     third_scan = [at for at in range(len(jpeg)) if jpeg[at : at + 2] == b"\xff\xda"][2]
-    whole, cut = decode(jpeg), decode(jpeg[: third_scan + 60], allow_truncated=True)
-    for rows in (slice(0, SIDE // 2), slice(SIDE // 2, None)):  # nearer than grey, not the same
-        assert 1 < np.abs(cut - whole)[rows].mean() < 0.7 * np.abs(whole - 128)[rows].mean()
+    whole, cut = decode(jpeg), decode(jpeg[: third_scan + 45], allow_truncated=True)
+    for rows in (slice(0, SIDE // 2), slice(SIDE // 2, None)):
+        assert 1 < np.abs(cut - whole)[rows].mean() < 20
+        assert np.abs(whole - 128)[rows].mean() > 100  # as far off would grey be
 
 
 @pytest.mark.parametrize("name", ["jpeg", "png", "gif", "webp", "bmp grey"])
@@ -365,11 +366,14 @@ def test_an_image_too_large_is_refused_for_its_pixels_before_it_is_decoded(name)
 
 @pytest.mark.parametrize("name", LARGE)
 def test_an_image_that_says_to_be_smaller_than_it_is_does_not_exceed_the_limit(name):
-    # It is as small as it says, or refused.
+    image_bytes = sized(name, 5, 7)
     try:
-        decode(sized(name, 5, 7), max_pixels=599)
-    except tf.errors.InvalidArgumentError as error:
-        assert "pixels, allowed are" not in str(error)
+        decoded = tf.io.decode_image(image_bytes, channels=3, expand_animations=False)
+    except tf.errors.InvalidArgumentError:
+        with pytest.raises(tf.errors.InvalidArgumentError):
+            decode(image_bytes)
+    else:
+        assert decoded.shape == (7, 5, 3)  # no more was unfolded than the header says
 
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "GIF", "BMP", "WEBP"])

@@ -1,6 +1,5 @@
 """The image encoder: its weights, its features, and the SavedModel that carries both."""
 
-import dataclasses
 import io
 import json
 import subprocess
@@ -49,7 +48,7 @@ def settings(directory="data", **changes):
 
 
 def describe_with(model, **changes):
-    return describe(model, dataclasses.asdict(settings(**changes)))
+    return describe(model, settings(**changes).content())
 
 
 def decoded(model):
