@@ -22,7 +22,7 @@ from pipeline.frozen_graph import freeze
 from pipeline.networks import NETWORKS
 
 BATCH = 32
-SECONDS = 10  # of measuring
+SECONDS = 8  # of measuring
 
 
 def main(peer, encoder, paths):
