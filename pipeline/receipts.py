@@ -19,7 +19,7 @@ class Receipt(NamedTuple):
     shard: dict[str, Any]  # the fields of manifest.Shard
     text: dict[str, int]  # see `write_shards.to_record`
     rejects: list[list[str]]  # the fields of Reject
-    seconds: dict[str, float]  # stage -> time in it; `read` and `decode` are summed over threads
+    seconds: dict[str, float]  # stage -> time in it, summed over threads but for `write`
     time: float  # when it was complete, seconds since 1970
 
 

@@ -46,7 +46,7 @@ def make_report(
 
 
 def sum_seconds(receipts: Receipts) -> dict[str, float]:
-    """Time in each stage, summed over shards (and threads, for reading and decoding)."""
+    """Time in each stage, summed over shards and, but for writing, over threads."""
     total: collections.Counter = collections.Counter()
     for split_receipts in receipts.values():
         for receipt in split_receipts:
