@@ -259,4 +259,4 @@ def test_the_named_layer_of_a_network_is_averaged_for_pooled_features(tmp_path):
 def test_the_layer_fc2_of_a_vgg_is_refused_for_another_size_of_image(weights, tmp_path):
     changes = dict(encoder="vgg16", encoder_weights=weights, features="pooled", image_size=64)
     message = refusal(tmp_path, **changes)
-    assert message.startswith("--image_size=64: layer fc2 of vgg16 is made for images of 224 pix")
+    assert message.startswith("--image_size=64: layer fc2 of vgg16 is of the top")
