@@ -31,7 +31,7 @@ demo: setup ## draw pictures, then pipeline, train, export, caption, evaluate; o
 	@echo 'Dataset: $(DEMO)/dataset   run: $(DEMO)/run   export: $(DEMO)/export'
 
 test: setup ## all tests
-	$(PY) -m pytest
+	$(PY) -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
 
 check: setup ## format, lint and types
 	.venv/bin/ruff format --check .

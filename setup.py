@@ -29,6 +29,7 @@ setup(
             "hypothesis>=6.100",
             "mypy>=1.13",
             "pytest>=8",
+            "pytest-xdist>=3.6",
             "ruff>=0.8",
         ],
     },

@@ -14,8 +14,9 @@ import functools
 import itertools
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -63,6 +64,7 @@ class Machine(NamedTuple):
     core_count: int
     readers: ThreadPoolExecutor
     devices: threading.Semaphore  # who may encode at once
+    turn: threading.Lock  # of the shard whose batches go to the cores
 
 
 def start_machine(encoder_path: str, cores: int, fingerprint: str) -> Machine:
@@ -89,13 +91,17 @@ def _start_machine(encoder_path: str, cores: int, fingerprint: str) -> Machine:
         readers=ThreadPoolExecutor(READERS, "reader"),
         # On a GPU one batch is computed while the next one's copy is under way.
         devices=threading.Semaphore(2 if has_gpu else cores),
+        turn=threading.Lock(),
     )
 
 
 def encode_images(
     machine: Machine, images: Iterable[CaptionedImage], dtype: str
-) -> Iterator[Encoded]:
+) -> Generator[Encoded, None, None]:
     """The features of images, in their order, a batch at a time.
+
+    Of several calls at once the next one begins when the last batch of the one before is under
+    way. A caller that stops early must close the generator, or the next one waits for ever.
 
     Args:
       machine: to use.
@@ -105,7 +111,8 @@ def encode_images(
     parts = map_ahead(machine.readers, _read, _batched(images, READ_AT_ONCE), READERS)
     batches = _batched(itertools.chain.from_iterable(parts), machine.batch)
     encode = functools.partial(_encode, machine, dtype)
-    return map_ahead(machine.cores, encode, batches, machine.core_count + 1)
+    with closing(_hold(machine.turn, batches)) as in_turn:
+        yield from map_ahead(machine.cores, encode, in_turn, machine.core_count + 1)
 
 
 def encode_or_halve(
@@ -137,6 +144,11 @@ def map_ahead(
             yield pending.popleft().result()
     while pending:
         yield pending.popleft().result()
+
+
+def _hold(lock: threading.Lock, items: Iterable[T]) -> Generator[T, None, None]:
+    with lock:
+        yield from items
 
 
 def _batched(items: Iterable[T], size: int) -> Iterator[list[T]]:

@@ -4,6 +4,9 @@ The shard is the unit of work, of retry and of resume. Its file is written under
 and renamed; then its receipt is written, which says what is in it. A shard with a receipt whose
 fingerprint is the same (configuration, vocabulary, encoder and list of images) is not made again.
 What a shard holds, and in which order, depends on its list of images alone.
+
+Two shards are under way at once: while the end of one is written, hashed and committed, the cores
+work on the next.
 """
 
 import collections
@@ -11,11 +14,15 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from typing import Any, NamedTuple
 
 import apache_beam as beam
 import tensorflow as tf
+from apache_beam.transforms.window import GlobalWindow
+from apache_beam.utils.windowed_value import WindowedValue
 
 from pipeline.captions import tokenize
 from pipeline.encode_images import Encoded, Features, encode_images, start_machine
@@ -28,6 +35,8 @@ from tfrecords_schema.atomic_file import complete_or_absent
 from tfrecords_schema.features import Record, record_features
 from tfrecords_schema.serialize import serialize_record
 from tfrecords_schema.vocabulary import UNK, Vocabulary, read_vocabulary
+
+SHARDS_AT_ONCE = 2  # one is encoded while the one before is committed
 
 
 class ShardJob(NamedTuple):
@@ -62,12 +71,33 @@ class WriteShard(beam.DoFn):
             path = os.path.join(directory, manifest.ENCODER_DIRECTORY)
             cores = self._job.worker_threads or core_count()
             self._machine = start_machine(path, cores, self._job.fingerprint)
+        self._threads = ThreadPoolExecutor(SHARDS_AT_ONCE, "shard")
+
+    def start_bundle(self) -> None:
+        """What a bundle that failed has left under way is not waited for: it does no harm."""
+        self._under_way: collections.deque[Future[list[Reject]]] = collections.deque()
 
     def process(
         self, element: tuple[tuple[str, int], Iterable[tuple[Any, ...] | None]]
     ) -> Iterator[Reject]:
+        """Begins the shard; gives the rejects of one begun before it."""
+        self._under_way.append(self._threads.submit(self._make, *element[0], list(element[1])))
+        if len(self._under_way) == SHARDS_AT_ONCE:
+            yield from self._under_way.popleft().result()
+
+    def finish_bundle(self) -> Iterator[WindowedValue]:
+        """Waits for the shards under way: a bundle that has ended is committed."""
+        while self._under_way:
+            for row in self._under_way.popleft().result():
+                window = GlobalWindow()
+                yield WindowedValue(row, window.max_timestamp(), (window,))
+
+    def teardown(self) -> None:
+        """Ends the threads."""
+        self._threads.shutdown()
+
+    def _make(self, split: str, shard: int, rows: list[tuple[Any, ...] | None]) -> list[Reject]:
         """Writes the shard unless it is there already."""
-        (split, shard), rows = element
         images = [CaptionedImage(*row) for row in rows if row is not None]
         # Hashing mixes the images: neighbours in the source are not neighbours in the shard.
         images.sort(key=lambda im: (shards.stable_hash(im.image_id), im.image_id))
@@ -77,8 +107,7 @@ class WriteShard(beam.DoFn):
         if receipt is None or receipt.fingerprint != fingerprint:
             receipt = self._write(name, fingerprint, images)
             write_receipt(self._job.directory, receipt)
-        for fields in receipt.rejects:
-            yield Reject(*fields)
+        return [Reject(*fields) for fields in receipt.rejects]
 
     def _write(self, name: str, fingerprint: str, images: list[CaptionedImage]) -> Receipt:
         path = os.path.join(self._job.directory, name)
@@ -87,8 +116,11 @@ class WriteShard(beam.DoFn):
         text: collections.Counter = collections.Counter()
         written = captions = 0
         with complete_or_absent(path) as temporary:
-            with tf.io.TFRecordWriter(temporary) as writer:
-                for batch in self._encoded(images):
+            with (
+                tf.io.TFRecordWriter(temporary) as writer,
+                closing(self._encoded(images)) as batches,
+            ):
+                for batch in batches:
                     rejects.extend(batch.rejects)
                     for stage, taken in batch.seconds.items():
                         seconds[stage] += taken
@@ -112,10 +144,11 @@ class WriteShard(beam.DoFn):
         rows = [list(row) for row in rejects]
         return Receipt(fingerprint, entry, dict(text), rows, dict(seconds), time.time())
 
-    def _encoded(self, images: list[CaptionedImage]) -> Iterator[Encoded]:
+    def _encoded(self, images: list[CaptionedImage]) -> Generator[Encoded, None, None]:
         if self._job.feature_shape is None:
-            return iter([Encoded([(image, None) for image in images], [], {})])
-        return encode_images(self._machine, images, self._job.feature_dtype)
+            yield Encoded([(image, None) for image in images], [], {})
+        else:
+            yield from encode_images(self._machine, images, self._job.feature_dtype)
 
 
 def to_record(

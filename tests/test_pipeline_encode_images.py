@@ -131,7 +131,9 @@ class Slow:
 @pytest.fixture
 def machine():
     with ThreadPoolExecutor(CORES) as cores, ThreadPoolExecutor(READERS) as readers:
-        yield Machine(Slow(), BATCH, cores, CORES, readers, threading.Semaphore(CORES))
+        yield Machine(
+            Slow(), BATCH, cores, CORES, readers, threading.Semaphore(CORES), threading.Lock()
+        )
 
 
 @pytest.fixture
@@ -170,6 +172,33 @@ def test_a_device_takes_as_many_batches_at_once_as_it_is_allowed(machine, number
     machine = machine._replace(devices=threading.Semaphore(1))
     list(encode_images(machine, numbered(range(10 * BATCH)), "float32"))
     assert machine.encoder.most_at_work == 1
+
+
+def test_the_next_call_begins_when_the_last_batch_of_the_one_before_is_under_way(machine, numbered):
+    first, second = (encode_images(machine, numbered(range(n)), "float32") for n in (50, 20))
+    with ThreadPoolExecutor(1) as threads:
+        before = [next(first)]
+        waiting = threads.submit(list, second)
+        time.sleep(0.2)
+        assert not waiting.done()
+        before += first
+        assert len(features_of(waiting.result())) == 20
+    assert len(features_of(before)) == 50
+
+
+@pytest.mark.parametrize("stop", ["closed", "failed"])
+def test_a_call_that_stops_early_lets_the_next_one_begin(machine, numbered, stop):
+    images = numbered(range(20 * BATCH))
+    if stop == "closed":
+        call = encode_images(machine, images, "float32")
+        next(call)
+        call.close()
+    else:
+        failing = machine._replace(encoder=None)
+        with pytest.raises(AttributeError) as kept:  # and with it the frames of the call
+            list(encode_images(failing, images, "float32"))
+        assert kept.tb
+    assert len(features_of(encode_images(machine, images, "float32"))) == 20 * BATCH
 
 
 def test_bad_images_cost_only_themselves_and_the_reason_is_told(machine, numbered):

@@ -161,12 +161,17 @@ def write(directory, monkeypatch):
         job = job_in(directory, **changes)
         with ThreadPoolExecutor(2) as cores, ThreadPoolExecutor(2) as readers:
             machine = Machine(
-                encoder or MeanColour(), BATCH, cores, 2, readers, threading.Semaphore(2)
-            )
+                encoder or MeanColour(), BATCH, cores, 2, readers, threading.Semaphore(2),
+                threading.Lock(),
+            )  # fmt: skip
             monkeypatch.setattr(write_shards, "start_machine", lambda *_: machine)
-            shard = WriteShard(job)
-            shard.setup()
-            return list(shard.process((("train", 0), [None, *map(tuple, images)])))
+            writer = WriteShard(job)
+            writer.setup()
+            writer.start_bundle()
+            element = (("train", 0), [None, *map(tuple, images)])
+            rejects = [*writer.process(element), *(row.value for row in writer.finish_bundle())]
+            writer.teardown()
+            return rejects
 
     return write_shard
 
