@@ -23,7 +23,7 @@ from tfrecords_schema.manifest import read_manifest
 from trainer.config import ModelConfig, TrainConfig
 from trainer.dataset import train_dataset
 from trainer.models.attend import Attend
-from trainer.step import ClippedAdam, as_regions, make_train_step
+from trainer.step import ClippedAdam, as_regions, make_cross_entropy_step, make_train_step
 
 ROUNDS, BATCHES = 12, 6
 
@@ -55,7 +55,7 @@ class PlainAttend(keras.layers.Layer):
 
 def plain_step(model, optimizer):
     @tf.function(reduce_retracing=False)
-    def step(batch):
+    def step(batch, _):
         with tf.GradientTape() as tape:
             logits, labels = model(as_regions(batch["image_features"]), batch["caption_ids"])
             losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
@@ -73,7 +73,8 @@ def main():
     manifest = read_manifest(data)
     context = tf.distribute.InputContext(1, 0, 1)
     parts = train_dataset(data, manifest, 32, 0, 0, context).take(BATCHES)
-    batches = [{name: x[0] for name, x in part.items()} for part in parts]
+    names = ("image_features", "caption_ids")
+    batches = [{name: part[name][0] for name in names} for part in parts]
 
     plain = PlainAttend(manifest.vocabulary_size)
     plain(as_regions(batches[0]["image_features"]), batches[0]["caption_ids"])
@@ -87,14 +88,21 @@ def main():
     config = TrainConfig(data=data, run="-")
     steps = {
         "plain": plain_step(plain, adam),
-        "attend": make_train_step(packed, average, clipped, tf.distribute.get_strategy(), config),
+        "attend": make_train_step(
+            make_cross_entropy_step(packed, clipped, config),
+            packed,
+            average,
+            clipped,
+            tf.distribute.get_strategy(),
+            config.average_decay,
+        ),
     }
     times = {name: [] for name in steps}
     for round_number in range(ROUNDS + 1):
         for name, step in steps.items():
             start = time.perf_counter()
             for batch in batches:
-                tf.nest.map_structure(lambda x: x.numpy(), step(batch))
+                tf.nest.map_structure(lambda x: x.numpy(), step(batch, tf.constant(0.0)))
             if round_number:  # the first traces
                 times[name].append((time.perf_counter() - start) / BATCHES)
     for name, values in times.items():

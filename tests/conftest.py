@@ -26,7 +26,7 @@ from trainer.config import ModelConfig, TrainConfig
 from trainer.loop import train
 
 SMALL = ModelConfig(
-    embedding_units=16, lstm_units=32, attention_units=8, annotation_units=16,
+    embedding_units=16, units=32, attention_units=8, annotation_units=16,
     annotation_dropout=0.1, embedding_dropout=0.1, output_dropout=0.1,
 )  # fmt: skip
 

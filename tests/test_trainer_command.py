@@ -20,7 +20,7 @@ complaint = functools.partial(conftest.complaint, main)
         (["--learning_rate=-1"], ["--learning_rate=-1.0", "more than 0"]),
         (["--output_dropout=1"], ["--output_dropout=1.0", "0 to 1"]),
         (["--label_smoothing=1.5"], ["--label_smoothing=1.5", "0 to 1"]),
-        (["--lstm_units=0"], ["--lstm_units=0", "at least 1"]),
+        (["--units=0"], ["--units=0", "at least 1"]),
         (["--lerning_rate=1"], ["--lerning_rate=1"]),
     ],
 )

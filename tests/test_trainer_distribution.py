@@ -3,15 +3,18 @@
 import dataclasses
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from conftest import SMALL, train_config
 
+from trainer.command import to_arguments
 from trainer.distribution import from_chief, is_chief, make_strategy
 from trainer.loop import train
 from trainer.report import read_metrics
@@ -53,27 +56,58 @@ def test_four_replicas_train_as_one_device_does(one_device, dataset, tmp_path):
     assert_same_training(run, one_device)
 
 
-@pytest.mark.slow
-def test_two_worker_processes_train_as_one_device_does(one_device, dataset, tmp_path):
-    run = str(tmp_path / "run")
+def worker_processes(config, count=2):
+    """Starts `python -m trainer train` as so many workers."""
     ports = []
-    for _ in range(2):
+    for _ in range(count):
         with socket.socket() as free:
             free.bind(("localhost", 0))
             ports.append(free.getsockname()[1])
-    config = dataclasses.asdict(train_config(dataset, run, model_config=NO_DROPOUT))
-    config |= config.pop("model_config") | {"strategy": "multiworker"}
-    command = [sys.executable, "-m", "trainer", "train"]
-    command += [f"--{name}={value}" for name, value in config.items()]
-    workers = [
+    command = [sys.executable, "-m", "trainer", "train", *to_arguments(config)]
+    return [
         subprocess.Popen(
-            command,
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
             env=os.environ | {"TF_CONFIG": json.dumps({
                 "cluster": {"worker": [f"localhost:{port}" for port in ports]},
                 "task": {"type": "worker", "index": index},
             })},
         )
-        for index in range(2)
+        for index in range(count)
     ]  # fmt: skip
-    assert [worker.wait(timeout=300) for worker in workers] == [0, 0]
-    assert_same_training(run, one_device)
+
+
+def multiworker_config(dataset, run, **changes):
+    changes = dict(strategy="multiworker", model_config=NO_DROPOUT) | changes
+    return train_config(dataset, str(run), **changes)
+
+
+@pytest.mark.slow
+def test_two_worker_processes_train_as_one_device_does(one_device, dataset, tmp_path):
+    config = multiworker_config(dataset, tmp_path / "run")
+    workers = worker_processes(config)
+    errors = [worker.communicate(timeout=300)[1] for worker in workers]
+    assert [worker.returncode for worker in workers] == [0, 0], errors
+    assert_same_training(config.run, one_device)
+
+
+@pytest.mark.slow
+def test_a_dead_worker_ends_the_other_within_a_minute_and_starting_again_continues(
+    one_device, dataset, tmp_path
+):
+    config = multiworker_config(dataset, tmp_path / "run", checkpoint_every=2)
+    workers = worker_processes(config)
+    checkpoints = tmp_path / "run" / "checkpoints"
+    while not (checkpoints.is_dir() and any(checkpoints.iterdir())):
+        assert [worker.poll() for worker in workers] == [None, None]
+        time.sleep(0.05)
+    workers[1].kill()
+    died = time.monotonic()
+    error = workers[0].communicate(timeout=120)[1]
+    assert time.monotonic() - died < 60
+    assert workers[0].returncode == 1
+    assert re.search(r"error: worker 1 .*the same command.* continues", error), error
+    workers[1].communicate()
+    workers = worker_processes(config)
+    errors = [worker.communicate(timeout=300)[1] for worker in workers]
+    assert [worker.returncode for worker in workers] == [0, 0], errors
+    assert_same_training(config.run, one_device)

@@ -1,9 +1,11 @@
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -15,10 +17,11 @@ from trainer import loop
 from trainer.loop import train
 from trainer.report import read_metrics
 from trainer.run_directory import load_run
+from trainer.stop_request import STOPPED_STATUS, StoppedError
 
 ARGUMENTS = (
-    "--strategy=one", "--batch_size=8", "--epochs=3", "--embedding_units=8", "--lstm_units=16",
-    "--attention_units=8", "--annotation_units=8",
+    "--strategy=one", "--batch_size=8", "--epochs=3", "--checkpoint_every=3",
+    "--embedding_units=8", "--units=16", "--attention_units=8", "--annotation_units=8",
 )  # fmt: skip
 
 
@@ -27,12 +30,27 @@ def final_weights(run):
 
 
 def last_checkpoint(run):
-    reader = tf.train.load_checkpoint(os.path.join(run, "checkpoints"))
+    [directory] = os.listdir(os.path.join(run, "checkpoints"))
+    reader = tf.train.load_checkpoint(os.path.join(run, "checkpoints", directory, "state"))
     return {
         name: reader.get_tensor(name)
         for name in reader.get_variable_to_shape_map()
-        if "VARIABLE_VALUE" in name and "save_counter" not in name
+        if "VARIABLE_VALUE" in name
     }
+
+
+def assert_same_end(run, other):
+    """Bit for bit: weights, optimizer and progress; and what was logged."""
+    expected, found = last_checkpoint(run), last_checkpoint(other)
+    assert expected.keys() == found.keys()
+    for name, value in expected.items():
+        np.testing.assert_array_equal(found[name], value, err_msg=name)
+    ciders, losses = (
+        [[row[name] for row in read_metrics(x) if "validation_cider" in row] for x in (run, other)]
+        for name in ("validation_cider", "loss")
+    )
+    assert ciders[0] == ciders[1]
+    assert losses[0] == losses[1]
 
 
 def test_training_learns_and_leaves_what_the_readme_says(trained_run):
@@ -49,32 +67,81 @@ def test_training_learns_and_leaves_what_the_readme_says(trained_run):
 def start(dataset, run):
     command = [sys.executable, "-m", "trainer", "train", f"--data={dataset}", f"--run={run}"]
     return subprocess.Popen(
-        [*command, *ARGUMENTS], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        [*command, *ARGUMENTS], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
 
 
+def wait_for_step(process, run, step):
+    """Until a checkpoint of that step or a later one is there."""
+    directory = os.path.join(run, "checkpoints")
+    while process.poll() is None:
+        names = os.listdir(directory) if os.path.isdir(directory) else []
+        if any(name[5:].isdecimal() and int(name[5:]) >= step for name in names):
+            return
+        time.sleep(0.01)
+    raise AssertionError(process.communicate()[1])
+
+
+@pytest.fixture(scope="module")
+def whole_run(dataset, tmp_path_factory):
+    """A run of three epochs that nothing stopped."""
+    run = str(tmp_path_factory.mktemp("whole") / "run")
+    assert start(dataset, run).wait() == 0
+    return run
+
+
 @pytest.mark.slow
-def test_a_killed_run_ends_with_the_weights_of_one_that_was_not(dataset, tmp_path):
-    whole, killed = str(tmp_path / "whole"), str(tmp_path / "killed")
-    assert start(dataset, whole).wait() == 0
-    process = start(dataset, killed)
-    while process.poll() is None:  # until some steps into the second epoch
-        if any(row["epoch"] == 2 for row in read_metrics(killed)):
-            process.send_signal(signal.SIGKILL)
-        time.sleep(0.02)
-    assert process.returncode == -signal.SIGKILL
-    again = start(dataset, killed)
-    output = again.communicate()[0]
-    assert again.returncode == 0
-    assert "Continuing" in output
-    expected = last_checkpoint(whole)
-    found = last_checkpoint(killed)
-    assert expected.keys() == found.keys()
-    for name, value in expected.items():
-        np.testing.assert_array_equal(found[name], value, err_msg=name)
-    ciders = [[r["validation_cider"] for r in read_metrics(run) if "validation_cider" in r]
-              for run in (whole, killed)]  # fmt: skip
-    assert ciders[0] == ciders[1] and len(ciders[0]) == 3
+def test_a_killed_run_ends_with_the_weights_of_one_that_was_not(whole_run, dataset, tmp_path):
+    run = str(tmp_path / "run")
+    for step in (3, 17):  # in the first and the second epoch
+        process = start(dataset, run)
+        wait_for_step(process, run, step)
+        process.kill()
+        assert process.wait() == -signal.SIGKILL
+    process = start(dataset, run)
+    output = process.communicate()[0]
+    assert process.returncode == 0
+    assert f"Continuing {run} after" in output
+    assert_same_end(whole_run, run)
+
+
+@pytest.mark.slow
+def test_sigterm_saves_and_leaves_with_a_status_of_its_own(whole_run, dataset, tmp_path):
+    run = str(tmp_path / "run")
+    process = start(dataset, run)
+    wait_for_step(process, run, 5)
+    process.terminate()
+    error = process.communicate()[1]
+    assert process.returncode == STOPPED_STATUS == 75
+    [step] = re.findall(r"is saved after (\d+) steps, the same command continues it", error)
+    assert os.listdir(os.path.join(run, "checkpoints")) == [f"step-{int(step):09}"]
+    assert start(dataset, run).wait() == 0
+    assert_same_end(whole_run, run)
+
+
+class StopAfter:
+    """Asks a run to stop after so many steps."""
+
+    def __init__(self, steps):
+        self.left = steps
+
+    def is_set(self):
+        self.left -= 1
+        return self.left <= 0
+
+
+def test_a_run_that_is_stopped_again_and_again_ends_the_same(
+    trained_run, dataset, tmp_path, monkeypatch
+):
+    config = train_config(dataset, tmp_path / "run")
+    for steps in (1, 5, 7, 10):
+        event = StopAfter(steps)
+        monkeypatch.setattr(loop, "stop_requests", lambda event=event: nullcontext(event))
+        with pytest.raises(StoppedError, match="is saved after"):
+            train(config)
+    monkeypatch.setattr(loop, "stop_requests", lambda: nullcontext(StopAfter(1000)))
+    train(config)
+    assert_same_end(trained_run, config.run)
 
 
 def test_a_finished_run_is_left_as_it_is(trained_run, dataset, capsys):
@@ -124,9 +191,15 @@ def test_training_stops_when_validation_no_longer_improves(dataset, tmp_path, mo
     assert len(rows) == 4
 
 
-def test_a_loss_that_is_not_finite_stops_the_run(dataset, tmp_path):
-    with pytest.raises(FloatingPointError, match=r"the loss is (nan|inf) at step [2-9]"):
-        train(train_config(dataset, tmp_path / "run", learning_rate=1e38))
+def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_images(dataset, tmp_path):
+    config = train_config(dataset, tmp_path / "run", learning_rate=1e38, checkpoint_every=1)
+    with pytest.raises(FloatingPointError, match=r"the loss is (nan|inf) at step [2-9]") as stopped:
+        train(config)
+    found = json.loads((tmp_path / "run" / "not_finite.json").read_text())
+    assert len(found["images"]) == 8
+    assert f"on the images {', '.join(found['images'][:4])}, ..." in str(stopped.value)
+    [last] = os.listdir(tmp_path / "run" / "checkpoints")
+    assert int(last[5:]) == found["step"] - 1
 
 
 def test_a_batch_that_replicas_cannot_share_is_refused(dataset, tmp_path):

@@ -10,7 +10,7 @@ from conftest import SMALL
 
 from trainer.config import TrainConfig
 from trainer.models.attend import Attend
-from trainer.step import ClippedAdam, as_regions, make_train_step
+from trainer.step import ClippedAdam, as_regions, make_cross_entropy_step, make_train_step
 
 BATCH, STEPS = 8, 10
 CONFIG = dataclasses.replace(SMALL, annotation_dropout=0, embedding_dropout=0, output_dropout=0)
@@ -43,7 +43,9 @@ def losses(replicas, clip_norm):
         optimizer = ClippedAdam(0.01, clip_norm)
         optimizer.build(model.trainable_variables)
     config = TrainConfig(data="-", run="-", average_decay=0.9)
-    step = make_train_step(model, average, optimizer, strategy, config)
+    step = make_train_step(
+        make_cross_entropy_step(model, optimizer, config), model, average, optimizer, strategy, 0.9
+    )
     size, found = BATCH // replicas, []
     for batch in global_batches():
 
@@ -51,9 +53,9 @@ def losses(replicas, clip_norm):
             first = context.replica_id_in_sync_group * size
             return {name: tf.constant(x[first : first + size]) for name, x in batch.items()}
 
-        loss, images = step(strategy.experimental_distribute_values_from_function(own))
-        assert int(images) == BATCH - 1
-        found.append(float(loss))
+        scalars = step(strategy.experimental_distribute_values_from_function(own), tf.constant(0.0))
+        assert int(scalars["images"]) == BATCH - 1
+        found.append(float(scalars["loss"]))
     return [*found, float(tf.norm(average.trainable_variables[0]))]
 
 
@@ -82,10 +84,13 @@ def test_the_average_follows_the_weights():
     optimizer = ClippedAdam(0.01, 5.0)
     optimizer.build(model.trainable_variables)
     config = TrainConfig(data="-", run="-", average_decay=0.5)
-    step = make_train_step(model, average, optimizer, tf.distribute.get_strategy(), config)
+    step = make_train_step(
+        make_cross_entropy_step(model, optimizer, config), model, average, optimizer,
+        tf.distribute.get_strategy(), 0.5,
+    )  # fmt: skip
     expected = average.trainable_variables[-1].numpy()
     for i, batch in enumerate(global_batches(), 1):
-        step({name: tf.constant(x) for name, x in batch.items()})
+        step({name: tf.constant(x) for name, x in batch.items()}, tf.constant(0.0))
         decay = min(0.5, (1 + i) / (10 + i))
         expected = decay * expected + (1 - decay) * model.trainable_variables[-1].numpy()
         np.testing.assert_allclose(average.trainable_variables[-1], expected, atol=1e-6)

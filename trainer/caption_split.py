@@ -7,7 +7,7 @@ from tfrecords_schema.manifest import Manifest
 from tfrecords_schema.vocabulary import Vocabulary
 from trainer.dataset import evaluation_dataset
 from trainer.decode import MAX_WORDS, search_captions
-from trainer.models.attend import Attend
+from trainer.models.captioner import Captioner
 from trainer.step import as_regions
 
 BATCH = 32  # images
@@ -18,7 +18,7 @@ class SplitCaptioner:
 
     def __init__(
         self,
-        model: Attend,
+        model: Captioner,
         vocabulary: Vocabulary,
         data: str,
         manifest: Manifest,

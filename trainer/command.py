@@ -4,17 +4,22 @@ import argparse
 import dataclasses
 import sys
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from absl import logging
 from absl.flags import argparse_flags
 
 from tfrecords_schema.errors import InputError
 from trainer.caption_files import caption_files
-from trainer.config import MODELS, STRATEGIES, ModelConfig, TrainConfig
+from trainer.config import CHOICES, ModelConfig, TrainConfig
 from trainer.decode import MAX_WORDS
+from trainer.distribution import LostWorkerError
 from trainer.evaluate import evaluate
 from trainer.export import export
+from trainer.launch import launch
 from trainer.loop import train
+from trainer.presets import PRESETS
+from trainer.stop_request import STOPPED_STATUS, StoppedError
 
 HELP = {
     "data": "dataset directory",
@@ -23,23 +28,42 @@ HELP = {
     "strategy": "devices; auto: multiworker with TF_CONFIG, mirrored with several devices",
     "batch_size": "images a step over all replicas, each with all its captions",
     "epochs": "at most",
-    "learning_rate": "of Adam",
+    "objective": "what is learned from: the words of captions, or the CIDEr of the model's own",
+    "initial_run": "run whose best weights are where this one starts",
+    "samples": "self_critical: captions drawn for an image",
+    "schedule": "of the learning rate",
+    "learning_rate": "of Adam, at its highest",
+    "warmup_steps": "over which the learning rate rises",
+    "plateau_patience": "plateau: epochs without a better validation CIDEr before the rate falls",
+    "plateau_factor": "plateau: to this part of what it was",
     "clip_norm": "bound on the norm of the global gradient",
     "label_smoothing": "share of a label that is spread over the vocabulary",
+    "scheduled_sampling": "share of words read that are the model's own, at the end of the run",
+    "output_bias": "the output starts from the log frequency of words",
+    "word_vectors": "text file of vectors (GloVe, word2vec) that embeddings start from",
+    "checkpoint_every": "steps; also after each epoch",
     "average_decay": "of the moving average of the weights, which is what is kept; 0: none",
     "patience": "epochs without a better validation CIDEr before training ends",
     "seed": "of weights, order and dropout",
+    "cell": "of recurrent layers",
+    "layers": "recurrent ones, or those of the transformer",
+    "units": "of a recurrent layer; the width of the transformer",
     "embedding_units": "of a word",
-    "lstm_units": "of the LSTM",
-    "attention_units": "of the additive attention",
-    "annotation_units": "of a region after its projection",
-    "annotation_dropout": "on regions",
+    "annotation_units": "of the image, or a region of it, after its projection",
+    "attention_units": "of the attention, in all heads together",
+    "heads": "of the attention",
+    "feed_forward_units": "of the transformer's feed-forward layers",
+    "join": "merge: image and words are added or concatenated",
+    "inject": "inject: the image is the first input, the initial state, or part of every input",
+    "tied_embeddings": "the output layer shares the weights of the embedding",
+    "annotation_dropout": "on the image, or regions of it",
     "embedding_dropout": "on words",
+    "layer_dropout": "between recurrent layers; within those of the transformer",
     "output_dropout": "before the softmax",
 }
 
 
-def make_parser() -> argparse.ArgumentParser:
+def make_parser(preset: str = "") -> argparse.ArgumentParser:
     """One subcommand a job; the flags of `train` are the fields of its configuration."""
     parser = argparse_flags.ArgumentParser(prog="python -m trainer", allow_abbrev=False)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -49,21 +73,32 @@ def make_parser() -> argparse.ArgumentParser:
         sub.set_defaults(function=function)
         return sub.add_argument
 
-    add = command("train", _train, "Trains a captioner on a dataset.")
-    choices = {"model": MODELS, "strategy": STRATEGIES}
-    for config in (TrainConfig, ModelConfig):
-        for field in dataclasses.fields(config):
+    presets = PRESETS.get(preset, {})
+
+    def add_training(add: Callable) -> None:
+        add(
+            "--preset",
+            choices=PRESETS,
+            help="a captioner by its name: other defaults for the flags",
+        )
+        for field in [*dataclasses.fields(TrainConfig), *dataclasses.fields(ModelConfig)]:
             if field.name == "model_config":
                 continue
-            required = field.default is dataclasses.MISSING
-            add(
-                f"--{field.name}",
-                type=field.type,
-                required=required,
-                default=None if required else field.default,
-                choices=choices.get(field.name),
-                help=HELP[field.name] + ("" if required else " (default: %(default)s)"),
-            )
+            if field.default is dataclasses.MISSING:
+                add(f"--{field.name}", required=True, help=HELP[field.name])
+                continue
+            kind: dict[str, Any] = {"type": field.type, "choices": CHOICES.get(field.name)}
+            if field.type is bool:
+                kind = {"action": argparse.BooleanOptionalAction}
+            default = presets.get(field.name, field.default)
+            text = HELP[field.name] + " (default: %(default)s)"
+            add(f"--{field.name}", default=default, help=text, **kind)
+
+    add_training(command("train", _train, "Trains a captioner on a dataset."))
+
+    add = command("launch", _launch, "Trains with several worker processes on this machine.")
+    add("--workers", type=int, default=2, help="processes (default: %(default)s)")
+    add_training(add)
 
     def add_search(add: Callable) -> None:
         add("--beam_width", type=int, default=5, help="1 is greedy (default: %(default)s)")
@@ -96,26 +131,58 @@ def make_parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs a command.
 
-    Where the user's input is at fault it exits with status 2 and one line, where training
-    diverged with status 1 and one line.
+    It exits with one line and a status: 2 where the user's input is at fault, 1 where training
+    diverged or another worker is gone, 75 where SIGTERM stopped it.
     """
     flags = make_parser().parse_args(arguments)
+    if getattr(flags, "preset", None):
+        flags = make_parser(flags.preset).parse_args(arguments)  # with its defaults
     logging.set_verbosity(logging.ERROR)  # TFDS warns of its own deprecated names
     try:
         flags.function(flags)
+    except StoppedError as error:
+        print(error, file=sys.stderr)
+        sys.exit(STOPPED_STATUS)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
-    except FloatingPointError as error:
+    except (FloatingPointError, LostWorkerError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
 
 
 def _train(flags: argparse.Namespace) -> None:
+    train(_configuration(flags))
+
+
+def _launch(flags: argparse.Namespace) -> None:
+    if flags.workers < 1:
+        raise InputError(f"--workers={flags.workers} must be at least 1")
+    if flags.strategy not in ("auto", "multiworker"):
+        raise InputError(f"--strategy={flags.strategy}: workers have --strategy=multiworker")
+    config = dataclasses.replace(_configuration(flags), strategy="multiworker")
+    if status := launch(flags.workers, to_arguments(config)):
+        sys.exit(status)
+
+
+def to_arguments(config: TrainConfig) -> list[str]:
+    """The command line that gives this configuration."""
+    values = dataclasses.asdict(config)
+    values |= values.pop("model_config")
+    arguments = []
+    for name, value in values.items():
+        if isinstance(value, bool):
+            arguments.append(f"--{name}" if value else f"--no-{name}")
+        else:
+            arguments.append(f"--{name}={value}")
+    return arguments
+
+
+def _configuration(flags: argparse.Namespace) -> TrainConfig:
     values = vars(flags)
     sizes = ModelConfig(**{f.name: values[f.name] for f in dataclasses.fields(ModelConfig)})
     names = {f.name for f in dataclasses.fields(TrainConfig)} & values.keys()
-    train(TrainConfig(**{name: values[name] for name in names}, model_config=sizes))
+    return TrainConfig(**{name: values[name] for name in names}, model_config=sizes)
 
 
 def _evaluate(flags: argparse.Namespace) -> None:

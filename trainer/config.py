@@ -3,34 +3,68 @@
 import dataclasses
 
 from tfrecords_schema.errors import InputError
+from trainer.schedule import SCHEDULES
 
-MODELS = ("attend",)
+MODELS = ("attend", "attend_after", "merge", "inject", "transformer")
 STRATEGIES = ("auto", "one", "mirrored", "multiworker")
+
+
+OBJECTIVES = ("cross_entropy", "self_critical")
+CHOICES = {
+    "objective": OBJECTIVES,
+    "model": MODELS,
+    "strategy": STRATEGIES,
+    "schedule": SCHEDULES,
+    "cell": ("lstm", "gru"),
+    "join": ("add", "concat"),
+    "inject": ("first", "init", "every"),
+}
+_RECURRENT = {"attend", "attend_after", "merge", "inject"}
+OF_MODELS = {  # flags that only some models have
+    "cell": _RECURRENT,
+    "embedding_units": _RECURRENT,
+    "annotation_units": _RECURRENT,
+    "attention_units": {"attend", "attend_after"},
+    "heads": {"attend_after", "transformer"},
+    "feed_forward_units": {"transformer"},
+    "join": {"merge"},
+    "inject": {"inject"},
+}
 
 
 @dataclasses.dataclass(frozen=True)
 class ModelConfig:
-    """The size of a captioner.
+    """The size and kind of a captioner.
 
     Raises:
       InputError: a value that cannot be used; the message names the flag.
     """
 
+    cell: str = "lstm"
+    layers: int = 1
+    units: int = 512  # of a recurrent layer; the width of the transformer
     embedding_units: int = 256
-    lstm_units: int = 512
+    annotation_units: int = 512  # of the image, or a region of it, after its projection
     attention_units: int = 256
-    annotation_units: int = 512
+    heads: int = 8
+    feed_forward_units: int = 1024
+    join: str = "add"
+    inject: str = "first"
+    tied_embeddings: bool = False
     annotation_dropout: float = 0.3
     embedding_dropout: float = 0.4
+    layer_dropout: float = 0.1
     output_dropout: float = 0.5
 
     def __post_init__(self) -> None:
         """Refuses bad values."""
         for name, value in dataclasses.asdict(self).items():
-            if name.endswith("_units"):
-                _at_least(name, value, 1)
-            else:
+            if name in CHOICES:
+                _one_of(name, value)
+            elif name.endswith("_dropout"):
                 _fraction(name, value)
+            elif name != "tied_embeddings":
+                _at_least(name, value, 1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,28 +81,57 @@ class TrainConfig:
     strategy: str = "auto"
     batch_size: int = 32  # images a step, over all replicas; each comes with all its captions
     epochs: int = 15
-    learning_rate: float = 1e-3  # at the start; falls to 0 over the epochs
+    objective: str = "cross_entropy"
+    initial_run: str = ""  # whose best weights are where this one starts
+    samples: int = 5  # captions that self_critical draws, an image
+    schedule: str = "cosine"
+    learning_rate: float = 1e-3  # the highest
+    warmup_steps: int = 0
+    plateau_patience: int = 2  # epochs without a better validation CIDEr before the rate falls
+    plateau_factor: float = 0.5  # to this part of what it was
     clip_norm: float = 5.0
     label_smoothing: float = 0.1
+    scheduled_sampling: float = 0.0  # share of words before that are the model's own, at the end
     average_decay: float = 0.998  # of the moving average of the weights that is kept; 0: none
+    output_bias: bool = True  # starts as the log frequency of words
+    word_vectors: str = ""  # text file of vectors that embeddings start from
     patience: int = 5  # epochs without a better validation CIDEr
+    checkpoint_every: int = 500  # steps
     seed: int = 0
     model_config: ModelConfig = dataclasses.field(default_factory=ModelConfig)
 
     def __post_init__(self) -> None:
         """Refuses bad values."""
-        for flag, allowed in (("model", MODELS), ("strategy", STRATEGIES)):
-            if getattr(self, flag) not in allowed:
+        for name in ("model", "strategy", "objective", "schedule"):
+            _one_of(name, getattr(self, name))
+        if self.objective == "self_critical" and not self.initial_run:
+            raise InputError(
+                "--objective=self_critical needs --initial_run: it makes a trained model better "
+                "and cannot start from random weights"
+            )
+        for name, models in OF_MODELS.items():
+            value = getattr(self.model_config, name)
+            if self.model not in models and value != getattr(ModelConfig, name):
                 raise InputError(
-                    f"--{flag}={getattr(self, flag)!r} must be one of: {', '.join(allowed)}"
+                    f"--{name}={value} is of --model={' and '.join(sorted(models))}, "
+                    f"not of {self.model}"
                 )
-        for name in ("batch_size", "epochs", "patience"):
+        counts = (
+            "batch_size", "epochs", "samples", "patience", "plateau_patience", "checkpoint_every"
+        )  # fmt: skip
+        for name in counts:
             _at_least(name, getattr(self, name), 1)
-        for name in ("label_smoothing", "average_decay"):
+        _at_least("warmup_steps", self.warmup_steps, 1 if self.schedule == "noam" else 0)
+        for name in ("label_smoothing", "scheduled_sampling", "average_decay", "plateau_factor"):
             _fraction(name, getattr(self, name))
         for name in ("learning_rate", "clip_norm"):
             if not getattr(self, name) > 0:
                 raise InputError(f"--{name}={getattr(self, name)} must be more than 0")
+
+
+def _one_of(name: str, value: str) -> None:
+    if value not in CHOICES[name]:
+        raise InputError(f"--{name}={value!r} must be one of: {', '.join(CHOICES[name])}")
 
 
 def _at_least(name: str, value: int, least: int) -> None:

@@ -29,6 +29,7 @@ def train_dataset(
     seed: int,
     epoch: int,
     context: tf.distribute.InputContext,
+    skip: int = 0,
 ) -> tf.data.Dataset:
     """One epoch of the training split, for one input pipeline of a strategy.
 
@@ -39,11 +40,12 @@ def train_dataset(
       seed: of the run.
       epoch: from 0.
       context: of the strategy: which slice of each global batch to give.
+      skip: batches at the start that are left out.
 
     Returns:
       This pipeline's part of each global batch, one row a replica: image_features
-      [replicas, b, ...] as stored and caption_ids int32 [replicas, b, captions, T], 0 where there
-      is nothing.
+      [replicas, b, ...] as stored, caption_ids int32 [replicas, b, captions, T], 0 where there
+      is nothing, and image_id string [replicas, b].
     """
     file_seed, shuffle_seed = np.random.SeedSequence([seed, epoch]).generate_state(2)
     files = tf.data.Dataset.from_tensor_slices(shard_paths(directory, manifest, "train"))
@@ -56,7 +58,8 @@ def train_dataset(
     def parse(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
         record = parse_record(features, serialized)
         ids = record["caption_ids"].to_tensor()
-        return {"image_features": record["image_features"], "caption_ids": ids}
+        kept = {name: record[name] for name in ("image_id", "image_features")}
+        return kept | {"caption_ids": ids}
 
     batches = records.map(parse, num_parallel_calls=PARSE_AT_ONCE).bucket_by_sequence_length(
         lambda record: tf.shape(record["caption_ids"])[1],
@@ -79,7 +82,7 @@ def train_dataset(
         sliced["image_features"] = tf.ensure_shape(sliced["image_features"], shape)
         return sliced
 
-    return without_autotune(batches.map(slice_for_replicas).prefetch(4))
+    return without_autotune(batches.skip(skip).map(slice_for_replicas).prefetch(4))
 
 
 def evaluation_dataset(

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from tfrecords_schema.vocabulary import END, PAD, START, UNK
-from trainer.models.attend import Attend, Context
+from trainer.models.captioner import Captioner
 
 MAX_WORDS = 30  # 99.9 % of Flickr8k's captions are shorter
 NEVER = -1e9  # the log probability of what must not be chosen; finite, so that sums stay numbers
@@ -97,8 +97,59 @@ def beam_search(
     return Beams(ids_BWT[..., :max_words], log_probs_BW)
 
 
+def sample_captions(
+    model: Captioner, features_BRD: tf.Tensor, samples: int, max_words: int, seed: tf.Tensor
+) -> tf.Tensor:
+    """Captions drawn word by word from the model's distribution, `samples` an image.
+
+    Args:
+      model: the captioner, without dropout.
+      features_BRD: float32 [batch, regions, depth].
+      samples: K.
+      max_words: the longest caption, <end> not counted.
+      seed: int32 [2].
+
+    Returns:
+      ids_BKT int32 [batch, samples, max_words + 1]; without <start>; <pad> after <end>.
+    """
+    steps = max_words + 1
+    context = model.encode(features_BRD)
+    context, state = tf.nest.map_structure(
+        lambda part: tf.repeat(part, samples, axis=0), (context, model.start(context, max_words))
+    )
+    rows = tf.shape(features_BRD)[0] * samples
+
+    def body(t, ids_NT, token_N, ended_N, state):
+        logits_NV, state = model.step(context, state, token_N)
+        drawn = tf.random.stateless_categorical(
+            next_log_probs(logits_NV), 1, tf.random.fold_in(seed, t), dtype=tf.int32
+        )
+        token_N = tf.where(ended_N, PAD, drawn[:, 0])
+        ids_NT = tf.where(tf.range(steps) == t, token_N[:, None], ids_NT)
+        return t + 1, ids_NT, token_N, ended_N | (token_N == END), state
+
+    _, ids_NT, *_ = tf.while_loop(
+        lambda t, ids_NT, token_N, ended_N, state: (t < steps) & ~tf.reduce_all(ended_N),
+        body,
+        (0, tf.fill([rows, steps], PAD), tf.fill([rows], START), tf.fill([rows], False), state),
+        shape_invariants=(
+            tf.TensorShape([]),
+            tf.TensorShape([None, steps]),
+            *[tf.TensorShape([None])] * 2,
+            tf.nest.map_structure(lambda x: tf.TensorShape([None, *x.shape[1:]]), state),
+        ),
+    )
+    return tf.reshape(ids_NT, [-1, samples, steps])
+
+
+def next_log_probs(logits: tf.Tensor) -> tf.Tensor:
+    """Log probabilities of the next word; <pad>, <unk> and <start> never come next."""
+    never_V = tf.reduce_sum(tf.one_hot([PAD, UNK, START], logits.shape[-1]), 0) > 0
+    return tf.nn.log_softmax(tf.where(never_V, NEVER, logits))
+
+
 def search_captions(
-    model: Attend,
+    model: Captioner,
     features_BRD: tf.Tensor,
     width: int,
     max_words: int = MAX_WORDS,
@@ -114,11 +165,10 @@ def search_captions(
       length_penalty: see `beam_search`.
     """
     context = model.encode(features_BRD)
-    repeated = Context(*(tf.repeat(part, width, axis=0) for part in context))
+    repeated = tf.nest.map_structure(lambda part: tf.repeat(part, width, axis=0), context)
 
     def step(token_N: tf.Tensor, state: Any) -> tuple[tf.Tensor, Any]:
         logits_NV, state = model.step(repeated, state, token_N)
-        never_V = tf.reduce_sum(tf.one_hot([PAD, UNK, START], logits_NV.shape[-1]), 0) > 0
-        return tf.where(never_V, NEVER, tf.nn.log_softmax(logits_NV)), state
+        return next_log_probs(logits_NV), state
 
-    return beam_search(step, model.start(context), width, max_words, length_penalty)
+    return beam_search(step, model.start(context, max_words), width, max_words, length_penalty)

@@ -2,11 +2,14 @@
 
 import json
 import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import tensorflow as tf
 
-from tfrecords_schema.errors import InputError
+from tfrecords_schema.errors import InputError, one_line
 
 
 def make_strategy(name: str) -> tf.distribute.Strategy:
@@ -73,17 +76,44 @@ def to_replicas(strategy: tf.distribute.Strategy, batch: dict[str, tf.Tensor]) -
 
 def from_chief(strategy: tf.distribute.Strategy, value: float) -> float:
     """The chief's `value`, in every worker."""
-    if strategy.extended._in_multi_worker_mode():
-        own = value if is_chief(strategy) else 0.0
-        per_process = own / len(strategy.extended.worker_devices)
+    return sum_of_workers(strategy, value if is_chief(strategy) else 0.0)
 
-        @tf.function
-        def reduce() -> tf.Tensor:
-            replicas = strategy.run(lambda: tf.constant(per_process, tf.float64))
-            return strategy.reduce(tf.distribute.ReduceOp.SUM, replicas, axis=None)
 
-        return float(reduce())
-    return value
+def sum_of_workers(strategy: tf.distribute.Strategy, value: float) -> float:
+    """The sum of the values of all workers, in every worker; all must call it."""
+    if not strategy.extended._in_multi_worker_mode():
+        return value
+    per_replica = value / len(strategy.extended.worker_devices)
+
+    @tf.function
+    def reduce() -> tf.Tensor:
+        replicas = strategy.run(lambda: tf.constant(per_replica, tf.float64))
+        return strategy.reduce(tf.distribute.ReduceOp.SUM, replicas, axis=None)
+
+    return float(reduce())
+
+
+class LostWorkerError(Exception):
+    """Another worker of the run is gone."""
+
+
+@contextmanager
+def lost_workers_named() -> Iterator[None]:
+    """Turns TensorFlow's error about a worker that is gone into one line.
+
+    Raises:
+      LostWorkerError: in place of that error.
+    """
+    try:
+        yield
+    except tf.errors.OpError as error:
+        lost = re.search(r"/job:(\w+)/replica:\d+/task:(\d+)", error.message)
+        if lost is None or "ollective" not in error.message:
+            raise
+        raise LostWorkerError(
+            f"{lost[1]} {lost[2]} is gone ({one_line(error)[:200]}); this one ends too. Start all "
+            "workers again: the same command continues the run"
+        ) from error
 
 
 def _check_tf_config(config: str) -> None:

@@ -22,7 +22,7 @@ from tfrecords_schema.errors import InputError
 from tfrecords_schema.manifest import ENCODER_DIRECTORY
 from tfrecords_schema.vocabulary import PAD, START, UNK, Vocabulary
 from trainer.decode import search_captions
-from trainer.models.attend import Attend
+from trainer.models.captioner import Captioner
 from trainer.run_directory import load_run
 from trainer.step import as_regions
 
@@ -35,7 +35,7 @@ class CaptionServer(tf.Module):
     def __init__(
         self,
         encoder: Any,
-        model: Attend,
+        model: Captioner,
         vocabulary: Vocabulary,
         feature_dtype: str,
         beam_width: int,

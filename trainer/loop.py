@@ -4,35 +4,54 @@ What is validated, kept and exported is a moving average of the weights, which g
 than the last weights (Polyak and Juditsky 1992). After each epoch the validation split is captioned
 greedily and scored with CIDEr: the model is chosen by the captions that it writes by itself, not
 by its loss on words that it was handed.
+
+A checkpoint has all that the rest of a run depends on, also in the middle of an epoch: weights,
+their average, the optimizer, and `Progress`. Order of the data and dropout are functions of
+(seed, epoch, step), so nothing else need be kept, and a run that is continued ends with the very
+weights of one that was never stopped.
 """
 
+import json
 import math
 import os
+import threading
 import time
 
 import keras
+import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
+from tfrecords_schema.atomic_file import write_text
 from tfrecords_schema.errors import InputError
 from tfrecords_schema.manifest import VOCABULARY_FILE, Manifest, check_dataset, read_manifest
 from tfrecords_schema.vocabulary import read_vocabulary
 from trainer.caption_split import SplitCaptioner
+from trainer.checkpoints import Checkpoints
+from trainer.cider_reward import read_reward
 from trainer.config import TrainConfig
 from trainer.dataset import read_references, train_dataset
 from trainer.distribution import (
     from_chief,
     input_context,
     is_chief,
+    lost_workers_named,
     make_strategy,
+    sum_of_workers,
     to_replicas,
 )
+from trainer.initial_weights import count_tokens, read_word_vectors
 from trainer.metrics import score_cider, tokenize_references
+from trainer.models.captioner import Captioner
 from trainer.report import PLOT_FILE, RunLog
-from trainer.run_directory import claim_run, make_model, write_best
-from trainer.step import ClippedAdam, make_train_step
+from trainer.run_directory import claim_run, make_model, start_from_run, write_best
+from trainer.schedule import learning_rate
+from trainer.self_critical import make_self_critical_step
+from trainer.step import ClippedAdam, Scalars, make_cross_entropy_step, make_train_step
+from trainer.stop_request import StoppedError, stop_requests
 
 LOG_EVERY = 20  # steps
+NOT_FINITE_FILE = "not_finite.json"
 
 
 class Progress(tf.Module):
@@ -41,19 +60,88 @@ class Progress(tf.Module):
     def __init__(self) -> None:
         """Before the first epoch."""
         super().__init__()
-        self.epoch = tf.Variable(0, dtype=tf.int64, trainable=False)  # epochs completed
-        self.best = tf.Variable(-1.0, dtype=tf.float64, trainable=False)  # validation CIDEr
-        self.stale = tf.Variable(0, dtype=tf.int64, trainable=False)  # epochs since the best
+
+        def number(value: float, dtype: tf.DType) -> tf.Variable:
+            return tf.Variable(value, dtype=dtype, trainable=False)
+
+        self.epoch = number(0, tf.int64)  # epochs completed
+        self.batches = number(0, tf.int64)  # of the epoch after them
+        self.images = number(0, tf.int64)  # likewise
+        self.loss_sum = number(0, tf.float64)  # likewise, one loss a batch
+        self.best = number(-1.0, tf.float64)  # validation CIDEr
+        self.stale = number(0, tf.int64)  # epochs since the best
+        self.factor = number(1.0, tf.float64)  # of the learning rate, of the plateau schedule
+
+    def begin_epoch(self) -> None:
+        """Of the epoch under way nothing has been done yet."""
+        self.batches.assign(0)
+        self.images.assign(0)
+        self.loss_sum.assign(0)
+
+
+class Run:
+    """A run under way: what the functions below share."""
+
+    def __init__(self, config: TrainConfig, manifest: Manifest, strategy: tf.distribute.Strategy):
+        """Makes the model, or reads it from the last checkpoint."""
+        self.config, self.manifest, self.strategy = config, manifest, strategy
+        vocabulary = read_vocabulary(os.path.join(config.data, VOCABULARY_FILE))
+        keras.utils.set_random_seed(config.seed)
+        with strategy.scope():
+            self.model, self.average = make_model(config, manifest), make_model(config, manifest)
+            self.optimizer = ClippedAdam(config.learning_rate, config.clip_norm)
+            self.optimizer.build(self.model.trainable_variables)
+        self.progress = Progress()
+        self.checkpoints = Checkpoints(
+            os.path.join(config.run, "checkpoints"), model=self.model, average=self.average,
+            optimizer=self.optimizer, progress=self.progress,
+        )  # fmt: skip
+        if self.checkpoints.restore():
+            print(f"Continuing {config.run} after {self.steps} steps")
+        else:
+            if config.output_bias and not config.initial_run:
+                self.model.words.start_from_frequencies(count_tokens(config.data, manifest))
+            if config.initial_run:
+                start_from_run(self.model, config)
+            if config.word_vectors:
+                units = self.model.words.embedding.shape[1]
+                vectors = read_word_vectors(config.word_vectors, vocabulary, units)
+                self.model.words.start_from_vectors(*vectors)
+                print(f"{config.word_vectors}: vectors of {len(vectors[0])} words")
+            for mean, variable in zip(self.average.weights, self.model.weights, strict=True):
+                mean.assign(variable)
+        if config.objective == "self_critical":
+            reward = read_reward(config.data, manifest)
+            step = make_self_critical_step(self.model, self.optimizer, config, reward)
+        else:
+            step = make_cross_entropy_step(self.model, self.optimizer, config)
+        self.train_step = make_train_step(
+            step, self.model, self.average, self.optimizer, strategy, config.average_decay
+        )
+        self.log = RunLog(config.run, self.steps) if is_chief(strategy) else None
+
+    @property
+    def steps(self) -> int:
+        """Made so far."""
+        return int(self.optimizer.iterations.numpy())
+
+    def save(self) -> None:
+        """Writes a checkpoint."""
+        if self.log:
+            self.checkpoints.save(self.steps)
 
 
 def train(config: TrainConfig) -> float:
-    """Trains a run to its end, from its last complete epoch where it was begun before.
+    """Trains a run to its end, from its last checkpoint where it was begun before.
 
     Returns:
       The best validation CIDEr.
 
     Raises:
       InputError: the dataset or the run directory cannot be used.
+      FloatingPointError: the loss is not finite.
+      LostWorkerError: another worker is gone.
+      StoppedError: SIGTERM came; the run is saved.
     """
     manifest = read_manifest(config.data)
     check_dataset(config.data, manifest)
@@ -69,45 +157,40 @@ def train(config: TrainConfig) -> float:
     if is_chief(strategy):
         claim_run(config, manifest)
 
-    keras.utils.set_random_seed(config.seed)
-    with strategy.scope():
-        model, average = make_model(config, manifest), make_model(config, manifest)
-        optimizer = ClippedAdam(config.learning_rate, config.clip_norm)
-        optimizer.build(model.trainable_variables)
-        for mean, variable in zip(average.variables, model.variables, strict=True):
-            mean.assign(variable)
-    progress = Progress()
-    checkpoints = tf.train.CheckpointManager(
-        tf.train.Checkpoint(model=model, average=average, optimizer=optimizer, progress=progress),
-        os.path.join(config.run, "checkpoints"),
-        max_to_keep=1,
-    )
-    if checkpoints.restore_or_initialize():
-        print(f"Continuing {config.run} after {int(progress.epoch)} epochs")
-    train_step = make_train_step(model, average, optimizer, strategy, config)
-    validate = Validation(config, manifest, average)
-    log = RunLog(config.run, int(optimizer.iterations.numpy())) if is_chief(strategy) else None
-    print(
-        f"Training on {manifest.images('train')} images with {replicas} replica(s) on "
-        f"{strategy.extended.worker_devices[0].split(':')[-2]}; "
-        f"{model.count_params():,} parameters"
-    )
+    run = Run(config, manifest, strategy)
+    with stop_requests() as stop, lost_workers_named():
+        return train_run(run, stop)
 
+
+def train_run(run: Run, stop: threading.Event) -> float:
+    """See `train`."""
+    config, manifest, strategy = run.config, run.manifest, run.strategy
+    progress, log = run.progress, run.log
+    validate = Validation(config, manifest, run.average)
+    print(
+        f"Training on {manifest.images('train')} images with "
+        f"{strategy.num_replicas_in_sync} replica(s) on "
+        f"{strategy.extended.worker_devices[0].split(':')[-2]}; "
+        f"{run.model.count_params():,} parameters"
+    )
     while int(progress.epoch) < config.epochs and int(progress.stale) < config.patience:
-        row = train_epoch(config, manifest, strategy, train_step, optimizer, progress, log)
+        row = train_epoch(run, stop)
         score = from_chief(strategy, validate() if log else 0.0)
         progress.epoch.assign_add(1)
+        progress.begin_epoch()
         if score > float(progress.best):
             progress.best.assign(score)
             progress.stale.assign(0)
             if log:
-                write_best(config.run, average)
+                write_best(config.run, run.average)
         else:
             progress.stale.assign_add(1)
+            if int(progress.stale) % config.plateau_patience == 0:
+                progress.factor.assign(float(progress.factor) * config.plateau_factor)
         if log:
             log.write({**row, "validation_cider": score})
             log.plot()
-            checkpoints.save()
+            run.save()
             print(
                 f"epoch {int(progress.epoch)}: loss {row['loss']:.3f}, validation CIDEr "
                 f"{score:.1f} (best {float(progress.best):.1f}), {row['seconds']:.0f} s, "
@@ -121,62 +204,102 @@ def train(config: TrainConfig) -> float:
     return float(progress.best)
 
 
-def train_epoch(
-    config: TrainConfig,
-    manifest: Manifest,
-    strategy: tf.distribute.Strategy,
-    train_step: tf.types.experimental.PolymorphicFunction,
-    optimizer: keras.optimizers.Optimizer,
-    progress: Progress,
-    log: RunLog | None,
-) -> dict[str, float]:
-    """One epoch; returns its row for the log.
+def train_epoch(run: Run, stop: threading.Event) -> dict[str, float]:
+    """One epoch, or what is left of it; returns its row for the log.
 
     Raises:
       FloatingPointError: the loss is not finite; what was saved before stays.
+      StoppedError: `stop` was set; the run is saved.
     """
-    epoch = int(progress.epoch)
-    # Half a cosine over the epochs (Loshchilov and Hutter 2017, without restarts).
-    rate = config.learning_rate * 0.5 * (1 + math.cos(math.pi * epoch / config.epochs))
-    optimizer.learning_rate.assign(rate)
+    config, progress, log, strategy = run.config, run.progress, run.log, run.strategy
+    epoch, total = int(progress.epoch), run.manifest.images("train")
     batches = train_dataset(
-        config.data, manifest, config.batch_size, config.seed, epoch, input_context(strategy)
-    )
-    start, images, losses = time.perf_counter(), 0, []
-    bar = tqdm(
-        total=manifest.images("train"), unit=" images", desc=f"epoch {epoch + 1}", leave=False,
-        disable=log is None,
+        config.data, run.manifest, config.batch_size, config.seed, epoch,
+        input_context(strategy), skip=int(progress.batches),
     )  # fmt: skip
+    # Where steps run on while Python goes ahead, their losses are asked for only now and then.
+    look_every = LOG_EVERY if tf.config.list_physical_devices("GPU") else 1
+    unseen: list[tuple[Scalars, np.ndarray]] = []
+    start, images_before = time.perf_counter(), int(progress.images)
+    step = run.steps
+    recent: list[dict[str, float]] = []
+    bar = tqdm(
+        total=total, unit=" images", desc=f"epoch {epoch + 1}", leave=False,
+        disable=None if log else True,  # None: where no one looks on
+        initial=images_before,
+    )  # fmt: skip
+
+    def look() -> None:
+        first = step - len(unseen) + 1
+        for number, (scalars, image_ids) in enumerate(unseen, first):
+            values = {name: float(value) for name, value in scalars.items()}
+            if not math.isfinite(values["loss"]):
+                raise _not_finite(run, values["loss"], number, image_ids)
+            images = int(values.pop("images"))
+            progress.loss_sum.assign_add(values["loss"])
+            progress.images.assign_add(images)
+            bar.update(images)
+            recent.append(values)
+            if log and number % LOG_EVERY == 0:
+                means = {name: sum(v[name] for v in recent) / len(recent) for name in values}
+                log.write({"step": number, "epoch": epoch + 1, **means})
+                bar.set_postfix({name: f"{mean:.3f}" for name, mean in means.items()})
+            if number % LOG_EVERY == 0:
+                recent.clear()
+        unseen.clear()
+
     with bar:
         for batch in batches:
-            loss, count = (float(value) for value in train_step(to_replicas(strategy, batch)))
-            step = int(optimizer.iterations.numpy())
-            if not math.isfinite(loss):
-                raise FloatingPointError(
-                    f"the loss is {loss} at step {step}, epoch {epoch + 1}; what was saved after "
-                    "the last epoch is kept. Try a lower --learning_rate in a new --run"
+            # The share of the run that lies behind; images are counted when they are looked at.
+            done = (epoch + int(progress.batches) * config.batch_size / total) / config.epochs
+            rate = learning_rate(
+                config.schedule, config.learning_rate, config.warmup_steps, step + 1,
+                min(done, 1.0), float(progress.factor),
+            )  # fmt: skip
+            run.optimizer.learning_rate.assign(rate)
+            image_ids = batch.pop("image_id").numpy()
+            share = tf.constant(config.scheduled_sampling * min(done, 1.0), tf.float32)
+            unseen.append((run.train_step(to_replicas(strategy, batch), share), image_ids))
+            step += 1
+            progress.batches.assign_add(1)
+            if step % look_every:
+                continue
+            look()
+            is_stopped = sum_of_workers(strategy, float(stop.is_set())) > 0
+            if is_stopped or step % config.checkpoint_every < look_every:
+                run.save()
+            if is_stopped:
+                raise StoppedError(
+                    f"asked to stop: {config.run} is saved after {step} steps, the same command "
+                    "continues it"
                 )
-            images += int(count)
-            losses.append(loss)
-            bar.update(int(count))
-            if log and step % LOG_EVERY == 0:
-                mean = sum(losses[-LOG_EVERY:]) / len(losses[-LOG_EVERY:])
-                log.write({"step": step, "epoch": epoch + 1, "loss": mean})
-                bar.set_postfix(loss=f"{mean:.3f}")
+        look()
     seconds = time.perf_counter() - start
     return {
         "step": step,
         "epoch": epoch + 1,
-        "loss": sum(losses) / len(losses),
+        "loss": float(progress.loss_sum) / int(progress.batches),
         "seconds": seconds,
-        "images_per_second": images / seconds,
+        "images_per_second": (int(progress.images) - images_before) / seconds,
     }
+
+
+def _not_finite(run: Run, loss: float, step: int, image_ids: np.ndarray) -> FloatingPointError:
+    names = [name.decode() for name in image_ids.ravel() if name]
+    path = os.path.join(run.config.run, NOT_FINITE_FILE)
+    if run.log:
+        write_text(path, json.dumps({"step": step, "loss": str(loss), "images": names}) + "\n")
+    return FloatingPointError(
+        f"the loss is {loss} at step {step}, epoch {int(run.progress.epoch) + 1}, on the images "
+        f"{', '.join(names[:4])}{', ...' if len(names) > 4 else ''} (all in {path}); the last "
+        "checkpoint is kept. Try a lower --learning_rate in a new --run"
+    )
 
 
 class Validation:
     """Greedy CIDEr on the validation split."""
 
-    def __init__(self, config: TrainConfig, manifest: Manifest, model: keras.layers.Layer):
+    def __init__(self, config: TrainConfig, manifest: Manifest, model: Captioner):
         """References are read and tokenized once."""
         vocabulary = read_vocabulary(os.path.join(config.data, VOCABULARY_FILE))
         references = read_references(config.data, manifest, "validation")

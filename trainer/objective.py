@@ -5,6 +5,8 @@ replicas' gradients is the gradient of one device that had the whole batch, howe
 on the replicas. P packed words, V vocabulary.
 """
 
+from typing import Any
+
 import tensorflow as tf
 
 
@@ -30,3 +32,9 @@ def cross_entropy_sum(
         even_P = tf.reduce_logsumexp(logits_PV, axis=-1) - tf.reduce_mean(logits_PV, axis=-1)
         losses_P = (1 - label_smoothing) * losses_P + label_smoothing * even_P
     return tf.reduce_sum(losses_P)
+
+
+def sum_over_replicas(values: Any) -> Any:
+    """The sum of a float32 tensor, or of each of a list, over all replicas, in each of them."""
+    context = tf.distribute.get_replica_context()
+    return context.all_reduce(tf.distribute.ReduceOp.SUM, values)

@@ -9,6 +9,7 @@ RUN/metrics.jsonl, RUN/tensorboard/, RUN/plots/
 import dataclasses
 import json
 import os
+from collections.abc import Callable
 
 import tensorflow as tf
 
@@ -23,7 +24,19 @@ from tfrecords_schema.manifest import (
 from tfrecords_schema.vocabulary import Vocabulary, read_vocabulary
 from trainer.config import ModelConfig, TrainConfig
 from trainer.models.attend import Attend
+from trainer.models.attend_after import AttendAfter
+from trainer.models.captioner import Captioner
+from trainer.models.inject import Inject
+from trainer.models.merge import Merge
+from trainer.models.transformer import Transformer
 
+MODELS: dict[str, Callable[..., Captioner]] = {
+    "attend": Attend,
+    "attend_after": AttendAfter,
+    "merge": Merge,
+    "inject": Inject,
+    "transformer": Transformer,
+}
 CONFIG_FILE = "config.json"
 BEST_DIRECTORY = "best"
 MAY_CHANGE = {"data", "run", "strategy", "patience"}  # without another training
@@ -36,7 +49,7 @@ class TrainedRun:
     config: TrainConfig
     manifest: Manifest
     vocabulary: Vocabulary
-    model: Attend
+    model: Captioner
 
 
 def claim_run(config: TrainConfig, manifest: Manifest) -> None:
@@ -113,13 +126,30 @@ def load_run(run: str, data: str = "") -> TrainedRun:
     return TrainedRun(config, manifest, vocabulary, model)
 
 
-def make_model(config: TrainConfig, manifest: Manifest) -> Attend:
+def make_model(config: TrainConfig, manifest: Manifest) -> Captioner:
     """The captioner of a run, with fresh weights."""
-    depth = manifest.feature_shape()[-1]
-    return Attend(config.model_config, manifest.vocabulary_size, depth)
+    model = MODELS[config.model]
+    return model(config.model_config, manifest.vocabulary_size, manifest.feature_shape()[-1])
 
 
-def write_best(run: str, model: Attend) -> None:
+def start_from_run(model: Captioner, config: TrainConfig) -> None:
+    """Gives `model` the best weights of `config.initial_run`.
+
+    Raises:
+      InputError: that run is not there, is of another dataset, or of a model of other weights.
+    """
+    trained = load_run(config.initial_run, config.data)
+    ours, theirs = ([(w.path, tuple(w.shape)) for w in m.weights] for m in (model, trained.model))
+    if ours != theirs:
+        raise InputError(
+            f"--initial_run: {config.initial_run} has a model of other weights; it was trained "
+            f"with --model={trained.config.model} and {trained.config.model_config}"
+        )
+    for weight, value in zip(model.weights, trained.model.weights, strict=True):
+        weight.assign(value)
+
+
+def write_best(run: str, model: Captioner) -> None:
     """Makes `model` the best of the run."""
     with complete_or_absent(os.path.join(run, BEST_DIRECTORY)) as temporary:
         tf.train.Checkpoint(model=model).write(os.path.join(temporary, "weights"))

@@ -7,10 +7,13 @@ import keras
 import tensorflow as tf
 
 from trainer.config import TrainConfig
-from trainer.models.attend import DROPOUTS, Attend
-from trainer.objective import cross_entropy_sum
+from trainer.models.captioner import DROPOUTS, Captioner, pack_captions
+from trainer.objective import cross_entropy_sum, sum_over_replicas
+from trainer.scheduled_sampling import sample_inputs
 
 Batch = dict[str, tf.Tensor]
+Scalars = dict[str, tf.Tensor]
+ReplicaStep = Callable[[Batch, tf.Tensor], Scalars]
 
 
 class ClippedAdam(keras.optimizers.Adam):
@@ -31,57 +34,74 @@ class ClippedAdam(keras.optimizers.Adam):
         return list(zip(clipped, variables, strict=True))
 
 
-def make_train_step(
-    model: Attend,
-    average: Attend,
-    optimizer: keras.optimizers.Optimizer,
-    strategy: tf.distribute.Strategy,
-    config: TrainConfig,
-) -> Callable[[Batch], tuple[tf.Tensor, tf.Tensor]]:
-    """A compiled function from a distributed batch to the step's loss and images.
+def make_cross_entropy_step(
+    model: Captioner, optimizer: keras.optimizers.Optimizer, config: TrainConfig
+) -> ReplicaStep:
+    """The step of one replica on the words of the references.
 
-    The batch has image_features [B, regions..., D] of any float type and caption_ids int32
-    [B, captions, T]; images without captions are padding. The function updates the model, and
-    `average` towards it. It returns, over all replicas, the mean loss a word (nats) and the number
-    of images, both float32.
+    Its scalars, over all replicas: `loss`, the mean a word (nats), and `images`.
     """
 
-    def replica_step(batch: Batch) -> tuple[tf.Tensor, tf.Tensor]:
+    def replica_step(batch: Batch, sampled_share: tf.Tensor) -> Scalars:
         context = tf.distribute.get_replica_context()
         replica = tf.cast(context.replica_id_in_sync_group, tf.int32)
         step = tf.cast(optimizer.iterations, tf.int32)
         dropout_seed = tf.stack([config.seed * 4096 + replica, step * DROPOUTS])
         captions = batch["caption_ids"]
+        packed, regions = pack_captions(captions), as_regions(batch["image_features"])
         has_captions = tf.reduce_any(captions > 0, axis=[1, 2])
         # Counted in float32: MirroredStrategy cannot reduce a list of int32.
         images = tf.math.count_nonzero(has_captions, dtype=tf.float32)
-        words = tf.math.count_nonzero(captions[:, :, 1:], dtype=tf.float32)
-        images, words = context.all_reduce(tf.distribute.ReduceOp.SUM, [images, words])
+        words = tf.cast(tf.size(packed.labels_P), tf.float32)
+        images, words = sum_over_replicas([images, words])
+        if config.scheduled_sampling:
+            guess = model.teacher_force(regions, packed, dropout_seed)
+            packed = sample_inputs(packed, guess, sampled_share, dropout_seed)
         with tf.GradientTape() as tape:
-            packed = model.teacher_force(
-                as_regions(batch["image_features"]), captions, dropout_seed
-            )
-            loss = cross_entropy_sum(*packed, config.label_smoothing) / words
+            logits = model.teacher_force(regions, packed, dropout_seed)
+            loss = cross_entropy_sum(logits, packed.labels_P, config.label_smoothing) / words
         gradients = tape.gradient(loss, model.trainable_variables)
         optimizer.apply(gradients, model.trainable_variables)
-        return context.all_reduce(tf.distribute.ReduceOp.SUM, loss), images
+        return {"loss": sum_over_replicas(loss), "images": images}
+
+    return replica_step
+
+
+def make_train_step(
+    replica_step: ReplicaStep,
+    model: Captioner,
+    average: Captioner,
+    optimizer: keras.optimizers.Optimizer,
+    strategy: tf.distribute.Strategy,
+    average_decay: float,
+) -> Callable[[Batch, tf.Tensor], Scalars]:
+    """A compiled function from a distributed batch to the scalars of a step.
+
+    The batch has image_features [B, regions..., D] of any float type and caption_ids int32
+    [B, captions, T]; images without captions are padding. The second argument is float32, the
+    share of words that scheduled sampling replaces. The function updates the model, and `average`
+    towards it.
+    """
 
     @tf.function
-    def train_step(batch: Batch) -> tuple[tf.Tensor, tf.Tensor]:
-        per_replica = strategy.run(replica_step, args=(batch,))
-        loss, images = (strategy.experimental_local_results(value)[0] for value in per_replica)
+    def train_step(batch: Batch, sampled_share: tf.Tensor) -> Scalars:
+        per_replica = strategy.run(replica_step, args=(batch, sampled_share))
+        scalars = {
+            name: strategy.experimental_local_results(value)[0]
+            for name, value in per_replica.items()
+        }
         # Early on the average follows closely, or it would be of the random weights at the start.
         steps = tf.cast(optimizer.iterations, tf.float32)
-        decay = tf.minimum(config.average_decay, (1 + steps) / (10 + steps))
+        decay = tf.minimum(average_decay, (1 + steps) / (10 + steps))
         for mean, variable in zip(
             average.trainable_variables, model.trainable_variables, strict=True
         ):
             strategy.extended.update(
                 mean.value,
                 lambda mean, value, decay: mean.assign_add((1 - decay) * (value - mean)),
-                args=(variable.value, decay if config.average_decay else 0.0),
+                args=(variable.value, decay if average_decay else 0.0),
             )
-        return loss, images
+        return scalars
 
     return train_step
 

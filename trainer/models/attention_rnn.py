@@ -1,23 +1,21 @@
 """The recurrence of `attend` over packed captions, with its gradient written out.
 
-One step from h_{t-1}, c_{t-1} (equations in `attend`):
+One step from h_{t-1} and memory c_{t-1} (equations in `attend`, cells in `cells`):
 
     q, b    = h W_q + b_q                         query; b is the gate before its sigmoid
     s_r     = tanh(k_r + q)                       for each region r
     alpha   = softmax_r(v . s_r)
     u       = sum_r alpha_r a_r
     z       = sigmoid(b) u
-    i f o g = x + [z, h] W_r                      x: the word's part, computed beforehand
-    c       = sigmoid(f + 1) c + sigmoid(i) tanh(g);  h = sigmoid(o) tanh(c)
+    h, c    = LSTM or GRU (x + [z, h] W_r, c)     x: the word's part, computed beforehand
 
 Automatic differentiation of the loop adds up the gradient of every weight matrix, and of all
 annotations, anew at each step: most of its time is spent reading and writing those sums. Here each
 step's gradients of activations are kept, and one large matrix product after the loop turns them
-into the gradient of each weight. The 1 added to f keeps the LSTM's memory from the start
-(Jozefowicz et al. 2015).
+into the gradient of each weight.
 
 Shape suffixes: N rows, n rows running at a step (they fall with t, so rows are sorted by length,
-longest first), R regions, C annotation units, A attention units, H LSTM units, 4 = 4 H,
+longest first), R regions, C annotation units, A attention units, H units of the cell, 4 = 4 H,
 Q = A + 1, T time, P packed words (sum of n over T), time-major.
 """
 
@@ -25,6 +23,10 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import tensorflow as tf
+
+from trainer.models.captioner import PackedCaptions
+from trainer.models.cells import Cell
+from trainer.models.packed_rnn import grow, state_before, step_array
 
 
 class Weights(NamedTuple):
@@ -40,7 +42,7 @@ class Step(NamedTuple):
     """What one step computes; the backward pass reads it again."""
 
     h_nH: tf.Tensor
-    c_nH: tf.Tensor
+    memory_nH: tf.Tensor
     z_nC: tf.Tensor
     u_nC: tf.Tensor
     alpha_nR: tf.Tensor
@@ -49,11 +51,12 @@ class Step(NamedTuple):
     gates_n4: tf.Tensor  # after their nonlinearities
 
 
-def attention_lstm_step(
+def attention_step(
+    cell: Cell,
     annotations_nRC: tf.Tensor,
     keys_nRA: tf.Tensor,
     h_nH: tf.Tensor,
-    c_nH: tf.Tensor,
+    memory_nH: tf.Tensor,
     input_n4: tf.Tensor,
     weights: Weights,
 ) -> Step:
@@ -65,66 +68,84 @@ def attention_lstm_step(
     gate_n1 = tf.sigmoid(query_nQ[:, -1:])
     z_nC = gate_n1 * u_nC
     sums_n4 = input_n4 + tf.matmul(tf.concat([z_nC, h_nH], 1), weights.recurrent_X4)
-    i, f, o, g = tf.split(sums_n4, 4, axis=1)
-    i, f, o, g = tf.sigmoid(i), tf.sigmoid(f + 1.0), tf.sigmoid(o), tf.tanh(g)
-    c_nH = f * c_nH + i * g
-    gates_n4 = tf.concat([i, f, o, g], 1)
-    return Step(o * tf.tanh(c_nH), c_nH, z_nC, u_nC, alpha_nR, gate_n1, tanh_nRA, gates_n4)
+    h_nH, memory_nH, gates_n4 = cell.forward(sums_n4, memory_nH)
+    return Step(h_nH, memory_nH, z_nC, u_nC, alpha_nR, gate_n1, tanh_nRA, gates_n4)
 
 
-@tf.custom_gradient
-def attention_lstm(
+def attention_rnn(
+    cell: Cell,
     annotations_NRC: tf.Tensor,
     keys_NRA: tf.Tensor,
     h_NH: tf.Tensor,
-    c_NH: tf.Tensor,
+    memory_NH: tf.Tensor,
     input_P4: tf.Tensor,
-    rows_T: tf.Tensor,
-    *weights: tf.Tensor,
-) -> tuple[tuple[tf.Tensor, tf.Tensor], Callable]:
+    words: PackedCaptions,
+    weights: Weights,
+) -> tuple[tf.Tensor, tf.Tensor]:
     """All steps of all captions.
 
     Args:
+      cell: of the recurrence.
       annotations_NRC: of each row's image.
       keys_NRA: likewise.
-      h_NH: the state before the first word.
-      c_NH: likewise.
-      input_P4: the words' part of the gates.
-      rows_T: int32, rows running at each step; not rising; all more than 0.
-      *weights: the fields of Weights.
+      h_NH: the output before the first word.
+      memory_NH: likewise; in a GRU the same.
+      input_P4: the words' part of the sums.
+      words: which words there are.
+      weights: float32.
 
     Returns:
       h_PH and z_PC of every word; float32.
     """
+    recurrence = tf.custom_gradient(lambda *tensors: _recurrence(cell, *tensors))
+    return recurrence(
+        annotations_NRC, keys_NRA, h_NH, memory_NH, input_P4,
+        words.rows_T, words.row_P, words.time_P, *weights,
+    )  # fmt: skip
+
+
+def _recurrence(
+    cell: Cell,
+    annotations_NRC: tf.Tensor,
+    keys_NRA: tf.Tensor,
+    h_NH: tf.Tensor,
+    memory_NH: tf.Tensor,
+    input_P4: tf.Tensor,
+    rows_T: tf.Tensor,
+    row_P: tf.Tensor,
+    time_P: tf.Tensor,
+    *weights: tf.Tensor,
+) -> tuple[tuple[tf.Tensor, tf.Tensor], Callable]:
+    """h_PH and z_PC, and the function that turns their gradients into those of the arguments."""
     w = Weights(*weights)
     steps = tf.shape(rows_T)[0]
     units, depth = h_NH.shape[1], annotations_NRC.shape[2]
     regions, attention = keys_NRA.shape[1], keys_NRA.shape[2]
-    inputs = _array(steps, 4 * units).split(input_P4, rows_T)
+    inputs = step_array(steps, 4 * units).split(input_P4, rows_T)
 
     def forward(t, h, c, kept):
         n = rows_T[t]
-        step = attention_lstm_step(
-            annotations_NRC[:n], keys_NRA[:n], h[:n], c[:n], inputs.read(t), w
+        step = attention_step(
+            cell, annotations_NRC[:n], keys_NRA[:n], h[:n], c[:n], inputs.read(t), w
         )
         kept = Step(*(array.write(t, x) for array, x in zip(kept, step, strict=True)))
-        return t + 1, step.h_nH, step.c_nH, kept
+        return t + 1, step.h_nH, step.memory_nH, kept
 
     kept = Step(
-        h_nH=_array(steps, units),
-        c_nH=_array(steps, units),
-        z_nC=_array(steps, depth),
-        u_nC=_array(steps, depth),
-        alpha_nR=_array(steps, regions),
-        gate_n1=_array(steps, 1),
-        tanh_nRA=_array(steps, regions, attention),
-        gates_n4=_array(steps, 4 * units),
+        h_nH=step_array(steps, units),
+        memory_nH=step_array(steps, units),
+        z_nC=step_array(steps, depth),
+        u_nC=step_array(steps, depth),
+        alpha_nR=step_array(steps, regions),
+        gate_n1=step_array(steps, 1),
+        tanh_nRA=step_array(steps, regions, attention),
+        gates_n4=step_array(steps, 4 * units),
     )
     row = [tf.TensorShape([None, h_NH.shape[1]])] * 2
     *_, kept = tf.while_loop(
         lambda t, *_: t < steps,
         forward,
-        (tf.constant(0), h_NH, c_NH, kept),
+        (0, h_NH, memory_NH, kept),
         shape_invariants=(tf.TensorShape([]), *row, Step(*[None] * len(kept))),
         maximum_iterations=steps,
     )
@@ -132,41 +153,33 @@ def attention_lstm(
 
     def gradient(dh_PH: tf.Tensor, dz_PC: tf.Tensor) -> tuple[tf.Tensor | None, ...]:
         return _gradient(
-            annotations_NRC, keys_NRA, h_NH, c_NH, rows_T, w, kept, h_PH, z_PC, dh_PH, dz_PC
-        )
+            cell, annotations_NRC, keys_NRA, h_NH, memory_NH, rows_T, row_P, time_P, w, kept,
+            h_PH, z_PC, dh_PH, dz_PC,
+        )  # fmt: skip
 
     return (h_PH, z_PC), gradient
 
 
 def _gradient(
-    annotations_NRC, keys_NRA, h_NH, c_NH, rows_T, w, kept, h_PH, z_PC, dh_PH, dz_PC
+    cell, annotations_NRC, keys_NRA, h_NH, memory_NH, rows_T, row_P, time_P, w, kept,
+    h_PH, z_PC, dh_PH, dz_PC,
 ):  # fmt: skip
     steps, rows = tf.shape(rows_T)[0], tf.shape(h_NH)[0]
     units, depth = h_NH.shape[1], annotations_NRC.shape[2]
     regions, attention = keys_NRA.shape[1], keys_NRA.shape[2]
-    dh_steps = _array(steps, units).split(dh_PH, rows_T)
-    dz_steps = _array(steps, depth).split(dz_PC, rows_T)
+    dh_steps = step_array(steps, units).split(dh_PH, rows_T)
+    dz_steps = step_array(steps, depth).split(dz_PC, rows_T)
 
     def backward(t, dh, dc, dkeys, dscore_A, sums, queries, du, alpha):
         # dh, dc and dkeys come with the rows of step t + 1; those that end at t start from zero.
         n = rows_T[t]
-        gates_n4 = kept.gates_n4.read(t)
-        i, f, o, g = tf.split(gates_n4, 4, axis=1)
-        before_c = tf.cond(
-            t > 0, lambda: kept.c_nH.read(tf.maximum(t - 1, 0))[:n], lambda: c_NH[:n]
+        before = tf.cond(
+            t > 0, lambda: kept.memory_nH.read(tf.maximum(t - 1, 0))[:n], lambda: memory_NH[:n]
         )
-        dh_n = _grow(dh, n) + dh_steps.read(t)
-        tanh_c = tf.tanh(kept.c_nH.read(t))
-        dc_n = _grow(dc, n) + dh_n * o * (1 - tanh_c * tanh_c)
-        dsums_n4 = tf.concat(
-            [
-                dc_n * g * i * (1 - i),
-                dc_n * before_c * f * (1 - f),
-                dh_n * tanh_c * o * (1 - o),
-                dc_n * i * (1 - g * g),
-            ],
-            axis=1,
-        )
+        dsums_n4, dc_n = cell.gradient(
+            grow(dh, n) + dh_steps.read(t), grow(dc, n), kept.gates_n4.read(t), before,
+            kept.memory_nH.read(t),
+        )  # fmt: skip
         dx_nX = tf.matmul(dsums_n4, w.recurrent_X4, transpose_b=True)
         dz_nC = dx_nX[:, :depth] + dz_steps.read(t)
         gate_n1, alpha_nR = kept.gate_n1.read(t), kept.alpha_nR.read(t)
@@ -187,18 +200,18 @@ def _gradient(
         m = tf.shape(dkeys)[0]
         dkeys = tf.concat([dkeys + dpre_nRA[:m], dpre_nRA[m:]], 0)
         return (
-            t - 1, dh_n, dc_n * f, dkeys, dscore_A, sums.write(t, dsums_n4),
-            queries.write(t, dquery_nQ), du.write(t, _grow(du_nC, rows)),
-            alpha.write(t, _grow(alpha_nR, rows)),
+            t - 1, dh_n, dc_n, dkeys, dscore_A, sums.write(t, dsums_n4),
+            queries.write(t, dquery_nQ), du.write(t, grow(du_nC, rows)),
+            alpha.write(t, grow(alpha_nR, rows)),
         )  # fmt: skip
 
-    _, dh_NH, dc_NH, dkeys_NRA, dscore_A, sums, queries, du, alpha = tf.while_loop(
+    _, dh_NH, dmemory_NH, dkeys_NRA, dscore_A, sums, queries, du, alpha = tf.while_loop(
         lambda t, *_: t >= 0,
         backward,
         (
-            steps - 1, h_NH[:0], c_NH[:0], keys_NRA[:0], tf.zeros_like(w.score_A),
-            _array(steps, 4 * units), _array(steps, attention + 1), _array(steps, depth),
-            _array(steps, regions),
+            steps - 1, h_NH[:0], memory_NH[:0], keys_NRA[:0], tf.zeros_like(w.score_A),
+            step_array(steps, 4 * units), step_array(steps, attention + 1),
+            step_array(steps, depth), step_array(steps, regions),
         ),
         shape_invariants=(
             tf.TensorShape([]), *[tf.TensorShape([None, units])] * 2,
@@ -207,37 +220,20 @@ def _gradient(
         maximum_iterations=steps,
     )  # fmt: skip
     dsums_P4, dquery_PQ = sums.concat(), queries.concat()
-    # The state before each word: the first step's, then all but the last of each row's.
-    starts_T = tf.cumsum(rows_T, exclusive=True)
-    step_P = tf.repeat(tf.range(steps), rows_T)
-    row_P = tf.range(tf.shape(h_PH)[0]) - tf.gather(starts_T, step_P)
-    previous_P = tf.gather(starts_T, tf.maximum(step_P - 1, 0)) + row_P
-    before_PH = tf.where((step_P > 0)[:, None], tf.gather(h_PH, previous_P), tf.gather(h_NH, row_P))
+    before_PH = state_before(h_PH, h_NH, rows_T, row_P, time_P)
     # The annotations' gradient: for each row, the sum over its words of alpha times du.
     alpha_TNR = tf.reshape(alpha.concat(), [steps, rows, regions])
     du_TNC = tf.reshape(du.concat(), [steps, rows, depth])
     dannotations_NRC = tf.einsum("tnr,tnc->nrc", alpha_TNR, du_TNC)
     return (
         dannotations_NRC,
-        _grow(dkeys_NRA, rows),
-        _grow(dh_NH, rows),
-        _grow(dc_NH, rows),
+        grow(dkeys_NRA, rows),
+        grow(dh_NH, rows),
+        grow(dmemory_NH, rows),
         dsums_P4,
-        None,
+        *[None] * 3,
         tf.matmul(before_PH, dquery_PQ, transpose_a=True),
         tf.reduce_sum(dquery_PQ, 0),
         dscore_A,
         tf.matmul(tf.concat([z_PC, before_PH], 1), dsums_P4, transpose_a=True),
     )
-
-
-def _array(steps: tf.Tensor, *shape: int) -> tf.TensorArray:
-    """One tensor a step, [rows, *shape] with its own number of rows."""
-    return tf.TensorArray(
-        tf.float32, steps, infer_shape=False, clear_after_read=False, element_shape=[None, *shape]
-    )
-
-
-def _grow(x: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
-    """`x` with zeros below, to `rows` rows."""
-    return tf.pad(x, [[0, rows - tf.shape(x)[0]]] + [[0, 0]] * (x.shape.rank - 1))

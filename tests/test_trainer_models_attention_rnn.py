@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from test_trainer_models_packed_rnn import words_of
 
-from trainer.models.attention_lstm import Weights, attention_lstm, attention_lstm_step
+from trainer.models.attention_rnn import Weights, attention_rnn, attention_step
+from trainer.models.cells import CELLS
 
 REGIONS, ANNOTATION, ATTENTION, UNITS = 4, 5, 3, 6
 
@@ -28,13 +30,14 @@ def random_inputs(rows_T, rng):
     ]
 
 
-def plain_loop(inputs, rows_T):
+def plain_loop(cell, inputs, rows_T):
     annotations, keys, h, c, words, *weights = inputs
     outputs_h, outputs_z, start = [], [], 0
     for n in rows_T:
         x = words[start : start + n]
-        step = attention_lstm_step(annotations[:n], keys[:n], h[:n], c[:n], x, Weights(*weights))
-        h, c, start = step.h_nH, step.c_nH, start + n
+        rows = (part[:n] for part in (annotations, keys, h, c))
+        step = attention_step(cell, *rows, x, Weights(*weights))
+        h, c, start = step.h_nH, step.memory_nH, start + n
         outputs_h.append(step.h_nH)
         outputs_z.append(step.z_nC)
     return tf.concat(outputs_h, 0), tf.concat(outputs_z, 0)
@@ -42,7 +45,9 @@ def plain_loop(inputs, rows_T):
 
 @pytest.mark.parametrize("rows_T", [[3, 3, 2, 1, 1], [1], [4, 4, 4], [5, 2]])
 @pytest.mark.parametrize("compiled", [False, True])
-def test_outputs_and_gradients_are_those_of_the_plain_loop(rows_T, compiled):
+@pytest.mark.parametrize("name", CELLS)
+def test_outputs_and_gradients_are_those_of_the_plain_loop(name, rows_T, compiled):
+    cell, words = CELLS[name], words_of(rows_T)
     rng = np.random.default_rng(len(rows_T))
     inputs = random_inputs(rows_T, rng)
     scale_h = tf.constant(rng.standard_normal((sum(rows_T), UNITS)), tf.float32)
@@ -56,9 +61,9 @@ def test_outputs_and_gradients_are_those_of_the_plain_loop(rows_T, compiled):
         return h, z, tape.gradient(loss, inputs)
 
     def packed():
-        return attention_lstm(*inputs[:5], tf.constant(rows_T), *inputs[5:])
+        return attention_rnn(cell, *inputs[:5], words, Weights(*inputs[5:]))
 
-    expected = run(lambda: plain_loop(inputs, rows_T))
+    expected = run(lambda: plain_loop(cell, inputs, rows_T))
     actual = tf.function(lambda: run(packed))() if compiled else run(packed)
     np.testing.assert_allclose(actual[0], expected[0], atol=1e-6)
     np.testing.assert_allclose(actual[1], expected[1], atol=1e-6)

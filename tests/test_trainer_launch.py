@@ -1,0 +1,119 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from conftest import complaint
+from test_trainer_distribution import assert_same_training, multiworker_config
+
+from trainer import launch as module
+from trainer.command import main, to_arguments
+from trainer.launch import launch
+from trainer.loop import train
+
+pytestmark = pytest.mark.skipif(
+    not os.path.isdir("/proc/self/task"), reason="finds the workers by /proc"
+)
+
+
+@pytest.fixture(scope="module")
+def one_device(dataset, tmp_path_factory):
+    config = multiworker_config(
+        dataset, tmp_path_factory.mktemp("one") / "run", strategy="one", checkpoint_every=3
+    )
+    train(config)
+    return config.run
+
+
+def start(config):
+    arguments = [a for a in to_arguments(config) if not a.startswith("--strategy")]
+    command = [sys.executable, "-m", "trainer", "launch", "--workers=2", *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def wait_for_checkpoint(process, config):
+    directory = Path(config.run) / "checkpoints"
+    while not (directory.is_dir() and any(directory.iterdir())):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+
+
+def workers_of(process):
+    path = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    return [int(pid) for pid in path.read_text().split()]
+
+
+def assert_gone(pids):
+    deadline = time.monotonic() + 30
+    while any(os.path.exists(f"/proc/{pid}") for pid in pids):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+@pytest.mark.slow
+def test_it_trains_as_one_device_does_through_a_dead_worker_and_a_stop(
+    one_device, dataset, tmp_path
+):
+    config = multiworker_config(dataset, tmp_path / "run", checkpoint_every=3)
+    process = start(config)
+    wait_for_checkpoint(process, config)
+    pids = workers_of(process)
+    assert len(pids) == 2
+    os.kill(pids[1], signal.SIGKILL)
+    error = process.communicate(timeout=60)[1]
+    assert process.returncode == 1
+    assert "worker 1 ended with status -9; the others are ended too" in error
+    assert_gone(pids)
+
+    process = start(config)
+    while "Training on" not in process.stdout.readline():
+        assert process.poll() is None
+    pids = workers_of(process)
+    process.terminate()
+    output = process.communicate(timeout=60)[0]
+    assert process.returncode == 75
+    assert "[worker 0] asked to stop: " in output
+    assert_gone(pids)
+
+    process = start(config)
+    output = process.communicate(timeout=300)[0]
+    assert process.returncode == 0
+    assert "[worker 0] Continuing" in output
+    assert_same_training(config.run, one_device)
+
+
+def test_the_first_status_that_is_not_0_is_told(monkeypatch, capsys):
+    script = "import os, sys, time; time.sleep({}); sys.exit({})"
+
+    def run(*workers):
+        sleeps = iter(workers)
+        popen = subprocess.Popen
+        monkeypatch.setattr(
+            module.subprocess,
+            "Popen",
+            lambda command, **options: popen(
+                [sys.executable, "-c", script.format(*next(sleeps))], **options
+            ),
+        )
+        try:
+            return launch(len(workers), [])
+        finally:
+            monkeypatch.undo()
+
+    assert run((0, 0), (0.2, 0)) == 0
+    assert run((0, 75), (0.2, 75)) == 75
+    started = time.monotonic()
+    assert run((60, 0), (0.2, 3)) == 1
+    assert time.monotonic() - started < 30
+    assert "worker 1 ended with status 3" in capsys.readouterr().err
+
+
+def test_bad_flags_are_told_before_a_worker_starts(capsys):
+    flags = ("launch", "--data=d", "--run=r")
+    assert "--workers=0 must be at least 1" in complaint(main, capsys, *flags, "--workers=0")
+    error = complaint(main, capsys, *flags, "--strategy=mirrored")
+    assert "--strategy=mirrored: workers have --strategy=multiworker" in error
+    assert "--epochs=0 must be at least 1" in complaint(main, capsys, *flags, "--epochs=0")

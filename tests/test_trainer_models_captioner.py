@@ -1,0 +1,211 @@
+"""What every captioner promises, whatever its kind."""
+
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tfrecords_schema.vocabulary import END, START
+from trainer.config import ModelConfig, TrainConfig
+from trainer.decode import search_captions
+from trainer.models.captioner import dropout, pack, pack_captions, unpack, word_before
+from trainer.objective import cross_entropy_sum
+from trainer.run_directory import MODELS
+from trainer.step import ClippedAdam, make_cross_entropy_step, make_train_step
+
+SIZES = ModelConfig(
+    units=32, embedding_units=16, attention_units=12, annotation_units=32, heads=4,
+    feed_forward_units=24, annotation_dropout=0, embedding_dropout=0, layer_dropout=0,
+    output_dropout=0,
+)  # fmt: skip
+KINDS = [
+    "attend", "attend cell=gru", "attend layers=3", "attend layers=2 cell=gru tied_embeddings=1",
+    "attend_after", "attend_after layers=2 cell=gru tied_embeddings=1",
+    "merge", "merge join=concat cell=gru", "merge layers=2 tied_embeddings=1",
+    "inject", "inject cell=gru layers=2", "inject inject=init layers=2",
+    "inject inject=init cell=gru tied_embeddings=1", "inject inject=every layers=2",
+    "transformer", "transformer layers=3 tied_embeddings=1",
+]  # fmt: skip
+VOCABULARY = 12
+CAPTIONS = np.array(
+    [
+        [[START, 5, 6, 7, END, 0], [START, 5, END, 0, 0, 0]],
+        [[START, 8, 9, END, 0, 0], [START, 8, 9, 10, 11, END]],
+        [[START, 11, END, 0, 0, 0], [0, 0, 0, 0, 0, 0]],
+    ],
+    np.int32,
+)
+IDS = st.lists(st.lists(st.integers(4, 9), max_size=5), min_size=1, max_size=8)
+
+
+@pytest.fixture(params=KINDS)
+def kind(request):
+    return request.param
+
+
+def make(kind, regions=4, depth=6, **changes):
+    name, *options = kind.split()
+    for option in options:
+        flag, value = option.split("=")
+        changes[flag] = int(value) if value.isdecimal() else value
+    keras.utils.set_random_seed(1)
+    config = dataclasses.replace(SIZES, **changes)
+    model = MODELS[name](config, VOCABULARY, feature_depth=depth)
+    return model, tf.random.stateless_normal([3, regions, depth], [1, 2])
+
+
+def loss_of(model, features, captions):
+    words = pack_captions(tf.convert_to_tensor(captions))
+    return cross_entropy_sum(model.teacher_force(features, words, None), words.labels_P)
+
+
+def take(nest, row):
+    return tf.nest.map_structure(lambda part: part[row : row + 1], nest)
+
+
+# --- packing
+
+
+@settings(deadline=None, max_examples=40)
+@given(IDS, st.integers(0, 3))
+def test_packing_keeps_every_word_and_no_padding(captions, padding):
+    captions = [[START, *words, END] if words else [] for words in captions]
+    longest = max(2, *map(len, captions)) + padding
+    ids = np.array([[c + [0] * (longest - len(c)) for c in captions]], np.int32)
+    words = pack_captions(tf.constant(ids))
+    pairs = sorted((a, b) for c in captions for a, b in zip(c, c[1:], strict=False))
+    assert sorted(zip(words.inputs_P.numpy(), words.labels_P.numpy(), strict=True)) == pairs
+    lengths = sorted((max(len(c) - 1, 0) for c in captions), reverse=True)
+    assert words.rows_T.numpy().tolist() == [
+        sum(length > t for length in lengths) for t in range(lengths[0])
+    ]
+    back = unpack(words.labels_P, words).numpy()
+    assert [[i for i in row if i] for row in back] == [c[1:] for c in captions]
+    np.testing.assert_array_equal(pack(unpack(words.labels_P, words), words), words.labels_P)
+    before = word_before(words.rows_T, words.row_P, words.time_P).numpy()
+    later = words.time_P.numpy() > 0
+    np.testing.assert_array_equal(
+        words.labels_P.numpy()[before][later], words.inputs_P.numpy()[later]
+    )
+
+
+def test_dropout_draws_other_masks_at_each_place_and_seed():
+    x = tf.ones([8, 8])
+    masks = [dropout(x, 0.5, tf.constant(seed), place) for seed in ([1, 0], [2, 0], [1, 64])
+             for place in (0, 1)]  # fmt: skip
+    assert len({mask.numpy().tobytes() for mask in masks}) == 6
+    assert dropout(x, 0.5, None, 0) is x
+
+
+# --- all models
+
+
+def test_teacher_forcing_predicts_what_stepping_word_by_word_predicts(kind):
+    model, features = make(kind)
+    words = pack_captions(tf.constant(CAPTIONS))
+    logits_PV = model.teacher_force(features, words, None).numpy()
+    places = zip(words.caption_N.numpy()[words.row_P], words.time_P.numpy(), strict=True)
+    forced = {place: logits for place, logits in zip(places, logits_PV, strict=True)}
+    for number, ids in enumerate(CAPTIONS.reshape(-1, CAPTIONS.shape[-1])):
+        context = take(model.encode(features), number // CAPTIONS.shape[1])
+        state = model.start(context, 6)
+        for time in range(np.count_nonzero(ids) - 1):
+            logits, state = model.step(context, state, tf.constant(ids[time : time + 1]))
+            np.testing.assert_allclose(forced.pop((number, time)), logits[0], atol=1e-4)
+    assert not forced
+
+
+def test_padding_changes_nothing(kind):
+    model, features = make(kind)
+    more_features = tf.concat([features, tf.ones([2, 4, 6])], 0)
+    padded = np.pad(CAPTIONS, [[0, 2], [0, 3], [0, 4]])
+    expected = loss_of(model, features, CAPTIONS)
+    np.testing.assert_allclose(loss_of(model, more_features, padded), expected, rtol=1e-5)
+
+
+def test_a_batch_without_captions_has_no_loss_and_no_gradient(kind):
+    model, features = make(kind)
+
+    @tf.function  # as in training: a replica's slice of a last batch can be all padding
+    def run(captions):
+        with tf.GradientTape() as tape:
+            loss = loss_of(model, features, captions)
+        return loss, tape.gradient(loss, model.trainable_variables)
+
+    loss, gradients = run(tf.zeros_like(CAPTIONS))
+    assert float(loss) == 0
+    assert all(np.all(tf.convert_to_tensor(g) == 0) for g in gradients if g is not None)
+
+
+def test_every_weight_learns(kind):
+    model, features = make(kind)
+    with tf.GradientTape() as tape:
+        loss = loss_of(model, features, CAPTIONS)
+    for weight, gradient in zip(
+        model.trainable_variables, tape.gradient(loss, model.trainable_variables), strict=True
+    ):
+        assert gradient is not None, weight.path
+        assert np.abs(tf.convert_to_tensor(gradient)).max() > 0, weight.path
+
+
+@pytest.mark.parametrize("regions", [4, 1], ids=["grid", "pooled"])
+def test_it_overfits_one_batch_and_then_writes_its_captions(kind, regions):
+    model, features = make(kind, regions)
+    captions = CAPTIONS[:, :1]  # one an image, so that there is one right answer
+    optimizer = ClippedAdam(0.01, 5.0)
+    optimizer.build(model.trainable_variables)
+    average, _ = make(kind, regions)
+    config = TrainConfig(data="-", run="-", label_smoothing=0)
+    step = make_train_step(
+        make_cross_entropy_step(model, optimizer, config), model, average, optimizer,
+        tf.distribute.get_strategy(), 0.9,
+    )  # fmt: skip
+    batch = {"image_features": features, "caption_ids": tf.constant(captions)}
+    losses = [float(step(batch, tf.constant(0.0))["loss"]) for _ in range(150)]
+    assert losses[0] == pytest.approx(np.log(VOCABULARY), abs=1.0)
+    assert losses[-1] < 0.02
+    for width in (1, 3):
+        ids = search_captions(model, features, width, max_words=6).ids_BWT[:, 0].numpy()
+        for got, want in zip(ids, captions[:, 0, 1:], strict=True):
+            assert got[: len(want)].tolist() == want.tolist()
+
+
+def test_a_batch_gives_each_image_what_it_gets_alone(kind):
+    model, features = make(kind)
+    together = search_captions(model, features, width=3, max_words=5)
+    for i in range(3):
+        alone = search_captions(model, features[i : i + 1], width=3, max_words=5)
+        np.testing.assert_array_equal(together.ids_BWT[i], alone.ids_BWT[0])
+        np.testing.assert_allclose(together.log_probs_BW[i], alone.log_probs_BW[0], atol=1e-4)
+
+
+def test_the_image_matters(kind):
+    model, features = make(kind)
+    words = pack_captions(tf.constant(CAPTIONS))
+    logits = [model.teacher_force(x, words, None) for x in (features, features[::-1] * 3)]
+    assert np.abs(logits[0] - logits[1]).max() > 1e-3
+
+
+@pytest.mark.parametrize(
+    "kind, place",
+    [
+        (kind, place)
+        for kind in KINDS
+        for place in ("annotation", "embedding", "layer", "output")
+        if place != "layer" or "layers" in kind or kind == "transformer"
+    ],
+)
+def test_dropout_depends_on_the_seed_alone(kind, place):
+    model, features = make(kind, **{f"{place}_dropout": 0.5})
+    words = pack_captions(tf.constant(CAPTIONS))
+
+    def logits(seed):
+        return model.teacher_force(features, words, seed and tf.constant(seed))
+
+    np.testing.assert_array_equal(logits([1, 0]), logits([1, 0]))
+    assert np.abs(logits([1, 0]) - logits([2, 0])).max() > 1e-5
+    np.testing.assert_array_equal(logits(None), logits(None))

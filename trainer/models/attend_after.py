@@ -1,0 +1,109 @@
+"""Attention after the recurrence: the fast relative of `attend`.
+
+The LSTM or GRU reads the words alone, and what it has read looks at the image, as in the spatial
+attention of Lu et al. 2017 (arXiv:1612.01887, section 2.2), here with the dot products of Luong et
+al. 2015 (arXiv:1508.04025) in several heads. Nothing of the image stands within the recurrence, so
+it is one fused call on a GPU, and all words of a batch look at their images at once.
+
+    a_i    = relu(W_a x_i + b_a)                        annotation of region i
+    h_t    = LSTM(E y_{t-1}, h_{t-1});  h_0 from the mean annotation
+    z_t    = MultiHeadAttention(h_t, a)                 see `dot_attention`
+    p(y_t) = softmax(L_o (E y_{t-1} + L_h h_t + z_t))
+
+Shape suffixes: B images, N rows (captions or beams), R regions, D feature depth, C annotation
+units, E embedding units, H units of the cell, V vocabulary, T time, P packed words.
+"""
+
+from typing import NamedTuple
+
+import keras
+import tensorflow as tf
+
+from trainer.config import ModelConfig
+from trainer.models.captioner import PackedCaptions, dropout, pack, unpack
+from trainer.models.dot_attention import DotAttention, Memory
+from trainer.models.packed_rnn import RnnState
+from trainer.models.rnn_stack import make_stack, packed_stack, stack_step
+from trainer.models.words import Words
+
+
+class Context(NamedTuple):
+    """What depends on the image alone."""
+
+    memory: Memory
+    mean_BC: tf.Tensor
+
+
+class AttendAfter(keras.layers.Layer):
+    """The captioner; see `captioner.Captioner`. Its state is one RnnState a layer."""
+
+    def __init__(self, config: ModelConfig, vocabulary_size: int, feature_depth: int):
+        """A captioner for features [regions, feature_depth] and ids in [0, vocabulary_size)."""
+        super().__init__(name="attend_after")
+        dense, units = keras.layers.Dense, config.units
+        context, embedding = config.annotation_units, config.embedding_units
+        self._config = config
+        self.words = Words(vocabulary_size, embedding, embedding, config.tied_embeddings)
+        self._annotate = dense(context, "relu", name="annotate")
+        self._initial = dense(2 * units * config.layers, "tanh", name="initial_state")
+        self._output_h = dense(embedding, name="output_h")
+        self._output_z = dense(embedding, use_bias=False, name="output_z")
+        for layer, depth in (
+            (self._annotate, feature_depth),
+            (self._initial, context),
+            (self._output_h, units),
+            (self._output_z, config.attention_units),
+        ):
+            layer.build((None, depth))
+        self._attention = DotAttention(
+            config.attention_units, config.heads, units, context, "attention"
+        )
+        self._stack = make_stack(config, config.layers, embedding)
+        self.built = True
+
+    def encode(self, features_BRD: tf.Tensor, seed: tf.Tensor | None = None) -> Context:
+        """See `Captioner`."""
+        annotations_BRC = self._annotate(features_BRD)
+        annotations_BRC = dropout(annotations_BRC, self._config.annotation_dropout, seed, 0)
+        return Context(self._attention.memory(annotations_BRC), tf.reduce_mean(annotations_BRC, 1))
+
+    def start(self, context: Context, max_words: int) -> list[RnnState]:
+        """See `Captioner`."""
+        parts = tf.split(self._initial(context.mean_BC), 2 * self._config.layers, axis=-1)
+        states = zip(parts[::2], parts[1::2], strict=True)
+        return [RnnState(h, h if self._config.cell == "gru" else c) for h, c in states]
+
+    def step(
+        self, context: Context, state: list[RnnState], token_N: tf.Tensor
+    ) -> tuple[tf.Tensor, list[RnnState]]:
+        """See `Captioner`."""
+        embedded_NE = self.words.embed(token_N)
+        h_NH, state = stack_step(self._stack, embedded_NE, state)
+        z = self._attention.attend(h_NH[:, tf.newaxis], context.memory)[:, 0]
+        return self.words.logits(self._deep_output(embedded_NE, h_NH, z)), state
+
+    def teacher_force(
+        self, features_BRD: tf.Tensor, words: PackedCaptions, seed: tf.Tensor | None
+    ) -> tf.Tensor:
+        """See `Captioner`."""
+        config = self._config
+        context = self.encode(features_BRD, seed)
+        state = tf.nest.map_structure(
+            lambda part: tf.gather(part, words.image_N), self.start(context, 0)
+        )
+        embedded_PE = self.words.embed(words.inputs_P)
+        embedded_PE = dropout(embedded_PE, config.embedding_dropout, seed, 1)
+        h_PH = packed_stack(
+            self._stack, embedded_PE, state, words, config.layer_dropout, seed, place=3
+        )
+        # All captions of an image look at it together.
+        h_NTH = unpack(h_PH, words)
+        images, rows, steps = tf.shape(features_BRD)[0], tf.shape(h_NTH)[0], tf.shape(h_NTH)[1]
+        looking = tf.reshape(h_NTH, [images, rows // images * steps, config.units])
+        seen = self._attention.attend(looking, context.memory)
+        z = pack(tf.reshape(seen, [rows, steps, config.attention_units]), words)
+        output_PE = self._deep_output(embedded_PE, h_PH, z)
+        return self.words.logits(dropout(output_PE, config.output_dropout, seed, 2))
+
+    def _deep_output(self, embedded: tf.Tensor, h: tf.Tensor, z: tf.Tensor) -> tf.Tensor:
+        return embedded + self._output_h(h) + self._output_z(z)

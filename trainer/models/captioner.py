@@ -1,0 +1,134 @@
+"""What all captioners share: their interface, packed captions, dropout.
+
+Training runs on packed captions. They are sorted by length, longest first; at step t only the
+first n_t rows, those still running, are computed, and everything that needs no recurrence (word
+embeddings, output layer, loss) works on the P = sum of n_t words of the batch, in the order of
+time, then row. No padding is ever multiplied.
+
+Shape suffixes: B images, K captions an image, N = B K rows (captions), R regions, D feature depth,
+T time, P packed words, V vocabulary.
+"""
+
+from typing import Any, NamedTuple, Protocol
+
+import tensorflow as tf
+
+from trainer.models.words import Words
+
+DROPOUTS = 64  # more than any model has places for dropout; each adds its number to the seed
+
+
+class PackedCaptions(NamedTuple):
+    """The words of a batch of captions; all int32."""
+
+    inputs_P: tf.Tensor  # the word before
+    labels_P: tf.Tensor  # the word that is to be predicted
+    row_P: tf.Tensor  # row of each word
+    time_P: tf.Tensor  # its place in its caption, from 0
+    rows_T: tf.Tensor  # rows running at each step: not rising, all more than 0
+    caption_N: tf.Tensor  # which of the batch's B K captions a row is
+    image_N: tf.Tensor  # which of its B images
+
+
+class Captioner(Protocol):
+    """Features to words. Images' context and state are nests of tensors, one row an image.
+
+    All variables are made by the constructor.
+    """
+
+    trainable_variables: list
+    weights: list
+    words: Words
+
+    def count_params(self) -> int:
+        """Numbers that are learned."""
+
+    def encode(self, features_BRD: tf.Tensor, seed: tf.Tensor | None = None) -> Any:
+        """What depends on the image alone; `seed`, int32 [2], turns dropout on."""
+
+    def start(self, context: Any, max_words: int) -> Any:
+        """The state before the first word of captions of up to `max_words`, one row an image."""
+
+    def step(self, context: Any, state: Any, token_N: tf.Tensor) -> tuple[tf.Tensor, Any]:
+        """One word: float32 logits_NV and the next state.
+
+        Args:
+          context: one row a row of the state.
+          state: before the word.
+          token_N: int32, the word before; <start> at first.
+        """
+
+    def teacher_force(
+        self, features_BRD: tf.Tensor, words: PackedCaptions, seed: tf.Tensor | None
+    ) -> tf.Tensor:
+        """float32 logits_PV of every word of every caption, given the words before it.
+
+        Args:
+          features_BRD: float32.
+          words: of the captions of these images.
+          seed: int32 [2] for dropout; None turns dropout off.
+        """
+
+
+def pack_captions(caption_ids_BKT: tf.Tensor) -> PackedCaptions:
+    """Captions, longest first, without their padding.
+
+    Args:
+      caption_ids_BKT: int32, K captions an image, each <start> ... <end> and 0 after it; a row of
+        zeros is no caption.
+    """
+    captions_per_image = tf.shape(caption_ids_BKT)[1]
+    ids_NT = tf.reshape(caption_ids_BKT, [-1, tf.shape(caption_ids_BKT)[2]])
+    words_N = tf.maximum(tf.math.count_nonzero(ids_NT, axis=1, dtype=tf.int32) - 1, 0)
+    order_N = tf.argsort(words_N, direction="DESCENDING", stable=True)
+    ids_NT, words_N = tf.gather(ids_NT, order_N), tf.gather(words_N, order_N)
+    running_TN = tf.range(tf.shape(ids_NT)[1] - 1)[:, None] < words_N[None, :]
+    rows_T = tf.reduce_sum(tf.cast(running_TN, tf.int32), axis=1)
+    position_P2 = tf.cast(tf.where(running_TN), tf.int32)
+    return PackedCaptions(
+        inputs_P=tf.boolean_mask(tf.transpose(ids_NT[:, :-1]), running_TN),
+        labels_P=tf.boolean_mask(tf.transpose(ids_NT[:, 1:]), running_TN),
+        row_P=position_P2[:, 1],
+        time_P=position_P2[:, 0],
+        rows_T=rows_T[: tf.reduce_max(words_N)],  # padding to the batch's length has no rows
+        caption_N=order_N,
+        image_N=order_N // captions_per_image,
+    )
+
+
+def word_before(rows_T: tf.Tensor, row_P: tf.Tensor, time_P: tf.Tensor) -> tf.Tensor:
+    """The index of the word before each word; for a first word any that is there."""
+    starts_T = tf.cumsum(rows_T, exclusive=True)
+    return tf.gather(starts_T, tf.maximum(time_P - 1, 0)) + row_P
+
+
+def unpack(x_PX: tf.Tensor, words: PackedCaptions) -> tf.Tensor:
+    """x_NTX, rows in the order of the batch, zeros where no word is."""
+    shape = tf.concat(
+        [[tf.shape(words.caption_N)[0], tf.shape(words.rows_T)[0]], tf.shape(x_PX)[1:]], 0
+    )
+    x_NTX = tf.scatter_nd(_places(words), x_PX, shape)
+    return tf.ensure_shape(x_NTX, [None, None, *x_PX.shape[1:]])
+
+
+def pack(x_NTX: tf.Tensor, words: PackedCaptions) -> tf.Tensor:
+    """x_PX of what `unpack` gives."""
+    return tf.gather_nd(x_NTX, _places(words))
+
+
+def _places(words: PackedCaptions) -> tf.Tensor:
+    return tf.stack([tf.gather(words.caption_N, words.row_P), words.time_P], axis=1)
+
+
+def dropout(x: tf.Tensor, rate: float, seed: tf.Tensor | None, place: int) -> tf.Tensor:
+    """Dropout that depends on the seed alone, so that a resumed run draws the same masks.
+
+    Args:
+      x: float.
+      rate: in [0, 1).
+      seed: int32 [2]; None turns dropout off.
+      place: in the model, from 0, below DROPOUTS; each place draws other masks.
+    """
+    if seed is None or rate == 0:
+        return x
+    return tf.nn.experimental.stateless_dropout(x, rate, seed + [0, place])

@@ -1,0 +1,91 @@
+"""Show and Tell (Vinyals et al. 2015, arXiv:1411.4555), and its relatives: the image is injected.
+
+With x the mean of the image's regions and v = W_v x + b_v, the LSTM or GRU gets the image
+
+    first   as the input before the first word: h_0 = LSTM(v, 0)          (10) of the paper
+    init    as its state before the first word: h_0, c_0 = tanh(W_s v + b_s)
+    every   beside each word: h_t = LSTM([E y_{t-1}; v], h_{t-1})
+
+    h_t    = LSTM(E y_{t-1}, h_{t-1})                                      (11)
+    p(y_t) = softmax(W_o h_t + b_o)                                        (12)
+
+The names are those of Tanti et al. 2018 (arXiv:1703.09137, section 3): pre-, init- and par-inject.
+
+Shape suffixes: B images, N rows (captions or beams), R regions, D feature depth, C annotation
+units, E embedding units, H units of the cell, V vocabulary, P packed words.
+"""
+
+import keras
+import tensorflow as tf
+
+from trainer.config import ModelConfig
+from trainer.models.captioner import PackedCaptions, dropout
+from trainer.models.packed_rnn import RnnState
+from trainer.models.rnn_stack import make_stack, packed_stack, stack_step, zero_state
+from trainer.models.words import Words
+
+
+class Inject(keras.layers.Layer):
+    """The captioner; see `captioner.Captioner`. Its context is the image vector."""
+
+    def __init__(self, config: ModelConfig, vocabulary_size: int, feature_depth: int):
+        """A captioner for features [regions, feature_depth] and ids in [0, vocabulary_size)."""
+        super().__init__(name="inject")
+        self._config = config
+        embedding = config.embedding_units
+        # As an input the image stands where a word does, so it has a word's depth.
+        depth = embedding if config.inject == "first" else config.annotation_units
+        self.words = Words(vocabulary_size, embedding, config.units, config.tied_embeddings)
+        self._image = keras.layers.Dense(depth, name="image")
+        self._image.build((None, feature_depth))
+        inputs = embedding + (depth if config.inject == "every" else 0)
+        self._stack = make_stack(config, config.layers, inputs)
+        if config.inject == "init":
+            states = 2 * config.units * config.layers
+            self._initial = keras.layers.Dense(states, "tanh", name="initial_state")
+            self._initial.build((None, depth))
+        self.built = True
+
+    def encode(self, features_BRD: tf.Tensor, seed: tf.Tensor | None = None) -> tf.Tensor:
+        """See `Captioner`."""
+        mean_BD = tf.reduce_mean(features_BRD, axis=1)
+        return dropout(self._image(mean_BD), self._config.annotation_dropout, seed, 0)
+
+    def start(self, context: tf.Tensor, max_words: int) -> list[RnnState]:
+        """See `Captioner`."""
+        nothing = zero_state(self._stack, tf.shape(context)[0])
+        if self._config.inject == "first":
+            return stack_step(self._stack, context, nothing)[1]
+        if self._config.inject == "every":
+            return nothing
+        parts = tf.split(self._initial(context), 2 * self._config.layers, axis=-1)
+        states = zip(parts[::2], parts[1::2], strict=True)
+        return [RnnState(h, h if self._config.cell == "gru" else c) for h, c in states]
+
+    def step(
+        self, context: tf.Tensor, state: list[RnnState], token_N: tf.Tensor
+    ) -> tuple[tf.Tensor, list[RnnState]]:
+        """See `Captioner`."""
+        x = self._beside_image(self.words.embed(token_N), context)
+        h_NH, state = stack_step(self._stack, x, state)
+        return self.words.logits(h_NH), state
+
+    def teacher_force(
+        self, features_BRD: tf.Tensor, words: PackedCaptions, seed: tf.Tensor | None
+    ) -> tf.Tensor:
+        """See `Captioner`."""
+        config = self._config
+        context = self.encode(features_BRD, seed)
+        state = tf.nest.map_structure(
+            lambda part: tf.gather(part, words.image_N), self.start(context, 0)
+        )
+        embedded_PE = self.words.embed(words.inputs_P)
+        embedded_PE = dropout(embedded_PE, config.embedding_dropout, seed, 1)
+        x = self._beside_image(
+            embedded_PE, tf.gather(context, tf.gather(words.image_N, words.row_P))
+        )
+        h_PH = packed_stack(self._stack, x, state, words, config.layer_dropout, seed, place=3)
+        return self.words.logits(dropout(h_PH, config.output_dropout, seed, 2))
+
+    def _beside_image(self, embedded: tf.Tensor, context: tf.Tensor) -> tf.Tensor:
+        return tf.concat([embedded, context], 1) if self._config.inject == "every" else embedded

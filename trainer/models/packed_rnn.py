@@ -1,0 +1,193 @@
+"""A recurrent layer over packed captions.
+
+On a GPU the whole recurrence is one cuDNN call of a Keras layer on padded captions. On a CPU it is
+a loop over steps whose rows become fewer, with its gradient written out: automatic differentiation
+would add up the gradient of the recurrent weights at each step, while here one large matrix product
+after the loop gives it. Both use the weights of one Keras layer.
+
+Shape suffixes: N rows (captions), n rows running at a step, H units, 4 = 4 H, T time, P packed
+words, I depth of the inputs.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import keras
+import tensorflow as tf
+
+from trainer.models.captioner import PackedCaptions, pack, unpack, word_before
+from trainer.models.cells import CELLS, Cell
+
+
+class RnnState(NamedTuple):
+    """The state of a layer; in a GRU both are the same."""
+
+    h_NH: tf.Tensor
+    memory_NH: tf.Tensor
+
+
+def make_rnn(cell: str, units: int, inputs: int, name: str) -> keras.layers.RNN:
+    """A layer of `units` cells over vectors of depth `inputs`, with its variables."""
+    kinds = {"lstm": keras.layers.LSTM, "gru": keras.layers.GRU}
+    layer = kinds[cell](units, return_sequences=True, name=name)
+    layer.build((None, None, inputs))
+    return layer
+
+
+def cell_name(layer: keras.layers.RNN) -> str:
+    """`lstm` or `gru`."""
+    return "lstm" if isinstance(layer, keras.layers.LSTM) else "gru"
+
+
+def gate_kernel(layer: keras.layers.RNN) -> tf.Tensor:
+    """kernel_I4: what of the inputs goes to which part of the cell's sums."""
+    kernel = tf.convert_to_tensor(layer.cell.kernel)
+    return kernel if cell_name(layer) == "lstm" else tf.pad(kernel, [[0, 0], [0, layer.units]])
+
+
+def gate_bias(layer: keras.layers.RNN) -> tf.Tensor:
+    """bias_4 of the sums."""
+    bias, units = tf.convert_to_tensor(layer.cell.bias), layer.units
+    if cell_name(layer) == "lstm":
+        return bias
+    both = bias[0] + bias[1]
+    return tf.concat([both[: 2 * units], bias[0, 2 * units :], bias[1, 2 * units :]], 0)
+
+
+def recurrent_kernel(layer: keras.layers.RNN) -> tf.Tensor:
+    """kernel_H4: what of the state before goes to which part of the sums."""
+    kernel, units = tf.convert_to_tensor(layer.cell.recurrent_kernel), layer.units
+    if cell_name(layer) == "lstm":
+        return kernel
+    gates, new = kernel[:, : 2 * units], kernel[:, 2 * units :]
+    return tf.concat([gates, tf.zeros_like(new), new], 1)
+
+
+def rnn_step(layer: keras.layers.RNN, inputs_NI: tf.Tensor, state: RnnState) -> RnnState:
+    """The state after one step of all rows."""
+    sums_N4 = tf.matmul(inputs_NI, gate_kernel(layer)) + gate_bias(layer)
+    sums_N4 += tf.matmul(state.h_NH, recurrent_kernel(layer))
+    h_NH, memory_NH, _ = CELLS[cell_name(layer)].forward(sums_N4, state.memory_NH)
+    return RnnState(h_NH, memory_NH)
+
+
+def packed_rnn(
+    layer: keras.layers.RNN, inputs_PI: tf.Tensor, state: RnnState, words: PackedCaptions
+) -> tf.Tensor:
+    """All steps of all captions.
+
+    Args:
+      layer: of `make_rnn`.
+      inputs_PI: float32.
+      state: before the first word; rows as in `words`, longest caption first.
+      words: whose inputs these are.
+
+    Returns:
+      h_PH of every word.
+    """
+    if tf.config.list_physical_devices("GPU"):
+        return fused_rnn(layer, inputs_PI, state, words)
+    cell = CELLS[cell_name(layer)]
+    sums_P4 = tf.matmul(inputs_PI, gate_kernel(layer)) + gate_bias(layer)
+    recurrence = tf.custom_gradient(lambda *tensors: _recurrence(cell, *tensors))
+    return recurrence(
+        *state, sums_P4, recurrent_kernel(layer), words.rows_T, words.row_P, words.time_P
+    )
+
+
+def fused_rnn(
+    layer: keras.layers.RNN, inputs_PI: tf.Tensor, state: RnnState, words: PackedCaptions
+) -> tf.Tensor:
+    """The same by one call of the Keras layer, which on a GPU is one of cuDNN."""
+    order_N = tf.argsort(words.caption_N)  # sorted rows -> rows of the batch
+    initial = [tf.gather(part, order_N) for part in state]
+    if cell_name(layer) == "gru":
+        initial = initial[:1]
+    # cuDNN refuses a row without a step: one is computed for it, and dropped with the padding.
+    inputs_NTI = tf.pad(unpack(inputs_PI, words), [[0, 0], [0, 1], [0, 0]])
+    steps_N = tf.maximum(tf.reduce_sum(unpack(tf.ones_like(words.row_P), words), 1), 1)
+    mask_NT = tf.sequence_mask(steps_N, tf.shape(inputs_NTI)[1])
+    return pack(layer(inputs_NTI, mask=mask_NT, initial_state=initial), words)
+
+
+def _recurrence(
+    cell: Cell,
+    h_NH: tf.Tensor,
+    memory_NH: tf.Tensor,
+    sums_P4: tf.Tensor,
+    recurrent_H4: tf.Tensor,
+    rows_T: tf.Tensor,
+    row_P: tf.Tensor,
+    time_P: tf.Tensor,
+) -> tuple[tf.Tensor, Callable]:
+    """h_PH, and the function that turns its gradient into those of the arguments."""
+    steps, rows, units = tf.shape(rows_T)[0], tf.shape(h_NH)[0], h_NH.shape[1]
+    sums = step_array(steps, 4 * units).split(sums_P4, rows_T)
+
+    def forward(t, h, memory, hs, memories, gates):
+        n = rows_T[t]
+        sums_n4 = sums.read(t) + tf.matmul(h[:n], recurrent_H4)
+        h, memory, gates_n4 = cell.forward(sums_n4, memory[:n])
+        return t + 1, h, memory, hs.write(t, h), memories.write(t, memory), gates.write(t, gates_n4)
+
+    row = tf.TensorShape([None, units])
+    *_, hs, memories, gates = tf.while_loop(
+        lambda t, *_: t < steps,
+        forward,
+        (0, h_NH, memory_NH, *(step_array(steps, width) for width in (units, units, 4 * units))),
+        shape_invariants=(tf.TensorShape([]), row, row, None, None, None),
+        maximum_iterations=steps,
+    )
+    h_PH = hs.concat()
+
+    def gradient(dh_PH: tf.Tensor) -> tuple[tf.Tensor | None, ...]:
+        dh_steps = step_array(steps, units).split(dh_PH, rows_T)
+
+        def backward(t, dh, dmemory, dsums):
+            # dh and dmemory come with the rows of step t + 1; those that end at t start from zero.
+            n = rows_T[t]
+            before = tf.cond(
+                t > 0, lambda: memories.read(tf.maximum(t - 1, 0))[:n], lambda: memory_NH[:n]
+            )
+            dsums_n4, dmemory = cell.gradient(
+                grow(dh, n) + dh_steps.read(t), grow(dmemory, n), gates.read(t), before,
+                memories.read(t),
+            )  # fmt: skip
+            dh = tf.matmul(dsums_n4, recurrent_H4, transpose_b=True)
+            return t - 1, dh, dmemory, dsums.write(t, dsums_n4)
+
+        _, dh_NH, dmemory_NH, dsums = tf.while_loop(
+            lambda t, *_: t >= 0,
+            backward,
+            (steps - 1, h_NH[:0], h_NH[:0], step_array(steps, 4 * units)),
+            shape_invariants=(tf.TensorShape([]), row, row, None),
+            maximum_iterations=steps,
+        )
+        dsums_P4 = dsums.concat()
+        before_PH = state_before(h_PH, h_NH, rows_T, row_P, time_P)
+        drecurrent_H4 = tf.matmul(before_PH, dsums_P4, transpose_a=True)
+        return (
+            grow(dh_NH, rows), grow(dmemory_NH, rows), dsums_P4, drecurrent_H4, None, None, None
+        )  # fmt: skip
+
+    return h_PH, gradient
+
+
+def state_before(
+    h_PH: tf.Tensor, h_NH: tf.Tensor, rows_T: tf.Tensor, row_P: tf.Tensor, time_P: tf.Tensor
+) -> tf.Tensor:
+    """The output before each word: h_NH before the first, then that of the word before."""
+    before_PH = tf.gather(h_PH, word_before(rows_T, row_P, time_P))
+    return tf.where((time_P > 0)[:, None], before_PH, tf.gather(h_NH, row_P))
+
+
+def step_array(steps: tf.Tensor, *shape: int) -> tf.TensorArray:
+    """One tensor a step, float32 [rows, *shape] with its own number of rows."""
+    return tf.TensorArray(
+        tf.float32, steps, infer_shape=False, clear_after_read=False, element_shape=[None, *shape]
+    )
+
+
+def grow(x: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
+    """`x` with zeros below, to `rows` rows."""
+    return tf.pad(x, [[0, rows - tf.shape(x)[0]]] + [[0, 0]] * (x.shape.rank - 1))

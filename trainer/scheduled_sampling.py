@@ -1,0 +1,36 @@
+"""Scheduled sampling: in training the model sometimes reads its own words (Bengio et al. 2015).
+
+Here in parallel (Duckworth et al. 2019, arXiv:1906.04331): a first pass under teacher forcing gives
+the model's guess at each word, and in the second pass, which is the one that learns, some of the
+words that it reads are drawn from those guesses. So no model need be run word by word.
+"""
+
+import tensorflow as tf
+
+from tfrecords_schema.vocabulary import PAD, START
+from trainer.models.captioner import DROPOUTS, PackedCaptions, word_before
+
+_PLACE = DROPOUTS - 1  # the last of a step's seeds; models count theirs from 0
+_NEVER = -1e9
+
+
+def sample_inputs(
+    words: PackedCaptions, logits_PV: tf.Tensor, share: tf.Tensor, seed: tf.Tensor
+) -> PackedCaptions:
+    """`words` with some of their inputs drawn from the model's own distribution.
+
+    Args:
+      words: of the batch.
+      logits_PV: what the model predicts for them under teacher forcing.
+      share: scalar float, of the inputs after <start> that are replaced, on average.
+      seed: int32 [2], of the step.
+    """
+    choose_seed, draw_seed = tf.unstack(tf.random.split(seed + [0, _PLACE], 2))
+    never_V = tf.reduce_sum(tf.one_hot([PAD, START], logits_PV.shape[-1]), 0) > 0
+    logits_PV = tf.where(never_V, _NEVER, logits_PV)
+    drawn_P = tf.random.stateless_categorical(logits_PV, 1, draw_seed, tf.int32)[:, 0]
+    # The guess at a word is what the model would have read at the next one.
+    before_P = tf.gather(drawn_P, word_before(words.rows_T, words.row_P, words.time_P))
+    is_chosen = tf.random.stateless_uniform(tf.shape(drawn_P), choose_seed) < share
+    inputs_P = tf.where(is_chosen & (words.time_P > 0), before_P, words.inputs_P)
+    return words._replace(inputs_P=tf.stop_gradient(inputs_P))

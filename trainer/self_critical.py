@@ -1,0 +1,85 @@
+"""Self-critical sequence training (Rennie et al. 2017, arXiv:1612.00563, section 3).
+
+The model draws captions w of an image, and its weights move towards those that score better than
+what it would write by itself, w', its greedy caption (equation 8):
+
+    gradient = -(r(w) - r(w')) d log p(w)
+
+with CIDEr-D as the reward r. Dropout is off: what is drawn is what is scored and what learns.
+"""
+
+from collections.abc import Callable
+
+import keras
+import tensorflow as tf
+
+from tfrecords_schema.vocabulary import START
+from trainer.cider_reward import CiderReward
+from trainer.config import TrainConfig
+from trainer.decode import next_log_probs, sample_captions, search_captions
+from trainer.models.captioner import Captioner, pack_captions
+from trainer.objective import sum_over_replicas
+from trainer.step import Batch, Scalars, as_regions
+
+MAX_WORDS = 20  # of a drawn caption; 98 % of Flickr8k's are shorter
+
+
+def make_self_critical_step(
+    model: Captioner,
+    optimizer: keras.optimizers.Optimizer,
+    config: TrainConfig,
+    reward: CiderReward,
+) -> Callable[[Batch, tf.Tensor], Scalars]:
+    """The step of one replica; see `trainer.step.make_train_step`.
+
+    Its scalars, over all replicas: `loss`, minus the mean reward of drawn captions (CIDEr-D, 0 to
+    10); `images`; `greedy_reward`; `words`, the mean length of drawn captions; `entropy`, in nats,
+    of the next word, on average. The last three tell a model that collapses.
+    """
+
+    def replica_step(batch: Batch, _: tf.Tensor) -> Scalars:
+        context = tf.distribute.get_replica_context()
+        replica = tf.cast(context.replica_id_in_sync_group, tf.int32)
+        seed = tf.stack([config.seed * 4096 + replica, tf.cast(optimizer.iterations, tf.int32)])
+        regions, references = as_regions(batch["image_features"]), batch["caption_ids"]
+        is_image_B = tf.reduce_any(references > 0, axis=[1, 2])
+        drawn_BKT = sample_captions(model, regions, config.samples, MAX_WORDS, seed)
+        greedy_BWT = search_captions(model, regions, 1, MAX_WORDS).ids_BWT
+        # Search leaves out the step after the last word; drawn captions have it.
+        greedy_BWT = tf.pad(greedy_BWT, [[0, 0], [0, 0], [0, 1]])
+        scores_BK = tf.numpy_function(
+            reward, [tf.concat([greedy_BWT, drawn_BKT], 1), references[:, :, 1:]], tf.float32
+        )
+        scores_BK = tf.ensure_shape(scores_BK, [None, config.samples + 1])
+        scores_BK = tf.where(is_image_B[:, tf.newaxis], scores_BK, 0.0)
+        advantage_BK = scores_BK[:, 1:] - scores_BK[:, :1]
+
+        drawn_BKT = tf.where(is_image_B[:, tf.newaxis, tf.newaxis], drawn_BKT, 0)
+        starts = tf.where(is_image_B, START, 0)[:, tf.newaxis, tf.newaxis]
+        starts = tf.repeat(starts, config.samples, axis=1)
+        packed = pack_captions(tf.concat([starts, drawn_BKT], 2))
+        count = tf.math.count_nonzero
+        images, words = count(is_image_B, dtype=tf.float32), tf.size(packed.labels_P)
+        images, words = sum_over_replicas([images, tf.cast(words, tf.float32)])
+        captions = images * config.samples
+        with tf.GradientTape() as tape:
+            log_probs_PV = next_log_probs(model.teacher_force(regions, packed, None))
+            log_probs_P = tf.gather(log_probs_PV, packed.labels_P, batch_dims=1)
+            caption_P = tf.gather(packed.caption_N, packed.row_P)
+            advantage_P = tf.gather(tf.reshape(advantage_BK, [-1]), caption_P)
+            loss = -tf.reduce_sum(advantage_P * log_probs_P) / captions
+        gradients = tape.gradient(loss, model.trainable_variables)
+        optimizer.apply(gradients, model.trainable_variables)
+        entropy = -tf.reduce_sum(tf.exp(log_probs_PV) * log_probs_PV)
+        drawn, greedy, entropy = sum_over_replicas(
+            [tf.reduce_sum(scores_BK[:, 1:]), tf.reduce_sum(scores_BK[:, 0]), entropy]
+        )
+        return {
+            "loss": -drawn / captions,
+            "images": images,
+            "greedy_reward": greedy / images,
+            "words": words / captions,
+            "entropy": entropy / words,
+        }
+
+    return replica_step
