@@ -22,8 +22,9 @@ import tensorflow as tf
 from tfrecords_schema.manifest import read_manifest
 from trainer.config import ModelConfig, TrainConfig
 from trainer.dataset import train_dataset
+from trainer.model_input import as_model_input
 from trainer.models.attend import Attend
-from trainer.step import ClippedAdam, as_regions, make_cross_entropy_step, make_train_step
+from trainer.step import ClippedAdam, Update, make_cross_entropy_step, make_train_step
 
 ROUNDS, BATCHES = 12, 6
 
@@ -57,7 +58,7 @@ def plain_step(model, optimizer):
     @tf.function(reduce_retracing=False)
     def step(batch, _):
         with tf.GradientTape() as tape:
-            logits, labels = model(as_regions(batch["image_features"]), batch["caption_ids"])
+            logits, labels = model(as_model_input(batch["image_features"]), batch["caption_ids"])
             losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
             mask = tf.cast(labels > 0, tf.float32)
             loss = tf.reduce_sum(losses * mask) / tf.reduce_sum(mask)
@@ -77,7 +78,7 @@ def main():
     batches = [{name: part[name][0] for name in names} for part in parts]
 
     plain = PlainAttend(manifest.vocabulary_size)
-    plain(as_regions(batches[0]["image_features"]), batches[0]["caption_ids"])
+    plain(as_model_input(batches[0]["image_features"]), batches[0]["caption_ids"])
     adam = keras.optimizers.Adam(1e-3)
     adam.build(plain.trainable_variables)
 
@@ -89,7 +90,7 @@ def main():
     steps = {
         "plain": plain_step(plain, adam),
         "attend": make_train_step(
-            make_cross_entropy_step(packed, clipped, config),
+            make_cross_entropy_step(packed, [Update(clipped, packed.trainable_variables)], config),
             packed,
             average,
             clipped,

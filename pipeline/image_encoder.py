@@ -21,9 +21,8 @@ from pipeline.config import PipelineConfig
 from pipeline.decode_image import Decoding, decode_image
 from pipeline.frozen_graph import freeze
 from tfrecords_schema.atomic_file import complete_or_absent, read_text, write_text
-from tfrecords_schema.manifest import ENCODER_DIRECTORY, Encoder
+from tfrecords_schema.manifest import ENCODER_DIRECTORY, ENCODER_KERAS_FILE, Encoder
 
-KERAS_FILE = "image_encoder.keras"
 RECEIPT_FILE = "receipts/image_encoder.json"
 
 
@@ -85,9 +84,9 @@ def write_image_encoder(model: keras.Model, config: PipelineConfig) -> Encoder:
     tf.io.gfile.makedirs(directory)
     with (
         tempfile.TemporaryDirectory() as folder,
-        complete_or_absent(os.path.join(directory, KERAS_FILE)) as temporary,
+        complete_or_absent(os.path.join(directory, ENCODER_KERAS_FILE)) as temporary,
     ):
-        local = os.path.join(folder, KERAS_FILE)  # Keras writes to local files
+        local = os.path.join(folder, ENCODER_KERAS_FILE)  # Keras writes to local files
         model.save(local)
         tf.io.gfile.copy(local, temporary)
     with complete_or_absent(os.path.join(directory, ENCODER_DIRECTORY)) as temporary:

@@ -19,7 +19,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipeline.build_vocabulary import WriteList, write_json
 from pipeline.command import beam_options
-from pipeline.image_encoder import KERAS_FILE, describe
+from pipeline.image_encoder import describe
 from pipeline.local_processes import make_pipeline
 from pipeline.receipts import RECEIPT_DIRECTORY
 from pipeline.rejects import CAPTION, DUPLICATE, count_rejects
@@ -135,7 +135,7 @@ def _check_encoder(directory: str, manifest: schema.Manifest) -> Iterator[str]:
     if manifest.encoder is None:
         return
     try:
-        model = keras.models.load_model(os.path.join(directory, KERAS_FILE))
+        model = keras.models.load_model(os.path.join(directory, schema.ENCODER_KERAS_FILE))
         found = describe(model, manifest.config)
         encoder = tf.saved_model.load(os.path.join(directory, schema.ENCODER_DIRECTORY))
         side = manifest.encoder.image_size
@@ -146,7 +146,7 @@ def _check_encoder(directory: str, manifest: schema.Manifest) -> Iterator[str]:
         yield f"the image encoder cannot be loaded: {one_line(error)}"
         return
     if found != manifest.encoder:
-        yield f"{KERAS_FILE} is {found}, the manifest says {manifest.encoder}"
+        yield f"{schema.ENCODER_KERAS_FILE} is {found}, the manifest says {manifest.encoder}"
     if shape != manifest.encoder.feature_shape:
         yield (
             f"{schema.ENCODER_DIRECTORY} gives features of shape {shape}, the manifest says "

@@ -16,7 +16,7 @@ from pipeline.decode_image import Decoding, decode_image
 from pipeline.drawn_pictures import draw, random_scene
 from pipeline.encoder_model import build_model
 from pipeline.image_encoder import (
-    KERAS_FILE,
+    ENCODER_KERAS_FILE,
     RECEIPT_FILE,
     ImageEncoder,
     describe,
@@ -157,7 +157,7 @@ def test_features_tell_pictures_apart_and_are_finite(written):
 def test_nothing_but_the_encoder_is_written(written):
     names = {str(path.relative_to(written)) for path in written.rglob("*") if path.is_file()}
     in_model = {name for name in names if name.startswith(f"{ENCODER_DIRECTORY}/")}
-    assert names - in_model == {KERAS_FILE, RECEIPT_FILE}
+    assert names - in_model == {ENCODER_KERAS_FILE, RECEIPT_FILE}
 
 
 def test_an_encoder_without_its_receipt_is_written_again(grid, tmp_path):
@@ -198,7 +198,7 @@ def test_a_users_model_that_computes_something_else_with_the_same_weights_is_wri
 
 
 def test_the_keras_file_is_that_of_the_same_encoder(grid, written):
-    model = keras.models.load_model(written / KERAS_FILE)
+    model = keras.models.load_model(written / ENCODER_KERAS_FILE)
     assert describe_with(model) == describe_with(grid)
     features = load(written)(tf.constant(JPEGS))
     np.testing.assert_allclose(model(decoded(model)), features, rtol=1e-4, atol=1e-4)
@@ -350,5 +350,5 @@ def test_a_saved_model_of_images_gives_the_same_jpegs(grid, of_images, tmp_path)
     expected = of_images(tf.constant(JPEGS)).numpy().tolist()
     assert load(tmp_path)(tf.constant(JPEGS)).numpy().tolist() == expected
     # The trainer trains the network that comes with them.
-    network = keras.models.load_model(tmp_path / KERAS_FILE)
+    network = keras.models.load_model(tmp_path / ENCODER_KERAS_FILE)
     assert network.output_shape == (None, 8, 8, 128)

@@ -15,7 +15,7 @@ from trainer.decode import search_captions
 from trainer.models.captioner import dropout, pack, pack_captions, unpack, word_before
 from trainer.objective import cross_entropy_sum
 from trainer.run_directory import MODELS
-from trainer.step import ClippedAdam, make_cross_entropy_step, make_train_step
+from trainer.step import ClippedAdam, Update, make_cross_entropy_step, make_train_step
 
 SIZES = ModelConfig(
     units=32, embedding_units=16, attention_units=12, annotation_units=32, heads=4,
@@ -160,8 +160,10 @@ def test_it_overfits_one_batch_and_then_writes_its_captions(kind, regions):
     optimizer.build(model.trainable_variables)
     average, _ = make(kind, regions)
     config = TrainConfig(data="-", run="-", label_smoothing=0)
+    updates = [Update(optimizer, model.trainable_variables)]
+    replica_step = make_cross_entropy_step(model, updates, config)
     step = make_train_step(
-        make_cross_entropy_step(model, optimizer, config), model, average, optimizer,
+        replica_step, model, average, optimizer,
         tf.distribute.get_strategy(), 0.9,
     )  # fmt: skip
     batch = {"image_features": features, "caption_ids": tf.constant(captions)}

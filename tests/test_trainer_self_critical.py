@@ -13,7 +13,7 @@ from trainer.loop import train
 from trainer.report import read_metrics
 from trainer.run_directory import load_run
 from trainer.self_critical import make_self_critical_step
-from trainer.step import ClippedAdam, make_train_step
+from trainer.step import ClippedAdam, Update, make_train_step
 
 REWARD = CiderReward(
     [[[*ids[1:][ids[1:] > 0]] for ids in image if ids.any()] for image in CAPTIONS]
@@ -52,7 +52,9 @@ def self_critical_step(model, average, **changes):
     optimizer = ClippedAdam(0.01, 5.0)
     optimizer.build(model.trainable_variables)
     strategy = tf.distribute.get_strategy()
-    step = make_self_critical_step(model, optimizer, config, REWARD)
+    step = make_self_critical_step(
+        model, [Update(optimizer, model.trainable_variables)], config, REWARD
+    )
     return make_train_step(step, model, average, optimizer, strategy, 0.9)
 
 

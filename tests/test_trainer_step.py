@@ -10,7 +10,7 @@ from conftest import SMALL
 
 from trainer.config import TrainConfig
 from trainer.models.attend import Attend
-from trainer.step import ClippedAdam, as_regions, make_cross_entropy_step, make_train_step
+from trainer.step import ClippedAdam, Update, make_cross_entropy_step, make_train_step
 
 BATCH, STEPS = 8, 10
 CONFIG = dataclasses.replace(SMALL, annotation_dropout=0, embedding_dropout=0, output_dropout=0)
@@ -43,8 +43,15 @@ def losses(replicas, clip_norm):
         optimizer = ClippedAdam(0.01, clip_norm)
         optimizer.build(model.trainable_variables)
     config = TrainConfig(data="-", run="-", average_decay=0.9)
+    updates = [Update(optimizer, model.trainable_variables)]
+    replica_step = make_cross_entropy_step(model, updates, config)
     step = make_train_step(
-        make_cross_entropy_step(model, optimizer, config), model, average, optimizer, strategy, 0.9
+        replica_step,
+        model,
+        average,
+        optimizer,
+        strategy,
+        0.9,
     )
     size, found = BATCH // replicas, []
     for batch in global_batches():
@@ -73,19 +80,15 @@ def test_clipping_bounds_the_step():
     assert clipped[1:] != free[1:]
 
 
-def test_pooled_features_are_one_region():
-    assert as_regions(tf.zeros([3, 5], tf.float16)).shape == [3, 1, 5]
-    grid = tf.reshape(tf.range(2 * 3 * 4 * 5, dtype=tf.float32), [2, 3, 4, 5])
-    np.testing.assert_array_equal(as_regions(grid)[1, 5], grid[1, 1, 1])
-
-
 def test_the_average_follows_the_weights():
     model, average = (Attend(CONFIG, vocabulary_size=20, feature_depth=6) for _ in range(2))
     optimizer = ClippedAdam(0.01, 5.0)
     optimizer.build(model.trainable_variables)
     config = TrainConfig(data="-", run="-", average_decay=0.5)
+    updates = [Update(optimizer, model.trainable_variables)]
+    replica_step = make_cross_entropy_step(model, updates, config)
     step = make_train_step(
-        make_cross_entropy_step(model, optimizer, config), model, average, optimizer,
+        replica_step, model, average, optimizer,
         tf.distribute.get_strategy(), 0.5,
     )  # fmt: skip
     expected = average.trainable_variables[-1].numpy()

@@ -21,6 +21,7 @@ SCHEMA_VERSION = 1
 MANIFEST_FILE = "manifest.json"
 VOCABULARY_FILE = "vocabulary.txt"
 ENCODER_DIRECTORY = "image_encoder"
+ENCODER_KERAS_FILE = "image_encoder.keras"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,22 +85,21 @@ class Manifest:
         return sum(shard.images for shard in self.splits[split])
 
     def feature_shape(self) -> tuple[int, ...]:
-        """Shape of one image's features, (height, width, depth) or (depth,).
+        """Shape of one image's features; of images, (side, side, 3).
 
         Raises:
-          InputError: the dataset is one of text alone, or of images.
+          InputError: the dataset is one of text alone.
         """
         if self.encoder is None:
             raise InputError(
                 "--data: this dataset was written with --features=none and has no image features: "
                 "write one with --features=grid to train on"
             )
-        if self.feature_dtype == IMAGE_DTYPE:
-            raise InputError(
-                "--data: this dataset was written with --features=image and has images in place "
-                "of features: this trainer needs one with --features=grid or pooled"
-            )
         return self.encoder.feature_shape
+
+    def has_images(self) -> bool:
+        """Whether the records hold images in place of features."""
+        return self.feature_dtype == IMAGE_DTYPE
 
     def features(self) -> tfds.features.FeaturesDict:
         """The feature table of the records."""

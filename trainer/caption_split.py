@@ -7,8 +7,8 @@ from tfrecords_schema.manifest import Manifest
 from tfrecords_schema.vocabulary import Vocabulary
 from trainer.dataset import evaluation_dataset
 from trainer.decode import MAX_WORDS, search_captions
+from trainer.model_input import as_model_input
 from trainer.models.captioner import Captioner
-from trainer.step import as_regions
 
 BATCH = 32  # images
 
@@ -34,7 +34,7 @@ class SplitCaptioner:
 
         @tf.function
         def search(features: tf.Tensor) -> tf.Tensor:
-            regions = as_regions(features)
+            regions = as_model_input(features)
             return search_captions(model, regions, beam_width, max_words, length_penalty).ids_BWT
 
         self._search = search

@@ -93,6 +93,9 @@ class TrainConfig:
     label_smoothing: float = 0.1
     scheduled_sampling: float = 0.0  # share of words before that are the model's own, at the end
     average_decay: float = 0.998  # of the moving average of the weights that is kept; 0: none
+    unfreeze_at: int = -1  # epoch after which the CNN of a dataset of images learns too; -1: never
+    encoder_learning_rate: float = 1e-5  # of the CNN, at its highest
+    flip: bool = False  # images are mirrored at random: captions say left and right
     output_bias: bool = True  # starts as the log frequency of words
     word_vectors: str = ""  # text file of vectors that embeddings start from
     patience: int = 5  # epochs without a better validation CIDEr
@@ -124,7 +127,8 @@ class TrainConfig:
         _at_least("warmup_steps", self.warmup_steps, 1 if self.schedule == "noam" else 0)
         for name in ("label_smoothing", "scheduled_sampling", "average_decay", "plateau_factor"):
             _fraction(name, getattr(self, name))
-        for name in ("learning_rate", "clip_norm"):
+        _at_least("unfreeze_at", self.unfreeze_at, -1)
+        for name in ("learning_rate", "encoder_learning_rate", "clip_norm"):
             if not getattr(self, name) > 0:
                 raise InputError(f"--{name}={getattr(self, name)} must be more than 0")
 

@@ -44,8 +44,8 @@ def train_dataset(
 
     Returns:
       This pipeline's part of each global batch, one row a replica: image_features
-      [replicas, b, ...] as stored, caption_ids int32 [replicas, b, captions, T], 0 where there
-      is nothing, and image_id string [replicas, b].
+      [replicas, b, ...] as stored, or images uint8 in their place, caption_ids int32
+      [replicas, b, captions, T], 0 where there is nothing, and image_id string [replicas, b].
     """
     file_seed, shuffle_seed = np.random.SeedSequence([seed, epoch]).generate_state(2)
     files = tf.data.Dataset.from_tensor_slices(shard_paths(directory, manifest, "train"))
@@ -53,13 +53,15 @@ def train_dataset(
     records = files.interleave(tf.data.TFRecordDataset, READ_AT_ONCE, num_parallel_calls=2)
     # Serialized records are shuffled, because they are small beside decoded ones.
     records = records.shuffle(SHUFFLE_IMAGES, shuffle_seed, False)
-    features = manifest.features()
+    features, stored = manifest.features(), _stored(manifest)
 
     def parse(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
         record = parse_record(features, serialized)
-        ids = record["caption_ids"].to_tensor()
-        kept = {name: record[name] for name in ("image_id", "image_features")}
-        return kept | {"caption_ids": ids}
+        return {
+            "image_id": record["image_id"],
+            "image_features": record[stored],
+            "caption_ids": record["caption_ids"].to_tensor(),
+        }
 
     batches = records.map(parse, num_parallel_calls=PARSE_AT_ONCE).bucket_by_sequence_length(
         lambda record: tf.shape(record["caption_ids"])[1],
@@ -93,11 +95,11 @@ def evaluation_dataset(
     Returns:
       Batches of image_id string [batch_size] (empty: padding) and image_features.
     """
-    features = manifest.features()
+    features, stored = manifest.features(), _stored(manifest)
 
     def parse(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
         record = parse_record(features, serialized)
-        return {name: record[name] for name in ("image_id", "image_features")}
+        return {"image_id": record["image_id"], "image_features": record[stored]}
 
     def pad(batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         missing = batch_size - tf.shape(batch["image_id"])[0]
@@ -112,6 +114,10 @@ def evaluation_dataset(
     records = tf.data.TFRecordDataset(shard_paths(directory, manifest, split))
     batches = records.map(parse, PARSE_AT_ONCE).batch(batch_size).map(pad).prefetch(2)
     return without_autotune(batches)
+
+
+def _stored(manifest: Manifest) -> str:
+    return "image" if manifest.has_images() else "image_features"
 
 
 def read_references(directory: str, manifest: Manifest, split: str) -> dict[str, list[str]]:

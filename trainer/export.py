@@ -9,6 +9,7 @@ It needs nothing but TensorFlow to load, and TensorFlow Serving takes it as it l
     serving_default   image_bytes string [batch] -> captions string [batch, beams], best first;
                       log_probs float32 [batch, beams]
     encode            image_bytes string [batch] -> features float32 [batch, ...], as the pipeline's
+                      (of a dataset of images: JPEG files, string [batch])
 """
 
 import json
@@ -19,12 +20,12 @@ import tensorflow as tf
 
 from tfrecords_schema.atomic_file import complete_or_absent, write_text
 from tfrecords_schema.errors import InputError
-from tfrecords_schema.manifest import ENCODER_DIRECTORY
+from tfrecords_schema.manifest import ENCODER_DIRECTORY, Manifest
 from tfrecords_schema.vocabulary import PAD, START, UNK, Vocabulary
 from trainer.decode import search_captions
+from trainer.model_input import as_model_input
 from trainer.models.captioner import Captioner
 from trainer.run_directory import load_run
-from trainer.step import as_regions
 
 METADATA_FILE = os.path.join("assets.extra", "beamcap.json")
 
@@ -37,7 +38,7 @@ class CaptionServer(tf.Module):
         encoder: Any,
         model: Captioner,
         vocabulary: Vocabulary,
-        feature_dtype: str,
+        manifest: Manifest,
         beam_width: int,
         max_words: int,
         length_penalty: float,
@@ -45,7 +46,7 @@ class CaptionServer(tf.Module):
         """Puts the dataset's image encoder in front of the trained captioner."""
         super().__init__(name="caption_server")
         self._encoder, self._model = encoder, model
-        self._feature_dtype = feature_dtype
+        self._manifest = manifest
         self._beam_width, self._max_words = beam_width, max_words
         self._length_penalty = length_penalty
         # Reserved tokens are never words of a caption; <end> and <pad> end it.
@@ -56,16 +57,23 @@ class CaptionServer(tf.Module):
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
     def encode(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Features as the dataset has them, before they are rounded to its dtype."""
+        """Features as the dataset has them, before they are rounded to its dtype; or JPEG files."""
         return {"features": self._encoder(image_bytes)}
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
     def caption(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         """Captions of encoded images."""
-        # Rounded as in the dataset: the model sees just what it was trained on.
-        features = tf.cast(self._encoder(image_bytes), self._feature_dtype)
+        features = self._encoder(image_bytes)
+        # The model sees just what it was trained on: images that were JPEG files, features that
+        # were rounded.
+        if self._manifest.has_images():
+            decode = self._manifest.features()["image"].decode_example
+            features = tf.map_fn(decode, features, fn_output_signature=tf.uint8)
+            features = tf.ensure_shape(features, [None, *self._manifest.feature_shape()])
+        else:
+            features = tf.cast(features, self._manifest.feature_dtype)
         ids_BWT, log_probs_BW = search_captions(
-            self._model, as_regions(features), self._beam_width, self._max_words,
+            self._model, as_model_input(features), self._beam_width, self._max_words,
             self._length_penalty,
         )  # fmt: skip
         words = tf.gather(self._words, ids_BWT)
@@ -100,7 +108,7 @@ def export(
         raise InputError(f"--data: {encoder_path} is missing: the export needs the image encoder")
     server = CaptionServer(
         tf.saved_model.load(encoder_path), trained.model, trained.vocabulary,
-        trained.manifest.feature_dtype, beam_width, max_words, length_penalty,
+        trained.manifest, beam_width, max_words, length_penalty,
     )  # fmt: skip
     tf.io.gfile.makedirs(output)
     versions = [int(name) for name in map(_plain, tf.io.gfile.listdir(output)) if name.isdecimal()]

@@ -43,11 +43,19 @@ from trainer.distribution import (
 from trainer.initial_weights import count_tokens, read_word_vectors
 from trainer.metrics import score_cider, tokenize_references
 from trainer.models.captioner import Captioner
+from trainer.models.with_encoder import WithEncoder
 from trainer.report import PLOT_FILE, RunLog
 from trainer.run_directory import claim_run, make_model, start_from_run, write_best
 from trainer.schedule import learning_rate
 from trainer.self_critical import make_self_critical_step
-from trainer.step import ClippedAdam, Scalars, make_cross_entropy_step, make_train_step
+from trainer.step import (
+    ClippedAdam,
+    Scalars,
+    TrainStep,
+    Update,
+    make_cross_entropy_step,
+    make_train_step,
+)
 from trainer.stop_request import StoppedError, stop_requests
 
 LOG_EVERY = 20  # steps
@@ -89,12 +97,22 @@ class Run:
         keras.utils.set_random_seed(config.seed)
         with strategy.scope():
             self.model, self.average = make_model(config, manifest), make_model(config, manifest)
-            self.optimizer = ClippedAdam(config.learning_rate, config.clip_norm)
-            self.optimizer.build(self.model.trainable_variables)
+            # What learns from the start comes first; its optimizer counts the steps.
+            learning = [self.model]
+            if isinstance(self.model, WithEncoder):
+                learning = [self.model.captioner, self.model.encoder]
+            self.updates = [
+                Update(
+                    ClippedAdam(config.learning_rate, config.clip_norm), part.trainable_variables
+                )
+                for part in learning
+            ]
+            for optimizer, variables in self.updates:
+                optimizer.build(variables)
         self.progress = Progress()
         self.checkpoints = Checkpoints(
             os.path.join(config.run, "checkpoints"), model=self.model, average=self.average,
-            optimizer=self.optimizer, progress=self.progress,
+            optimizers=[update.optimizer for update in self.updates], progress=self.progress,
         )  # fmt: skip
         if self.checkpoints.restore():
             print(f"Continuing {config.run} after {self.steps} steps")
@@ -110,20 +128,44 @@ class Run:
                 print(f"{config.word_vectors}: vectors of {len(vectors[0])} words")
             for mean, variable in zip(self.average.weights, self.model.weights, strict=True):
                 mean.assign(variable)
+        self.reward = None
         if config.objective == "self_critical":
-            reward = read_reward(config.data, manifest)
-            step = make_self_critical_step(self.model, self.optimizer, config, reward)
-        else:
-            step = make_cross_entropy_step(self.model, self.optimizer, config)
-        self.train_step = make_train_step(
-            step, self.model, self.average, self.optimizer, strategy, config.average_decay
-        )
+            self.reward = read_reward(config.data, manifest)
+        self.steps_by_parts: dict[int, TrainStep] = {}
         self.log = RunLog(config.run, self.steps) if is_chief(strategy) else None
 
     @property
     def steps(self) -> int:
         """Made so far."""
-        return int(self.optimizer.iterations.numpy())
+        return int(self.updates[0].optimizer.iterations.numpy())
+
+    def train_step(self) -> TrainStep:
+        """The step of this epoch: with the CNN, if there is one, once it is released."""
+        config = self.config
+        is_released = 0 <= config.unfreeze_at <= int(self.progress.epoch)
+        updates = self.updates if is_released else self.updates[:1]
+        if len(updates) not in self.steps_by_parts:
+            if self.reward is not None:
+                step = make_self_critical_step(self.model, updates, config, self.reward)
+            else:
+                step = make_cross_entropy_step(self.model, updates, config)
+            self.steps_by_parts[len(updates)] = make_train_step(
+                step, self.model, self.average, updates[0].optimizer, self.strategy,
+                config.average_decay,
+            )  # fmt: skip
+        return self.steps_by_parts[len(updates)]
+
+    def set_learning_rate(self, done: float) -> None:
+        """That of the next step, where this share of the run lies behind."""
+        config = self.config
+        for (optimizer, _), peak in zip(
+            self.updates, (config.learning_rate, config.encoder_learning_rate), strict=False
+        ):
+            rate = learning_rate(
+                config.schedule, peak, config.warmup_steps, self.steps + 1, done,
+                float(self.progress.factor),
+            )  # fmt: skip
+            optimizer.learning_rate.assign(rate)
 
     def save(self) -> None:
         """Writes a checkpoint."""
@@ -146,6 +188,12 @@ def train(config: TrainConfig) -> float:
     manifest = read_manifest(config.data)
     check_dataset(config.data, manifest)
     manifest.feature_shape()  # that it has one
+    if not manifest.has_images() and (config.unfreeze_at >= 0 or config.flip):
+        flag = "--flip" if config.flip else f"--unfreeze_at={config.unfreeze_at}"
+        raise InputError(
+            f"{flag} is for a dataset of images, written with --features=image; {config.data} has "
+            "features"
+        )
     if not manifest.splits.get("validation"):
         raise InputError(f"--data: {config.data} has no validation split to choose the model by")
     strategy = make_strategy(config.strategy)
@@ -219,6 +267,7 @@ def train_epoch(run: Run, stop: threading.Event) -> dict[str, float]:
     )  # fmt: skip
     # Where steps run on while Python goes ahead, their losses are asked for only now and then.
     look_every = LOG_EVERY if tf.config.list_physical_devices("GPU") else 1
+    train_step = run.train_step()
     unseen: list[tuple[Scalars, np.ndarray]] = []
     start, images_before = time.perf_counter(), int(progress.images)
     step = run.steps
@@ -250,16 +299,12 @@ def train_epoch(run: Run, stop: threading.Event) -> dict[str, float]:
 
     with bar:
         for batch in batches:
-            # The share of the run that lies behind; images are counted when they are looked at.
             done = (epoch + int(progress.batches) * config.batch_size / total) / config.epochs
-            rate = learning_rate(
-                config.schedule, config.learning_rate, config.warmup_steps, step + 1,
-                min(done, 1.0), float(progress.factor),
-            )  # fmt: skip
-            run.optimizer.learning_rate.assign(rate)
+            done = min(done, 1.0)  # length buckets have a batch each that is not full
+            run.set_learning_rate(done)
             image_ids = batch.pop("image_id").numpy()
-            share = tf.constant(config.scheduled_sampling * min(done, 1.0), tf.float32)
-            unseen.append((run.train_step(to_replicas(strategy, batch), share), image_ids))
+            share = tf.constant(config.scheduled_sampling * done, tf.float32)
+            unseen.append((train_step(to_replicas(strategy, batch), share), image_ids))
             step += 1
             progress.batches.assign_add(1)
             if step % look_every:

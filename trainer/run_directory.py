@@ -9,13 +9,16 @@ RUN/metrics.jsonl, RUN/tensorboard/, RUN/plots/
 import dataclasses
 import json
 import os
+import tempfile
 from collections.abc import Callable
 
+import keras
 import tensorflow as tf
 
 from tfrecords_schema.atomic_file import complete_or_absent, read_text, write_text
 from tfrecords_schema.errors import InputError, one_line
 from tfrecords_schema.manifest import (
+    ENCODER_KERAS_FILE,
     VOCABULARY_FILE,
     Manifest,
     check_dataset,
@@ -29,6 +32,7 @@ from trainer.models.captioner import Captioner
 from trainer.models.inject import Inject
 from trainer.models.merge import Merge
 from trainer.models.transformer import Transformer
+from trainer.models.with_encoder import WithEncoder
 
 MODELS: dict[str, Callable[..., Captioner]] = {
     "attend": Attend,
@@ -128,8 +132,22 @@ def load_run(run: str, data: str = "") -> TrainedRun:
 
 def make_model(config: TrainConfig, manifest: Manifest) -> Captioner:
     """The captioner of a run, with fresh weights."""
-    model = MODELS[config.model]
-    return model(config.model_config, manifest.vocabulary_size, manifest.feature_shape()[-1])
+    model, size = MODELS[config.model], manifest.vocabulary_size
+    if not manifest.has_images():
+        return model(config.model_config, size, manifest.feature_shape()[-1])
+    encoder = read_encoder(config.data)
+    return WithEncoder(encoder, model(config.model_config, size, encoder.output_shape[-1]))
+
+
+def read_encoder(data: str) -> keras.Model:
+    """The dataset's CNN: float32 [batch, side, side, 3] in [0, 255] to its grid."""
+    path = os.path.join(data, ENCODER_KERAS_FILE)
+    if not tf.io.gfile.exists(path):
+        raise InputError(f"--data: {path} is missing: a dataset of images is trained with its CNN")
+    with tempfile.TemporaryDirectory() as folder:
+        local = os.path.join(folder, ENCODER_KERAS_FILE)  # Keras reads local files
+        tf.io.gfile.copy(path, local)
+        return keras.models.load_model(local, compile=False)
 
 
 def start_from_run(model: Captioner, config: TrainConfig) -> None:

@@ -10,23 +10,23 @@ with CIDEr-D as the reward r. Dropout is off: what is drawn is what is scored an
 
 from collections.abc import Callable
 
-import keras
 import tensorflow as tf
 
 from tfrecords_schema.vocabulary import START
 from trainer.cider_reward import CiderReward
 from trainer.config import TrainConfig
 from trainer.decode import next_log_probs, sample_captions, search_captions
+from trainer.model_input import as_model_input
 from trainer.models.captioner import Captioner, pack_captions
 from trainer.objective import sum_over_replicas
-from trainer.step import Batch, Scalars, as_regions
+from trainer.step import Batch, Scalars, Update, apply_updates
 
 MAX_WORDS = 20  # of a drawn caption; 98 % of Flickr8k's are shorter
 
 
 def make_self_critical_step(
     model: Captioner,
-    optimizer: keras.optimizers.Optimizer,
+    updates: list[Update],
     config: TrainConfig,
     reward: CiderReward,
 ) -> Callable[[Batch, tf.Tensor], Scalars]:
@@ -36,12 +36,13 @@ def make_self_critical_step(
     10); `images`; `greedy_reward`; `words`, the mean length of drawn captions; `entropy`, in nats,
     of the next word, on average. The last three tell a model that collapses.
     """
+    steps = updates[0].optimizer.iterations
 
     def replica_step(batch: Batch, _: tf.Tensor) -> Scalars:
         context = tf.distribute.get_replica_context()
         replica = tf.cast(context.replica_id_in_sync_group, tf.int32)
-        seed = tf.stack([config.seed * 4096 + replica, tf.cast(optimizer.iterations, tf.int32)])
-        regions, references = as_regions(batch["image_features"]), batch["caption_ids"]
+        seed = tf.stack([config.seed * 4096 + replica, tf.cast(steps, tf.int32)])
+        regions, references = as_model_input(batch["image_features"]), batch["caption_ids"]
         is_image_B = tf.reduce_any(references > 0, axis=[1, 2])
         drawn_BKT = sample_captions(model, regions, config.samples, MAX_WORDS, seed)
         greedy_BWT = search_captions(model, regions, 1, MAX_WORDS).ids_BWT
@@ -68,8 +69,7 @@ def make_self_critical_step(
             caption_P = tf.gather(packed.caption_N, packed.row_P)
             advantage_P = tf.gather(tf.reshape(advantage_BK, [-1]), caption_P)
             loss = -tf.reduce_sum(advantage_P * log_probs_P) / captions
-        gradients = tape.gradient(loss, model.trainable_variables)
-        optimizer.apply(gradients, model.trainable_variables)
+        apply_updates(updates, loss, tape)
         entropy = -tf.reduce_sum(tf.exp(log_probs_PV) * log_probs_PV)
         drawn, greedy, entropy = sum_over_replicas(
             [tf.reduce_sum(scores_BK[:, 1:]), tf.reduce_sum(scores_BK[:, 0]), entropy]

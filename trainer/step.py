@@ -1,12 +1,13 @@
 """One training step, under any strategy."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
 
 from trainer.config import TrainConfig
+from trainer.model_input import as_model_input, flip_some
 from trainer.models.captioner import DROPOUTS, Captioner, pack_captions
 from trainer.objective import cross_entropy_sum, sum_over_replicas
 from trainer.scheduled_sampling import sample_inputs
@@ -14,6 +15,7 @@ from trainer.scheduled_sampling import sample_inputs
 Batch = dict[str, tf.Tensor]
 Scalars = dict[str, tf.Tensor]
 ReplicaStep = Callable[[Batch, tf.Tensor], Scalars]
+TrainStep = Callable[[Batch, tf.Tensor], Scalars]
 
 
 class ClippedAdam(keras.optimizers.Adam):
@@ -34,21 +36,38 @@ class ClippedAdam(keras.optimizers.Adam):
         return list(zip(clipped, variables, strict=True))
 
 
+class Update(NamedTuple):
+    """Variables, and the optimizer that changes them."""
+
+    optimizer: keras.optimizers.Optimizer
+    variables: list
+
+
+def apply_updates(updates: list[Update], loss: tf.Tensor, tape: tf.GradientTape) -> None:
+    """Changes all variables by the gradient of this replica's part of the loss."""
+    gradients = tape.gradient(loss, [update.variables for update in updates])
+    for update, own in zip(updates, gradients, strict=True):
+        update.optimizer.apply(own, update.variables)
+
+
 def make_cross_entropy_step(
-    model: Captioner, optimizer: keras.optimizers.Optimizer, config: TrainConfig
+    model: Captioner, updates: list[Update], config: TrainConfig
 ) -> ReplicaStep:
     """The step of one replica on the words of the references.
 
     Its scalars, over all replicas: `loss`, the mean a word (nats), and `images`.
     """
+    steps = updates[0].optimizer.iterations
 
     def replica_step(batch: Batch, sampled_share: tf.Tensor) -> Scalars:
         context = tf.distribute.get_replica_context()
         replica = tf.cast(context.replica_id_in_sync_group, tf.int32)
-        step = tf.cast(optimizer.iterations, tf.int32)
+        step = tf.cast(steps, tf.int32)
         dropout_seed = tf.stack([config.seed * 4096 + replica, step * DROPOUTS])
         captions = batch["caption_ids"]
-        packed, regions = pack_captions(captions), as_regions(batch["image_features"])
+        packed, regions = pack_captions(captions), as_model_input(batch["image_features"])
+        if config.flip:
+            regions = flip_some(regions, dropout_seed + [0, DROPOUTS - 2])
         has_captions = tf.reduce_any(captions > 0, axis=[1, 2])
         # Counted in float32: MirroredStrategy cannot reduce a list of int32.
         images = tf.math.count_nonzero(has_captions, dtype=tf.float32)
@@ -60,8 +79,7 @@ def make_cross_entropy_step(
         with tf.GradientTape() as tape:
             logits = model.teacher_force(regions, packed, dropout_seed)
             loss = cross_entropy_sum(logits, packed.labels_P, config.label_smoothing) / words
-        gradients = tape.gradient(loss, model.trainable_variables)
-        optimizer.apply(gradients, model.trainable_variables)
+        apply_updates(updates, loss, tape)
         return {"loss": sum_over_replicas(loss), "images": images}
 
     return replica_step
@@ -74,7 +92,7 @@ def make_train_step(
     optimizer: keras.optimizers.Optimizer,
     strategy: tf.distribute.Strategy,
     average_decay: float,
-) -> Callable[[Batch, tf.Tensor], Scalars]:
+) -> TrainStep:
     """A compiled function from a distributed batch to the scalars of a step.
 
     The batch has image_features [B, regions..., D] of any float type and caption_ids int32
@@ -104,18 +122,3 @@ def make_train_step(
         return scalars
 
     return train_step
-
-
-def as_regions(features: tf.Tensor) -> tf.Tensor:
-    """Features as float32 [batch, regions, depth]: a grid flattened, pooled as one region."""
-    shape = features.shape.as_list()
-    return tf.reshape(tf.cast(features, tf.float32), [-1, *region_shape(tuple(shape[1:]))])
-
-
-def region_shape(feature_shape: tuple[int, ...]) -> tuple[int, int]:
-    """(regions, depth) of features of `feature_shape`, (height, width, depth) or (depth,)."""
-    *grid, depth = feature_shape
-    regions = 1
-    for side in grid:
-        regions *= side
-    return regions, depth

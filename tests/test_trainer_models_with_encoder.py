@@ -1,0 +1,125 @@
+"""Training the CNN: a dataset of images, from shards to the served model."""
+
+import os
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from conftest import complaint, pipeline_config, train_config
+from test_trainer_loop import assert_same_end
+
+from pipeline.command import beam_options
+from pipeline.run import run_pipeline
+from tfrecords_schema.errors import InputError
+from tfrecords_schema.manifest import read_manifest
+from trainer import loop
+from trainer.caption_split import SplitCaptioner
+from trainer.command import main
+from trainer.export import export
+from trainer.loop import train
+from trainer.models.with_encoder import WithEncoder
+from trainer.run_directory import load_run, read_encoder
+
+
+@pytest.fixture(scope="module")
+def network_file(tmp_path_factory):
+    """A small CNN with batch normalization, in a network within a network."""
+    keras.utils.set_random_seed(3)
+    image = keras.Input((32, 32, 3))
+    x = keras.layers.Conv2D(8, 3, 2, activation="relu")(image / 127.5 - 1)
+    inner = keras.Sequential(
+        [keras.layers.Conv2D(8, 3, 2), keras.layers.BatchNormalization(), keras.layers.ReLU()]
+    )
+    path = tmp_path_factory.mktemp("network") / "small.keras"
+    keras.Model(image, inner(x)).save(path)
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def images(pictures, network_file, tmp_path_factory):
+    """A dataset of images."""
+    directory = str(tmp_path_factory.mktemp("images") / "data")
+    config = pipeline_config(pictures, directory, features="image", encoder=network_file)
+    run_pipeline(config, beam_options([]))
+    return directory
+
+
+def config_of(images, run, **changes):
+    return train_config(images, run, encoder_learning_rate=1e-3, **changes)
+
+
+def encoder_of(run):
+    model = load_run(run).model
+    assert isinstance(model, WithEncoder)
+    return {weight.path: np.array(weight) for weight in model.encoder.weights}
+
+
+def changed(weights, others):
+    return {path for path in weights if np.abs(weights[path] - others[path]).max() > 0}
+
+
+def test_the_cnn_is_held_still_and_then_released_but_for_its_batch_normalization(
+    images, tmp_path, monkeypatch
+):
+    before = {weight.path: np.array(weight) for weight in read_encoder(images).weights}
+    scores = iter([1.0, 2.0, 3.0])  # the last epoch is the best
+    monkeypatch.setattr(loop.Validation, "__call__", lambda self: next(scores))
+    train(config_of(images, tmp_path / "held"))
+    assert changed(before, encoder_of(str(tmp_path / "held"))) == set()
+    scores = iter([1.0, 2.0, 3.0])
+    train(config_of(images, tmp_path / "released", unfreeze_at=1, flip=True))
+    moved = changed(before, encoder_of(str(tmp_path / "released")))
+    assert moved == {path for path in before if "conv" in path}
+    assert len(moved) == 4
+
+
+def test_a_run_that_is_continued_after_the_release_ends_the_same(images, tmp_path, monkeypatch):
+    config = config_of(images, tmp_path / "whole", unfreeze_at=0)
+    train(config)
+    again = config_of(images, tmp_path / "stopped", unfreeze_at=0, checkpoint_every=5)
+    save = loop.Run.save
+
+    class Killed(BaseException):
+        pass
+
+    def save_and_die(run):
+        save(run)
+        if run.steps in (5, 15):
+            raise Killed
+
+    monkeypatch.setattr(loop.Run, "save", save_and_die)
+    for _ in range(2):
+        with pytest.raises(Killed):
+            train(again)
+    train(again)
+    assert_same_end(config.run, again.run)
+
+
+def test_the_export_captions_as_the_run_does(images, pictures, tmp_path):
+    run = str(tmp_path / "run")
+    train(config_of(images, run, unfreeze_at=0, epochs=3, learning_rate=0.01))
+    path = export(run, "", str(tmp_path / "export"), 1, 12, 0.0)
+    trained = load_run(run)
+    caption = SplitCaptioner(
+        trained.model, trained.vocabulary, images, trained.manifest, "test", max_words=12
+    )
+    served = tf.saved_model.load(path).signatures["serving_default"]
+    expected = caption()
+    assert len(set(expected.values())) > 1
+    for name, words in expected.items():
+        with open(os.path.join(pictures, "images", name), "rb") as file:
+            result = served(image_bytes=tf.constant([file.read()]))
+        assert result["captions"][0, 0].numpy().decode() == words
+
+
+def test_flags_of_images_are_refused_for_features(dataset, tmp_path, capsys):
+    for flag in ("--unfreeze_at=0", "--flip"):
+        error = complaint(main, capsys, "train", f"--data={dataset}", f"--run={tmp_path}", flag)
+        assert f"{flag} is for a dataset of images, written with --features=image" in error
+
+
+def test_a_dataset_without_its_cnn_is_named(images, tmp_path):
+    assert read_manifest(images).has_images()
+    with pytest.raises(InputError, match=r"image_encoder\.keras is missing"):
+        read_encoder(str(tmp_path))

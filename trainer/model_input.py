@@ -1,0 +1,28 @@
+"""What a model is given of a dataset's features, or of its images."""
+
+import math
+
+import tensorflow as tf
+
+
+def as_model_input(features: tf.Tensor) -> tf.Tensor:
+    """Features as float32 [batch, regions, depth]: a grid flattened, pooled as one region.
+
+    Images, uint8 [batch, side, side, 3], become float32 and keep their shape.
+    """
+    if features.dtype == tf.uint8:
+        return tf.cast(features, tf.float32)
+    shape = tuple(features.shape.as_list()[1:])
+    return tf.reshape(tf.cast(features, tf.float32), [-1, *region_shape(shape)])
+
+
+def region_shape(feature_shape: tuple[int, ...]) -> tuple[int, int]:
+    """(regions, depth) of features of `feature_shape`, (height, width, depth) or (depth,)."""
+    *grid, depth = feature_shape
+    return math.prod(grid), depth
+
+
+def flip_some(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """Each image mirrored left to right, or not, by a coin; float32 [batch, side, side, 3]."""
+    is_flipped = tf.random.stateless_uniform([tf.shape(images)[0]], seed) < 0.5
+    return tf.where(is_flipped[:, None, None, None], images[:, :, ::-1], images)

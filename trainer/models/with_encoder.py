@@ -1,0 +1,61 @@
+"""A captioner with the CNN in front of it, to train both: pixels in, words out.
+
+The CNN is the dataset's own, `image_encoder.keras`. It is held still until the captioner has
+learned something: before that its gradient would be noise (Vinyals et al. 2017, arXiv:1609.06647).
+Its batch normalization stays as it was trained all along: the statistics of a few pictures are
+worse than those of a million.
+"""
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from trainer.model_input import as_model_input
+from trainer.models.captioner import Captioner, PackedCaptions
+
+
+class WithEncoder(keras.layers.Layer):
+    """A captioner of images; see `captioner.Captioner`.
+
+    Its features are pixels, float32 [batch, side, side, 3] in [0, 255].
+    """
+
+    def __init__(self, encoder: keras.Model, captioner: Captioner):
+        """Puts `encoder` in front of `captioner`, which takes its features."""
+        super().__init__(name="with_encoder")
+        _release(encoder)
+        self.encoder, self.captioner = encoder, captioner
+        self.words = captioner.words
+        self.built = True
+
+    def encode(self, pixels: tf.Tensor, seed: tf.Tensor | None = None) -> Any:
+        """See `Captioner`."""
+        return self.captioner.encode(self._regions(pixels), seed)
+
+    def start(self, context: Any, max_words: int) -> Any:
+        """See `Captioner`."""
+        return self.captioner.start(context, max_words)
+
+    def step(self, context: Any, state: Any, token_N: tf.Tensor) -> tuple[tf.Tensor, Any]:
+        """See `Captioner`."""
+        return self.captioner.step(context, state, token_N)
+
+    def teacher_force(
+        self, pixels: tf.Tensor, words: PackedCaptions, seed: tf.Tensor | None
+    ) -> tf.Tensor:
+        """See `Captioner`."""
+        return self.captioner.teacher_force(self._regions(pixels), words, seed)
+
+    def _regions(self, pixels: tf.Tensor) -> tf.Tensor:
+        return as_model_input(self.encoder(pixels, training=False))
+
+
+def _release(model: keras.Model) -> None:
+    """The pipeline saves its CNN frozen; all but batch normalization may learn."""
+    model.trainable = True
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            _release(layer)
+        else:
+            layer.trainable = not isinstance(layer, keras.layers.BatchNormalization)
