@@ -82,16 +82,7 @@ def multiworker_config(dataset, run, **changes):
 
 
 @pytest.mark.slow
-def test_two_worker_processes_train_as_one_device_does(one_device, dataset, tmp_path):
-    config = multiworker_config(dataset, tmp_path / "run")
-    workers = worker_processes(config)
-    errors = [worker.communicate(timeout=300)[1] for worker in workers]
-    assert [worker.returncode for worker in workers] == [0, 0], errors
-    assert_same_training(config.run, one_device)
-
-
-@pytest.mark.slow
-def test_a_dead_worker_ends_the_other_within_a_minute_and_starting_again_continues(
+def test_two_workers_train_as_one_device_does_and_when_one_dies_the_other_ends_and_says_so(
     one_device, dataset, tmp_path
 ):
     config = multiworker_config(dataset, tmp_path / "run", checkpoint_every=2)

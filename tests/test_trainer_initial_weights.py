@@ -11,7 +11,7 @@ from tfrecords_schema.parse import parse_record
 from tfrecords_schema.vocabulary import END, PAD, START, Vocabulary, read_vocabulary
 from trainer.dataset import shard_paths
 from trainer.initial_weights import count_tokens, read_word_vectors
-from trainer.loop import Run
+from trainer.run_state import Run
 
 VOCABULARY = Vocabulary(["dog", "cat", "runs"])
 

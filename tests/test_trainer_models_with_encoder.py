@@ -20,6 +20,7 @@ from trainer.export import export
 from trainer.loop import train
 from trainer.models.with_encoder import WithEncoder
 from trainer.run_directory import load_run, read_encoder
+from trainer.run_state import Run
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +79,7 @@ def test_a_run_that_is_continued_after_the_release_ends_the_same(images, tmp_pat
     config = config_of(images, tmp_path / "whole", unfreeze_at=0)
     train(config)
     again = config_of(images, tmp_path / "stopped", unfreeze_at=0, checkpoint_every=5)
-    save = loop.Run.save
+    save = Run.save
 
     class Killed(BaseException):
         pass
@@ -88,7 +89,7 @@ def test_a_run_that_is_continued_after_the_release_ends_the_same(images, tmp_pat
         if run.steps in (5, 15):
             raise Killed
 
-    monkeypatch.setattr(loop.Run, "save", save_and_die)
+    monkeypatch.setattr(Run, "save", save_and_die)
     for _ in range(2):
         with pytest.raises(Killed):
             train(again)

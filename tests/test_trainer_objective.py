@@ -18,3 +18,24 @@ def test_it_is_the_cross_entropy_with_the_smoothed_label(smoothing):
 
 def test_no_words_have_no_loss():
     assert float(cross_entropy_sum(tf.zeros([0, 9]), tf.zeros([0], tf.int32), 0.1)) == 0
+
+
+def plain(logits, labels, smoothing):
+    """The formula, for automatic differentiation."""
+    targets = tf.one_hot(labels, 9) * (1 - smoothing) + smoothing / 9
+    return -tf.reduce_sum(targets * tf.nn.log_softmax(logits))
+
+
+@pytest.mark.parametrize("scale", [0.1, 3, 300])
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_its_gradient_is_that_of_the_formula_also_for_extreme_logits(smoothing, scale):
+    logits = tf.random.stateless_normal([6, 9], [1, 2]) * scale
+    labels = tf.constant([0, 8, 3, 3, 5, 1])
+    found = []
+    for function in (cross_entropy_sum, plain):
+        with tf.GradientTape() as tape:
+            tape.watch(logits)
+            loss = function(logits, labels, smoothing) * 0.25
+        found.append((loss, tape.gradient(loss, logits)))
+    np.testing.assert_allclose(found[0][0], found[1][0], rtol=1e-5)
+    np.testing.assert_allclose(found[0][1], found[1][1], atol=1e-6)

@@ -17,7 +17,6 @@ import os
 import threading
 import time
 
-import keras
 import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
@@ -27,8 +26,6 @@ from tfrecords_schema.errors import InputError
 from tfrecords_schema.manifest import VOCABULARY_FILE, Manifest, check_dataset, read_manifest
 from tfrecords_schema.vocabulary import read_vocabulary
 from trainer.caption_split import SplitCaptioner
-from trainer.checkpoints import Checkpoints
-from trainer.cider_reward import read_reward
 from trainer.config import TrainConfig
 from trainer.dataset import read_references, train_dataset
 from trainer.distribution import (
@@ -40,137 +37,16 @@ from trainer.distribution import (
     sum_of_workers,
     to_replicas,
 )
-from trainer.initial_weights import count_tokens, read_word_vectors
 from trainer.metrics import score_cider, tokenize_references
 from trainer.models.captioner import Captioner
-from trainer.models.with_encoder import WithEncoder
-from trainer.report import PLOT_FILE, RunLog
-from trainer.run_directory import claim_run, make_model, start_from_run, write_best
-from trainer.schedule import learning_rate
-from trainer.self_critical import make_self_critical_step
-from trainer.step import (
-    ClippedAdam,
-    Scalars,
-    TrainStep,
-    Update,
-    make_cross_entropy_step,
-    make_train_step,
-)
+from trainer.report import PLOT_FILE
+from trainer.run_directory import claim_run, write_best
+from trainer.run_state import Run
+from trainer.step import Scalars
 from trainer.stop_request import StoppedError, stop_requests
 
 LOG_EVERY = 20  # steps
 NOT_FINITE_FILE = "not_finite.json"
-
-
-class Progress(tf.Module):
-    """How far a run is; part of its checkpoint."""
-
-    def __init__(self) -> None:
-        """Before the first epoch."""
-        super().__init__()
-
-        def number(value: float, dtype: tf.DType) -> tf.Variable:
-            return tf.Variable(value, dtype=dtype, trainable=False)
-
-        self.epoch = number(0, tf.int64)  # epochs completed
-        self.batches = number(0, tf.int64)  # of the epoch after them
-        self.images = number(0, tf.int64)  # likewise
-        self.loss_sum = number(0, tf.float64)  # likewise, one loss a batch
-        self.best = number(-1.0, tf.float64)  # validation CIDEr
-        self.stale = number(0, tf.int64)  # epochs since the best
-        self.factor = number(1.0, tf.float64)  # of the learning rate, of the plateau schedule
-
-    def begin_epoch(self) -> None:
-        """Of the epoch under way nothing has been done yet."""
-        self.batches.assign(0)
-        self.images.assign(0)
-        self.loss_sum.assign(0)
-
-
-class Run:
-    """A run under way: what the functions below share."""
-
-    def __init__(self, config: TrainConfig, manifest: Manifest, strategy: tf.distribute.Strategy):
-        """Makes the model, or reads it from the last checkpoint."""
-        self.config, self.manifest, self.strategy = config, manifest, strategy
-        vocabulary = read_vocabulary(os.path.join(config.data, VOCABULARY_FILE))
-        keras.utils.set_random_seed(config.seed)
-        with strategy.scope():
-            self.model, self.average = make_model(config, manifest), make_model(config, manifest)
-            # What learns from the start comes first; its optimizer counts the steps.
-            learning = [self.model]
-            if isinstance(self.model, WithEncoder):
-                learning = [self.model.captioner, self.model.encoder]
-            self.updates = [
-                Update(
-                    ClippedAdam(config.learning_rate, config.clip_norm), part.trainable_variables
-                )
-                for part in learning
-            ]
-            for optimizer, variables in self.updates:
-                optimizer.build(variables)
-        self.progress = Progress()
-        self.checkpoints = Checkpoints(
-            os.path.join(config.run, "checkpoints"), model=self.model, average=self.average,
-            optimizers=[update.optimizer for update in self.updates], progress=self.progress,
-        )  # fmt: skip
-        if self.checkpoints.restore():
-            print(f"Continuing {config.run} after {self.steps} steps")
-        else:
-            if config.output_bias and not config.initial_run:
-                self.model.words.start_from_frequencies(count_tokens(config.data, manifest))
-            if config.initial_run:
-                start_from_run(self.model, config)
-            if config.word_vectors:
-                units = self.model.words.embedding.shape[1]
-                vectors = read_word_vectors(config.word_vectors, vocabulary, units)
-                self.model.words.start_from_vectors(*vectors)
-                print(f"{config.word_vectors}: vectors of {len(vectors[0])} words")
-            for mean, variable in zip(self.average.weights, self.model.weights, strict=True):
-                mean.assign(variable)
-        self.reward = None
-        if config.objective == "self_critical":
-            self.reward = read_reward(config.data, manifest)
-        self.steps_by_parts: dict[int, TrainStep] = {}
-        self.log = RunLog(config.run, self.steps) if is_chief(strategy) else None
-
-    @property
-    def steps(self) -> int:
-        """Made so far."""
-        return int(self.updates[0].optimizer.iterations.numpy())
-
-    def train_step(self) -> TrainStep:
-        """The step of this epoch: with the CNN, if there is one, once it is released."""
-        config = self.config
-        is_released = 0 <= config.unfreeze_at <= int(self.progress.epoch)
-        updates = self.updates if is_released else self.updates[:1]
-        if len(updates) not in self.steps_by_parts:
-            if self.reward is not None:
-                step = make_self_critical_step(self.model, updates, config, self.reward)
-            else:
-                step = make_cross_entropy_step(self.model, updates, config)
-            self.steps_by_parts[len(updates)] = make_train_step(
-                step, self.model, self.average, updates[0].optimizer, self.strategy,
-                config.average_decay,
-            )  # fmt: skip
-        return self.steps_by_parts[len(updates)]
-
-    def set_learning_rate(self, done: float) -> None:
-        """That of the next step, where this share of the run lies behind."""
-        config = self.config
-        for (optimizer, _), peak in zip(
-            self.updates, (config.learning_rate, config.encoder_learning_rate), strict=False
-        ):
-            rate = learning_rate(
-                config.schedule, peak, config.warmup_steps, self.steps + 1, done,
-                float(self.progress.factor),
-            )  # fmt: skip
-            optimizer.learning_rate.assign(rate)
-
-    def save(self) -> None:
-        """Writes a checkpoint."""
-        if self.log:
-            self.checkpoints.save(self.steps)
 
 
 def train(config: TrainConfig) -> float:

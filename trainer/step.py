@@ -101,7 +101,7 @@ def make_train_step(
     towards it.
     """
 
-    @tf.function
+    @tf.function(reduce_retracing=True)
     def train_step(batch: Batch, sampled_share: tf.Tensor) -> Scalars:
         per_replica = strategy.run(replica_step, args=(batch, sampled_share))
         scalars = {
