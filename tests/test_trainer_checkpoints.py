@@ -1,30 +1,26 @@
 import os
 
+import keras
+import numpy as np
 import pytest
 import tensorflow as tf
 
 from trainer.checkpoints import Checkpoints
 
 
-class Counter(tf.Module):
-    def __init__(self, value=0):
-        super().__init__()
-        self.value = tf.Variable(value)
-
-
 def saved(directory, *values):
-    counter = Counter()
-    checkpoints = Checkpoints(str(directory), counter=counter)
+    counter = tf.Variable(0)
+    checkpoints = Checkpoints(str(directory), counter=[counter])
     for value in values:
-        counter.value.assign(value)
+        counter.assign(value)
         checkpoints.save(value)
 
 
 def restored(directory):
     """The value of the last checkpoint, None where there is none."""
-    counter = Counter()
-    found = Checkpoints(str(directory), counter=counter).restore()
-    return int(counter.value) if found else None
+    counter = tf.Variable(0)
+    found = Checkpoints(str(directory), counter=[counter]).restore()
+    return int(counter) if found else None
 
 
 def test_the_last_one_is_restored_and_the_others_are_gone(tmp_path):
@@ -50,12 +46,29 @@ def test_saving_the_same_step_twice_changes_nothing(tmp_path):
     assert os.listdir(tmp_path) == ["step-000000005"]
 
 
-def test_a_checkpoint_of_something_else_is_an_error(tmp_path):
+@pytest.mark.parametrize(
+    "other", [dict(other=[tf.Variable(1)]), dict(counter=[tf.Variable(1), tf.Variable(2)]), {}]
+)
+def test_a_checkpoint_of_something_else_is_an_error(tmp_path, other):
     saved(tmp_path, 5)
-    other = tf.Module()
-    other.other = tf.Variable([1.0, 2.0])
     with pytest.raises((AssertionError, ValueError)):
-        Checkpoints(str(tmp_path), counter=other).restore()
+        Checkpoints(str(tmp_path), **other).restore()
+
+
+def test_the_weights_of_layers_in_lists_are_restored(tmp_path):
+    class Stack(keras.layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.layers = [keras.layers.Dense(3) for _ in range(2)]
+            for layer in self.layers:
+                layer.build((None, 3))
+
+    one, other = Stack(), Stack()
+    Checkpoints(str(tmp_path), stack=one.weights).save(1)
+    assert Checkpoints(str(tmp_path), stack=other.weights).restore()
+    for weight, restored in zip(one.weights, other.weights, strict=True):
+        np.testing.assert_array_equal(weight, restored)
+    assert len(one.weights) == 4
 
 
 def test_a_kill_at_any_moment_of_saving_leaves_a_whole_checkpoint(tmp_path, monkeypatch):

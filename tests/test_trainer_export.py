@@ -8,13 +8,19 @@ import sys
 import numpy as np
 import pytest
 import tensorflow as tf
+from conftest import train_config
 
 from tfrecords_schema.errors import InputError
 from tfrecords_schema.manifest import read_manifest
 from tfrecords_schema.parse import parse_record
 from trainer.caption_files import caption_files
+from trainer.caption_split import SplitCaptioner
+from trainer.config import ModelConfig
 from trainer.evaluate import evaluate
 from trainer.export import export
+from trainer.loop import train
+from trainer.report import read_metrics
+from trainer.run_directory import load_run
 
 SEARCH = dict(beam_width=3, max_words=15, length_penalty=0.0)
 
@@ -138,3 +144,36 @@ def test_what_is_no_run_or_export_is_named(trained_run, tmp_path):
         evaluate(trained_run, "", "holdout", **SEARCH)
     with pytest.raises(InputError, match="does not exist"):
         evaluate(trained_run, str(tmp_path / "nowhere"), "test", **SEARCH)
+
+
+@pytest.mark.parametrize(
+    "model, options",
+    [
+        ("attend", dict(cell="gru", layers=2)),
+        ("attend_after", dict(tied_embeddings=True)),
+        ("merge", dict(join="concat")),
+        ("inject", dict(inject="every")),
+        ("transformer", dict(units=16, layers=2)),
+    ],
+)
+def test_every_model_trains_and_is_served_as_it_captions_a_split(
+    model, options, dataset, pictures, tmp_path
+):
+    sizes = dict(units=32, layer_dropout=0.0) | options
+    config = train_config(  # long enough for captions that no rounding changes
+        dataset, tmp_path / "run", model=model, model_config=ModelConfig(**sizes), epochs=6,
+        learning_rate=0.01,
+    )  # fmt: skip
+    train(config)
+    losses = [row["loss"] for row in read_metrics(config.run) if "validation_cider" in row]
+    assert losses[-1] < losses[0]
+    path = export(config.run, "", str(tmp_path / "export"), **SEARCH)
+    trained = load_run(config.run)
+    expected = SplitCaptioner(
+        trained.model, trained.vocabulary, dataset, trained.manifest, "test", **SEARCH
+    )()
+    served = tf.saved_model.load(path).signatures["serving_default"]
+    for name, caption in expected.items():
+        with open(os.path.join(pictures, "images", name), "rb") as file:
+            result = served(image_bytes=tf.constant([file.read()]))
+        assert result["captions"][0, 0].numpy().decode() == caption

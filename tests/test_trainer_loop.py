@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import os
 import re
@@ -10,10 +11,11 @@ from contextlib import nullcontext
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import train_config
+from conftest import SMALL, train_config
 
 from tfrecords_schema.errors import InputError
 from trainer import loop
+from trainer.config import ModelConfig
 from trainer.loop import train
 from trainer.report import read_metrics
 from trainer.run_directory import load_run
@@ -130,10 +132,17 @@ class StopAfter:
         return self.left <= 0
 
 
+@pytest.mark.parametrize(
+    "model, sizes",
+    [("attend", SMALL), ("transformer", ModelConfig(units=16, heads=2, layers=2))],
+    ids=["attend", "transformer"],
+)
 def test_a_run_that_is_stopped_again_and_again_ends_the_same(
-    trained_run, dataset, tmp_path, monkeypatch
+    model, sizes, dataset, tmp_path, monkeypatch
 ):
-    config = train_config(dataset, tmp_path / "run")
+    config = train_config(dataset, tmp_path / "run", model=model, model_config=sizes)
+    whole = dataclasses.replace(config, run=str(tmp_path / "whole"))
+    train(whole)
     for steps in (1, 5, 7, 10):
         event = StopAfter(steps)
         monkeypatch.setattr(loop, "stop_requests", lambda event=event: nullcontext(event))
@@ -141,7 +150,7 @@ def test_a_run_that_is_stopped_again_and_again_ends_the_same(
             train(config)
     monkeypatch.setattr(loop, "stop_requests", lambda: nullcontext(StopAfter(1000)))
     train(config)
-    assert_same_end(trained_run, config.run)
+    assert_same_end(whole.run, config.run)
 
 
 def test_a_finished_run_is_left_as_it_is(trained_run, dataset, capsys):

@@ -3,10 +3,14 @@
 Each is a directory of its own, `checkpoints/step-<steps>`, written under a temporary name and
 renamed; then a marker is put into it, because an object store renames a directory file by file. One
 without its marker is never read.
+
+Variables are saved as lists, in the order in which they were made: TensorFlow does not look into
+the lists that a Keras layer has of other layers, and would leave out their weights in silence.
 """
 
 import os
 
+import keras
 import tensorflow as tf
 
 from tfrecords_schema.atomic_file import complete_or_absent, write_text
@@ -15,21 +19,36 @@ _MARKER = "complete"
 _WEIGHTS = "state"
 
 
+def variables_checkpoint(**variables: list) -> tf.train.Checkpoint:
+    """A checkpoint of lists of variables of Keras or TensorFlow."""
+    lists = {
+        name: [v.value if isinstance(v, keras.Variable) else v for v in each]
+        for name, each in variables.items()
+    }
+    return tf.train.Checkpoint(**lists)
+
+
+def read_variables(checkpoint: tf.train.Checkpoint, prefix: str) -> None:
+    """Reads all of the checkpoint's variables, and all that was saved."""
+    status = checkpoint.read(prefix)
+    status.assert_existing_objects_matched()
+    status.assert_consumed()
+
+
 class Checkpoints:
     """The last checkpoint of a run."""
 
-    def __init__(self, directory: str, **tracked: tf.Module):
-        """What is `tracked` is saved and restored, under these names."""
+    def __init__(self, directory: str, **variables: list):
+        """The variables of Keras or TensorFlow that are saved and restored, under these names."""
         self._directory = directory
-        self._state = tf.train.Checkpoint(**tracked)
+        self._state = variables_checkpoint(**variables)
 
     def restore(self) -> bool:
         """Whether there was one, which has then been read."""
         steps = self._steps()
         if not steps:
             return False
-        status = self._state.read(os.path.join(self._path(max(steps)), _WEIGHTS))
-        status.assert_consumed()
+        read_variables(self._state, os.path.join(self._path(max(steps)), _WEIGHTS))
         return True
 
     def save(self, step: int) -> None:

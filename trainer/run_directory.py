@@ -25,6 +25,7 @@ from tfrecords_schema.manifest import (
     read_manifest,
 )
 from tfrecords_schema.vocabulary import Vocabulary, read_vocabulary
+from trainer.checkpoints import read_variables, variables_checkpoint
 from trainer.config import ModelConfig, TrainConfig
 from trainer.models.attend import Attend
 from trainer.models.attend_after import AttendAfter
@@ -126,7 +127,7 @@ def load_run(run: str, data: str = "") -> TrainedRun:
         raise InputError(f"--run: {run} has no best weights yet: train it for an epoch first")
     vocabulary = read_vocabulary(os.path.join(config.data, VOCABULARY_FILE))
     model = make_model(config, manifest)
-    tf.train.Checkpoint(model=model).read(best).assert_consumed()
+    read_variables(variables_checkpoint(model=model.weights), best)
     return TrainedRun(config, manifest, vocabulary, model)
 
 
@@ -170,7 +171,7 @@ def start_from_run(model: Captioner, config: TrainConfig) -> None:
 def write_best(run: str, model: Captioner) -> None:
     """Makes `model` the best of the run."""
     with complete_or_absent(os.path.join(run, BEST_DIRECTORY)) as temporary:
-        tf.train.Checkpoint(model=model).write(os.path.join(temporary, "weights"))
+        variables_checkpoint(model=model.weights).write(os.path.join(temporary, "weights"))
 
 
 def flatten(fields: dict) -> dict:

@@ -75,9 +75,12 @@ class Run:
                 optimizer.build(variables)
         self.progress = Progress()
         self.checkpoints = Checkpoints(
-            os.path.join(config.run, "checkpoints"), model=self.model, average=self.average,
-            optimizers=[update.optimizer for update in self.updates], progress=self.progress,
-        )  # fmt: skip
+            os.path.join(config.run, "checkpoints"),
+            model=self.model.weights,
+            average=self.average.weights,
+            optimizers=[v for update in self.updates for v in update.optimizer.variables],
+            progress=list(self.progress.variables),
+        )
         if self.checkpoints.restore():
             print(f"Continuing {config.run} after {self.steps} steps")
         else:
