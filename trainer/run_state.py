@@ -52,7 +52,7 @@ class Progress(tf.Module):
 
 
 class Run:
-    """A run under way: what the functions below share."""
+    """A run under way: what the training loop works on."""
 
     def __init__(self, config: TrainConfig, manifest: Manifest, strategy: tf.distribute.Strategy):
         """Makes the model, or reads it from the last checkpoint."""

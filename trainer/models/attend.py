@@ -36,7 +36,7 @@ from trainer.models.packed_rnn import (
     make_rnn,
     recurrent_kernel,
 )
-from trainer.models.rnn_stack import make_stack, packed_stack, stack_step
+from trainer.models.rnn_stack import make_stack, packed_stack, split_states, stack_step
 from trainer.models.words import Words
 
 
@@ -87,9 +87,7 @@ class Attend(keras.layers.Layer):
     def start(self, context: Context, max_words: int) -> list[RnnState]:
         """See `Captioner`; section 3.1.2 of the paper."""
         mean_BC = tf.reduce_mean(context.annotations_BRC, axis=1)
-        parts = tf.split(self._initial(mean_BC), 2 * self._config.layers, axis=-1)
-        states = zip(parts[::2], parts[1::2], strict=True)
-        return [RnnState(h, h if self._config.cell == "gru" else c) for h, c in states]
+        return split_states(self._config, self._initial(mean_BC))
 
     def step(
         self, context: Context, state: list[RnnState], token_N: tf.Tensor

@@ -23,7 +23,7 @@ from trainer.config import ModelConfig
 from trainer.models.captioner import PackedCaptions, dropout, pack, unpack
 from trainer.models.dot_attention import DotAttention, Memory
 from trainer.models.packed_rnn import RnnState
-from trainer.models.rnn_stack import make_stack, packed_stack, stack_step
+from trainer.models.rnn_stack import make_stack, packed_stack, split_states, stack_step
 from trainer.models.words import Words
 
 
@@ -69,9 +69,7 @@ class AttendAfter(keras.layers.Layer):
 
     def start(self, context: Context, max_words: int) -> list[RnnState]:
         """See `Captioner`."""
-        parts = tf.split(self._initial(context.mean_BC), 2 * self._config.layers, axis=-1)
-        states = zip(parts[::2], parts[1::2], strict=True)
-        return [RnnState(h, h if self._config.cell == "gru" else c) for h, c in states]
+        return split_states(self._config, self._initial(context.mean_BC))
 
     def step(
         self, context: Context, state: list[RnnState], token_N: tf.Tensor

@@ -21,7 +21,7 @@ import tensorflow as tf
 from trainer.config import ModelConfig
 from trainer.models.captioner import PackedCaptions, dropout
 from trainer.models.packed_rnn import RnnState
-from trainer.models.rnn_stack import make_stack, packed_stack, stack_step, zero_state
+from trainer.models.rnn_stack import make_stack, packed_stack, split_states, stack_step, zero_state
 from trainer.models.words import Words
 
 
@@ -58,9 +58,7 @@ class Inject(keras.layers.Layer):
             return stack_step(self._stack, context, nothing)[1]
         if self._config.inject == "every":
             return nothing
-        parts = tf.split(self._initial(context), 2 * self._config.layers, axis=-1)
-        states = zip(parts[::2], parts[1::2], strict=True)
-        return [RnnState(h, h if self._config.cell == "gru" else c) for h, c in states]
+        return split_states(self._config, self._initial(context))
 
     def step(
         self, context: tf.Tensor, state: list[RnnState], token_N: tf.Tensor

@@ -21,6 +21,13 @@ def zero_state(stack: list[keras.layers.RNN], rows: tf.Tensor) -> list[RnnState]
     return [RnnState(*[tf.zeros([rows, layer.units])] * 2) for layer in stack]
 
 
+def split_states(config: ModelConfig, x: tf.Tensor) -> list[RnnState]:
+    """The states of all layers out of one tensor, float32 [rows, 2 * layers * units]."""
+    parts = tf.split(x, 2 * config.layers, axis=-1)
+    pairs = zip(parts[::2], parts[1::2], strict=True)
+    return [RnnState(h, h if config.cell == "gru" else memory) for h, memory in pairs]
+
+
 def stack_step(
     stack: list[keras.layers.RNN], x_NI: tf.Tensor, state: list[RnnState]
 ) -> tuple[tf.Tensor, list[RnnState]]:
