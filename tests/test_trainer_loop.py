@@ -28,7 +28,7 @@ ARGUMENTS = (
 
 
 def final_weights(run):
-    return [variable.numpy() for variable in load_run(run).model.variables]
+    return [weight.numpy() for weight in load_run(run).model.weights]
 
 
 def last_checkpoint(run):
