@@ -1,6 +1,5 @@
 """Strategies of whole runs: several devices, several processes, the same training."""
 
-import dataclasses
 import json
 import os
 import re
@@ -12,20 +11,18 @@ import time
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import SMALL, train_config
+from conftest import train_config
 
 from trainer.command import to_arguments
 from trainer.distribution import from_chief, is_chief, make_strategy
 from trainer.loop import train
 from trainer.report import read_metrics
 
-NO_DROPOUT = dataclasses.replace(SMALL, annotation_dropout=0, embedding_dropout=0, output_dropout=0)
-
 
 @pytest.fixture(scope="module")
 def one_device(dataset, tmp_path_factory):
     run = str(tmp_path_factory.mktemp("one") / "run")
-    train(train_config(dataset, run, model_config=NO_DROPOUT))
+    train(train_config(dataset, run))
     return run
 
 
@@ -52,7 +49,7 @@ def test_a_single_process_is_the_chief():
 
 def test_four_replicas_train_as_one_device_does(one_device, dataset, tmp_path):
     run = str(tmp_path / "run")
-    train(train_config(dataset, run, strategy="mirrored", model_config=NO_DROPOUT))
+    train(train_config(dataset, run, strategy="mirrored"))
     assert_same_training(run, one_device)
 
 
@@ -77,8 +74,7 @@ def worker_processes(config, count=2):
 
 
 def multiworker_config(dataset, run, **changes):
-    changes = dict(strategy="multiworker", model_config=NO_DROPOUT) | changes
-    return train_config(dataset, str(run), **changes)
+    return train_config(dataset, str(run), strategy="multiworker", **changes)
 
 
 @pytest.mark.slow

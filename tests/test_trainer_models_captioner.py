@@ -12,7 +12,16 @@ from hypothesis import strategies as st
 from tfrecords_schema.vocabulary import END, START
 from trainer.config import ModelConfig, TrainConfig
 from trainer.decode import search_captions
-from trainer.models.captioner import dropout, pack, pack_captions, unpack, word_before
+from trainer.draws import replica_seed
+from trainer.models.captioner import (
+    dropout_captions,
+    dropout_images,
+    dropout_words,
+    pack,
+    pack_captions,
+    unpack,
+    word_before,
+)
 from trainer.objective import cross_entropy_sum
 from trainer.run_directory import MODELS
 from trainer.step import ClippedAdam, Update, make_cross_entropy_step, make_train_step
@@ -93,12 +102,31 @@ def test_packing_keeps_every_word_and_no_padding(captions, padding):
     )
 
 
-def test_dropout_draws_other_masks_at_each_place_and_seed():
-    x = tf.ones([8, 8])
-    masks = [dropout(x, 0.5, tf.constant(seed), place) for seed in ([1, 0], [2, 0], [1, 64])
-             for place in (0, 1)]  # fmt: skip
-    assert len({mask.numpy().tobytes() for mask in masks}) == 6
-    assert dropout(x, 0.5, None, 0) is x
+def test_dropout_is_of_the_share_and_keeps_the_mean():
+    x, seed = tf.ones([40, 5, 10]), replica_seed(1, 0, tf.zeros([40, 1, 6]))
+    for dropped in (dropout_images(x, 0.2, seed, 0), dropout_captions(x, 0.2, seed, 0)):
+        assert 0.15 < (dropped.numpy() == 0).mean() < 0.25
+        np.testing.assert_allclose(dropped.numpy().max(), 1.25)
+    assert dropout_images(x, 0.5, None, 0) is x
+
+
+def test_a_word_has_the_same_mask_in_every_form_and_on_any_replica():
+    ids = tf.concat([CAPTIONS, CAPTIONS[::-1]], 0)
+    whole = pack_captions(ids)
+    seed = replica_seed(1, 2, ids)
+    x_PX = tf.ones([len(whole.labels_P), 5])
+    masks_NTX = unpack(dropout_words(x_PX, 0.5, seed, 3, whole), whole).numpy()
+    masked = dropout_captions(unpack(x_PX, whole), 0.5, seed, 3)
+    np.testing.assert_array_equal(masked, masks_NTX)
+    half = pack_captions(ids[3:])  # what a second replica has
+    second = seed._replace(image=tf.constant(3), caption=tf.constant(3 * ids.shape[1]))
+    x_PX = tf.ones([len(half.labels_P), 5])
+    own = unpack(dropout_words(x_PX, 0.5, second, 3, half), half).numpy()
+    rows = 3 * ids.shape[1]
+    np.testing.assert_array_equal(own, masks_NTX[rows:, : own.shape[1]])
+    images = tf.ones([6, 4, 7])
+    masks = dropout_images(images, 0.5, seed, 0)
+    np.testing.assert_array_equal(dropout_images(images[3:], 0.5, second, 0), masks[3:])
 
 
 # --- all models
@@ -206,7 +234,8 @@ def test_dropout_depends_on_the_seed_alone(kind, place):
     words = pack_captions(tf.constant(CAPTIONS))
 
     def logits(seed):
-        return model.teacher_force(features, words, seed and tf.constant(seed))
+        seed = seed and replica_seed(*seed, tf.constant(CAPTIONS))
+        return model.teacher_force(features, words, seed)
 
     np.testing.assert_array_equal(logits([1, 0]), logits([1, 0]))
     assert np.abs(logits([1, 0]) - logits([2, 0])).max() > 1e-5

@@ -8,18 +8,24 @@ import pytest
 import tensorflow as tf
 from conftest import SMALL
 
+from trainer.cider_reward import CiderReward
 from trainer.config import TrainConfig
 from trainer.models.attend import Attend
+from trainer.run_directory import MODELS
+from trainer.self_critical import make_self_critical_step
 from trainer.step import ClippedAdam, Update, make_cross_entropy_step, make_train_step
 
-BATCH, STEPS = 8, 10
-CONFIG = dataclasses.replace(SMALL, annotation_dropout=0, embedding_dropout=0, output_dropout=0)
+BATCH, STEPS = 8, 50
+SIZES = dataclasses.replace(
+    SMALL, layers=2, heads=2, annotation_units=32
+)  # with dropout at every place
+REFERENCES = CiderReward([[[5, 6, 7, 3], [5, 7, 3]], [[8, 9, 3]], [[5, 6, 3]]])
 
 
-def global_batches():
+def global_batches(steps):
     """Images with captions of unequal number and length, so that replicas get unequal words."""
     rng = np.random.default_rng(3)
-    for _ in range(STEPS):
+    for _ in range(steps):
         captions = np.zeros([BATCH, 3, 9], np.int32)
         for image in range(BATCH - 1):  # the last image is padding
             for k in range(rng.integers(1, 4)):
@@ -29,7 +35,8 @@ def global_batches():
         yield {"image_features": features, "caption_ids": captions}
 
 
-def losses(replicas, clip_norm):
+def losses(replicas, name="attend", steps=STEPS, **changes):
+    """Of each step, and in the end a norm of the averaged weights."""
     devices = [f"/cpu:{i}" for i in range(replicas)]
     # The default reduction keeps one group of devices a process; a test needs several.
     strategy = (
@@ -37,51 +44,60 @@ def losses(replicas, clip_norm):
         if replicas > 1
         else tf.distribute.OneDeviceStrategy(devices[0])
     )
+    config = TrainConfig(data="-", run="-", initial_run="-", **changes)
     keras.utils.set_random_seed(5)
     with strategy.scope():
-        model, average = (Attend(CONFIG, vocabulary_size=20, feature_depth=6) for _ in range(2))
-        optimizer = ClippedAdam(0.01, clip_norm)
+        model, average = (
+            MODELS[name](SIZES, vocabulary_size=20, feature_depth=6) for _ in range(2)
+        )
+        optimizer = ClippedAdam(0.003, config.clip_norm)
         optimizer.build(model.trainable_variables)
-    config = TrainConfig(data="-", run="-", average_decay=0.9)
     updates = [Update(optimizer, model.trainable_variables)]
-    replica_step = make_cross_entropy_step(model, updates, config)
-    step = make_train_step(
-        replica_step,
-        model,
-        average,
-        optimizer,
-        strategy,
-        0.9,
-    )
+    if config.objective == "self_critical":
+        replica_step = make_self_critical_step(model, updates, config, REFERENCES)
+    else:
+        replica_step = make_cross_entropy_step(model, updates, config)
+    step = make_train_step(replica_step, model, average, optimizer, strategy, 0.9)
     size, found = BATCH // replicas, []
-    for batch in global_batches():
+    for batch in global_batches(steps):
 
         def own(context, batch=batch):
             first = context.replica_id_in_sync_group * size
             return {name: tf.constant(x[first : first + size]) for name, x in batch.items()}
 
-        scalars = step(strategy.experimental_distribute_values_from_function(own), tf.constant(0.0))
+        scalars = step(strategy.experimental_distribute_values_from_function(own), tf.constant(0.3))
         assert int(scalars["images"]) == BATCH - 1
         found.append(float(scalars["loss"]))
     return [*found, float(tf.norm(average.trainable_variables[0]))]
 
 
-@pytest.mark.parametrize("clip_norm", [5.0, 0.05], ids=["not clipped", "clipped"])
-def test_losses_do_not_depend_on_the_number_of_replicas(clip_norm):
-    one = losses(1, clip_norm)
+@pytest.mark.parametrize("name", sorted(MODELS))
+def test_losses_do_not_depend_on_the_number_of_replicas(name):
+    one = losses(1, name)
     assert one[STEPS - 1] < one[0]
-    np.testing.assert_allclose(losses(2, clip_norm), one, rtol=1e-5)
-    np.testing.assert_allclose(losses(4, clip_norm), one, rtol=1e-5)
+    for replicas in (2, 4) if name == "attend" else (4,):
+        np.testing.assert_allclose(losses(replicas, name), one, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"clip_norm": 0.05}, {"scheduled_sampling": 0.5}, {"objective": "self_critical"}],
+    ids=["clipped", "scheduled sampling", "self-critical"],
+)
+def test_nor_do_those_of_other_steps(changes):
+    one = losses(1, steps=10, **changes)
+    assert len(set(one)) == 11
+    np.testing.assert_allclose(losses(4, steps=10, **changes), one, rtol=1e-5)
 
 
 def test_clipping_bounds_the_step():
-    free, clipped = losses(1, 5.0), losses(1, 1e-6)
+    free, clipped = losses(1, steps=3), losses(1, steps=3, clip_norm=1e-6)
     assert clipped[0] == free[0]
     assert clipped[1:] != free[1:]
 
 
 def test_the_average_follows_the_weights():
-    model, average = (Attend(CONFIG, vocabulary_size=20, feature_depth=6) for _ in range(2))
+    model, average = (Attend(SIZES, vocabulary_size=20, feature_depth=6) for _ in range(2))
     optimizer = ClippedAdam(0.01, 5.0)
     optimizer.build(model.trainable_variables)
     config = TrainConfig(data="-", run="-", average_decay=0.5)
@@ -92,7 +108,7 @@ def test_the_average_follows_the_weights():
         tf.distribute.get_strategy(), 0.5,
     )  # fmt: skip
     expected = average.trainable_variables[-1].numpy()
-    for i, batch in enumerate(global_batches(), 1):
+    for i, batch in enumerate(global_batches(10), 1):
         step({name: tf.constant(x) for name, x in batch.items()}, tf.constant(0.0))
         decay = min(0.5, (1 + i) / (10 + i))
         expected = decay * expected + (1 - decay) * model.trainable_variables[-1].numpy()

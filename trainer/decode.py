@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from tfrecords_schema.vocabulary import END, PAD, START, UNK
+from trainer.draws import Seed, draw_words, uniform
 from trainer.models.captioner import Captioner
 
 MAX_WORDS = 30  # 99.9 % of Flickr8k's captions are shorter
@@ -98,7 +99,7 @@ def beam_search(
 
 
 def sample_captions(
-    model: Captioner, features_BRD: tf.Tensor, samples: int, max_words: int, seed: tf.Tensor
+    model: Captioner, features_BRD: tf.Tensor, samples: int, max_words: int, seed: Seed
 ) -> tf.Tensor:
     """Captions drawn word by word from the model's distribution, `samples` an image.
 
@@ -107,7 +108,7 @@ def sample_captions(
       features_BRD: float32 [batch, regions, depth].
       samples: K.
       max_words: the longest caption, <end> not counted.
-      seed: int32 [2].
+      seed: of the step.
 
     Returns:
       ids_BKT int32 [batch, samples, max_words + 1]; without <start>; <pad> after <end>.
@@ -118,13 +119,12 @@ def sample_captions(
         lambda part: tf.repeat(part, samples, axis=0), (context, model.start(context, max_words))
     )
     rows = tf.shape(features_BRD)[0] * samples
+    uniform_NT = uniform(seed, 0, seed.image * samples, rows, steps)
 
     def body(t, ids_NT, token_N, ended_N, state):
         logits_NV, state = model.step(context, state, token_N)
-        drawn = tf.random.stateless_categorical(
-            next_log_probs(logits_NV), 1, tf.random.fold_in(seed, t), dtype=tf.int32
-        )
-        token_N = tf.where(ended_N, PAD, drawn[:, 0])
+        drawn_N = draw_words(next_log_probs(logits_NV), uniform_NT[:, t])
+        token_N = tf.where(ended_N, PAD, drawn_N)
         ids_NT = tf.where(tf.range(steps) == t, token_N[:, None], ids_NT)
         return t + 1, ids_NT, token_N, ended_N | (token_N == END), state
 

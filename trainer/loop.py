@@ -35,14 +35,12 @@ from trainer.distribution import (
     lost_workers_named,
     make_strategy,
     sum_of_workers,
-    to_replicas,
 )
 from trainer.metrics import score_cider, tokenize_references
 from trainer.models.captioner import Captioner
 from trainer.report import PLOT_FILE
 from trainer.run_directory import claim_run, write_best
 from trainer.run_state import Run
-from trainer.step import Scalars
 from trainer.stop_request import StoppedError, stop_requests
 
 LOG_EVERY = 20  # steps
@@ -141,10 +139,8 @@ def train_epoch(run: Run, stop: threading.Event) -> dict[str, float]:
         config.data, run.manifest, config.batch_size, config.seed, epoch,
         input_context(strategy), skip=int(progress.batches),
     )  # fmt: skip
-    # Where steps run on while Python goes ahead, their losses are asked for only now and then.
-    look_every = LOG_EVERY if tf.config.list_physical_devices("GPU") else 1
-    train_step = run.train_step()
-    unseen: list[tuple[Scalars, np.ndarray]] = []
+    at_once, train_steps = steps_at_once(), run.train_loop()
+    batches_left = iter(batches)
     start, images_before = time.perf_counter(), int(progress.images)
     step = run.steps
     recent: list[dict[str, float]] = []
@@ -154,47 +150,50 @@ def train_epoch(run: Run, stop: threading.Event) -> dict[str, float]:
         initial=images_before,
     )  # fmt: skip
 
-    def look() -> None:
-        first = step - len(unseen) + 1
-        for number, (scalars, image_ids) in enumerate(unseen, first):
-            values = {name: float(value) for name, value in scalars.items()}
-            if not math.isfinite(values["loss"]):
-                raise _not_finite(run, values["loss"], number, image_ids)
-            images = int(values.pop("images"))
-            progress.loss_sum.assign_add(values["loss"])
-            progress.images.assign_add(images)
-            bar.update(images)
-            recent.append(values)
-            if log and number % LOG_EVERY == 0:
-                means = {name: sum(v[name] for v in recent) / len(recent) for name in values}
-                log.write({"step": number, "epoch": epoch + 1, **means})
-                bar.set_postfix({name: f"{mean:.3f}" for name, mean in means.items()})
-            if number % LOG_EVERY == 0:
-                recent.clear()
-        unseen.clear()
+    def note(values: dict[str, float]) -> None:
+        images = int(values.pop("images"))
+        progress.batches.assign_add(1)
+        progress.loss_sum.assign_add(values["loss"])
+        progress.images.assign_add(images)
+        bar.update(images)
+        recent.append(values)
+        if log and step % LOG_EVERY == 0:
+            means = {name: sum(v[name] for v in recent) / len(recent) for name in values}
+            log.write({"step": step, "epoch": epoch + 1, **means})
+            bar.set_postfix({name: f"{mean:.3f}" for name, mean in means.items()})
+        if step % LOG_EVERY == 0:
+            recent.clear()
 
     with bar:
-        for batch in batches:
-            done = (epoch + int(progress.batches) * config.batch_size / total) / config.epochs
-            done = min(done, 1.0)  # length buckets have a batch each that is not full
-            run.set_learning_rate(done)
-            image_ids = batch.pop("image_id").numpy()
-            share = tf.constant(config.scheduled_sampling * done, tf.float32)
-            unseen.append((train_step(to_replicas(strategy, batch), share), image_ids))
-            step += 1
-            progress.batches.assign_add(1)
-            if step % look_every:
-                continue
-            look()
+        while True:
+            numbers = range(at_once - step % at_once)  # up to the next multiple
+            batch = int(progress.batches)
+            done = [
+                # Length buckets have a batch each that is not full.
+                min((epoch + (batch + i) * config.batch_size / total) / config.epochs, 1.0)
+                for i in numbers
+            ]
+            rates = [run.learning_rates(step + 1 + i, done[i]) for i in numbers]
+            shares = [config.scheduled_sampling * d for d in done]
+            found, image_ids = train_steps(
+                batches_left, tf.constant(rates, tf.float32), tf.constant(shares, tf.float32)
+            )
+            for row, ids in zip(found.numpy().astype(float), image_ids.numpy(), strict=True):
+                step += 1
+                values = dict(zip(run.scalars, row, strict=True))
+                if not math.isfinite(values["loss"]):
+                    raise _not_finite(run, values["loss"], step, ids)
+                note(values)
+            if len(found) < len(numbers):
+                break
             is_stopped = sum_of_workers(strategy, float(stop.is_set())) > 0
-            if is_stopped or step % config.checkpoint_every < look_every:
+            if is_stopped or step % config.checkpoint_every < at_once:
                 run.save()
             if is_stopped:
                 raise StoppedError(
                     f"asked to stop: {config.run} is saved after {step} steps, the same command "
                     "continues it"
                 )
-        look()
     seconds = time.perf_counter() - start
     return {
         "step": step,
@@ -203,6 +202,15 @@ def train_epoch(run: Run, stop: threading.Event) -> dict[str, float]:
         "seconds": seconds,
         "images_per_second": (int(progress.images) - images_before) / seconds,
     }
+
+
+def steps_at_once() -> int:
+    """How many steps are made between two looks of Python at them.
+
+    On a GPU that many, because it would wait for each look. On a CPU a look costs nothing beside a
+    step, and one at a time leaves no doubt after which one a run is stopped.
+    """
+    return LOG_EVERY if tf.config.list_physical_devices("GPU") else 1
 
 
 def _not_finite(run: Run, loss: float, step: int, image_ids: np.ndarray) -> FloatingPointError:

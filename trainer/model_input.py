@@ -4,6 +4,10 @@ import math
 
 import tensorflow as tf
 
+from trainer.draws import PLACES, Seed, uniform
+
+_PLACE = PLACES - 3
+
 
 def as_model_input(features: tf.Tensor) -> tf.Tensor:
     """Features as float32 [batch, regions, depth]: a grid flattened, pooled as one region.
@@ -22,7 +26,7 @@ def region_shape(feature_shape: tuple[int, ...]) -> tuple[int, int]:
     return math.prod(grid), depth
 
 
-def flip_some(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+def flip_some(images: tf.Tensor, seed: Seed) -> tf.Tensor:
     """Each image mirrored left to right, or not, by a coin; float32 [batch, side, side, 3]."""
-    is_flipped = tf.random.stateless_uniform([tf.shape(images)[0]], seed) < 0.5
-    return tf.where(is_flipped[:, None, None, None], images[:, :, ::-1], images)
+    is_flipped_B1 = uniform(seed, _PLACE, seed.image, tf.shape(images)[0], 1) < 0.5
+    return tf.where(is_flipped_B1[:, :, None, None], images[:, :, ::-1], images)

@@ -19,9 +19,10 @@ from trainer.schedule import learning_rate
 from trainer.self_critical import make_self_critical_step
 from trainer.step import (
     ClippedAdam,
-    TrainStep,
+    TrainLoop,
     Update,
     make_cross_entropy_step,
+    make_train_loop,
     make_train_step,
 )
 
@@ -98,7 +99,7 @@ class Run:
         self.reward = None
         if config.objective == "self_critical":
             self.reward = read_reward(config.data, manifest)
-        self.steps_by_parts: dict[int, TrainStep] = {}
+        self.loops_by_parts: dict[int, TrainLoop] = {}
         self.log = RunLog(config.run, self.steps) if is_chief(strategy) else None
 
     @property
@@ -106,33 +107,34 @@ class Run:
         """Made so far."""
         return int(self.updates[0].optimizer.iterations.numpy())
 
-    def train_step(self) -> TrainStep:
-        """The step of this epoch: with the CNN, if there is one, once it is released."""
+    def train_loop(self) -> TrainLoop:
+        """The steps of this epoch: with the CNN, if there is one, once it is released."""
         config = self.config
         is_released = 0 <= config.unfreeze_at <= int(self.progress.epoch)
         updates = self.updates if is_released else self.updates[:1]
-        if len(updates) not in self.steps_by_parts:
+        if len(updates) not in self.loops_by_parts:
             if self.reward is not None:
                 step = make_self_critical_step(self.model, updates, config, self.reward)
             else:
                 step = make_cross_entropy_step(self.model, updates, config)
-            self.steps_by_parts[len(updates)] = make_train_step(
+            self.scalars = step.scalars
+            train_step = make_train_step(
                 step, self.model, self.average, updates[0].optimizer, self.strategy,
                 config.average_decay,
             )  # fmt: skip
-        return self.steps_by_parts[len(updates)]
+            self.loops_by_parts[len(updates)] = make_train_loop(
+                train_step, step.scalars, updates, self.strategy
+            )
+        return self.loops_by_parts[len(updates)]
 
-    def set_learning_rate(self, done: float) -> None:
-        """That of the next step, where this share of the run lies behind."""
-        config = self.config
-        for (optimizer, _), peak in zip(
-            self.updates, (config.learning_rate, config.encoder_learning_rate), strict=False
-        ):
-            rate = learning_rate(
-                config.schedule, peak, config.warmup_steps, self.steps + 1, done,
-                float(self.progress.factor),
-            )  # fmt: skip
-            optimizer.learning_rate.assign(rate)
+    def learning_rates(self, step: int, done: float) -> list[float]:
+        """Of all optimizers at a step, counted from 1, that begins after a share of the run."""
+        config, factor = self.config, float(self.progress.factor)
+        peaks = (config.learning_rate, config.encoder_learning_rate)[: len(self.updates)]
+        return [
+            learning_rate(config.schedule, peak, config.warmup_steps, step, done, factor)
+            for peak in peaks
+        ]
 
     def save(self) -> None:
         """Writes a checkpoint."""

@@ -8,14 +8,15 @@ words that it reads are drawn from those guesses. So no model need be run word b
 import tensorflow as tf
 
 from tfrecords_schema.vocabulary import PAD, START
-from trainer.models.captioner import DROPOUTS, PackedCaptions, word_before
+from trainer.draws import PLACES, Seed, draw_words
+from trainer.models.captioner import PackedCaptions, uniform_words, word_before
 
-_PLACE = DROPOUTS - 1  # the last of a step's seeds; models count theirs from 0
+_CHOOSE, _DRAW = PLACES - 2, PLACES - 1
 _NEVER = -1e9
 
 
 def sample_inputs(
-    words: PackedCaptions, logits_PV: tf.Tensor, share: tf.Tensor, seed: tf.Tensor
+    words: PackedCaptions, logits_PV: tf.Tensor, share: tf.Tensor, seed: Seed
 ) -> PackedCaptions:
     """`words` with some of their inputs drawn from the model's own distribution.
 
@@ -23,14 +24,13 @@ def sample_inputs(
       words: of the batch.
       logits_PV: what the model predicts for them under teacher forcing.
       share: scalar float, of the inputs after <start> that are replaced, on average.
-      seed: int32 [2], of the step.
+      seed: of the step.
     """
-    choose_seed, draw_seed = tf.unstack(tf.random.split(seed + [0, _PLACE], 2))
     never_V = tf.reduce_sum(tf.one_hot([PAD, START], logits_PV.shape[-1]), 0) > 0
-    logits_PV = tf.where(never_V, _NEVER, logits_PV)
-    drawn_P = tf.random.stateless_categorical(logits_PV, 1, draw_seed, tf.int32)[:, 0]
+    log_probs_PV = tf.nn.log_softmax(tf.where(never_V, _NEVER, logits_PV))
+    drawn_P = draw_words(log_probs_PV, uniform_words(seed, _DRAW, words, 1)[:, 0])
     # The guess at a word is what the model would have read at the next one.
     before_P = tf.gather(drawn_P, word_before(words.rows_T, words.row_P, words.time_P))
-    is_chosen = tf.random.stateless_uniform(tf.shape(drawn_P), choose_seed) < share
+    is_chosen = uniform_words(seed, _CHOOSE, words, 1)[:, 0] < share
     inputs_P = tf.where(is_chosen & (words.time_P > 0), before_P, words.inputs_P)
     return words._replace(inputs_P=tf.stop_gradient(inputs_P))

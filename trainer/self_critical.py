@@ -8,18 +8,17 @@ what it would write by itself, w', its greedy caption (equation 8):
 with CIDEr-D as the reward r. Dropout is off: what is drawn is what is scored and what learns.
 """
 
-from collections.abc import Callable
-
 import tensorflow as tf
 
 from tfrecords_schema.vocabulary import START
 from trainer.cider_reward import CiderReward
 from trainer.config import TrainConfig
 from trainer.decode import next_log_probs, sample_captions, search_captions
+from trainer.draws import replica_seed
 from trainer.model_input import as_model_input
 from trainer.models.captioner import Captioner, pack_captions
 from trainer.objective import sum_over_replicas
-from trainer.step import Batch, Scalars, Update, apply_updates
+from trainer.step import Batch, ReplicaStep, Scalars, Update, apply_updates
 
 MAX_WORDS = 20  # of a drawn caption; 98 % of Flickr8k's are shorter
 
@@ -29,7 +28,7 @@ def make_self_critical_step(
     updates: list[Update],
     config: TrainConfig,
     reward: CiderReward,
-) -> Callable[[Batch, tf.Tensor], Scalars]:
+) -> ReplicaStep:
     """The step of one replica; see `trainer.step.make_train_step`.
 
     Its scalars, over all replicas: `loss`, minus the mean reward of drawn captions (CIDEr-D, 0 to
@@ -39,10 +38,8 @@ def make_self_critical_step(
     steps = updates[0].optimizer.iterations
 
     def replica_step(batch: Batch, _: tf.Tensor) -> Scalars:
-        context = tf.distribute.get_replica_context()
-        replica = tf.cast(context.replica_id_in_sync_group, tf.int32)
-        seed = tf.stack([config.seed * 4096 + replica, tf.cast(steps, tf.int32)])
         regions, references = as_model_input(batch["image_features"]), batch["caption_ids"]
+        seed = replica_seed(config.seed, steps, references)
         is_image_B = tf.reduce_any(references > 0, axis=[1, 2])
         drawn_BKT = sample_captions(model, regions, config.samples, MAX_WORDS, seed)
         greedy_BWT = search_captions(model, regions, 1, MAX_WORDS).ids_BWT
@@ -82,4 +79,4 @@ def make_self_critical_step(
             "entropy": entropy / words,
         }
 
-    return replica_step
+    return ReplicaStep(("loss", "images", "greedy_reward", "words", "entropy"), replica_step)

@@ -7,15 +7,26 @@ import keras
 import tensorflow as tf
 
 from trainer.config import TrainConfig
+from trainer.distribution import to_replicas
+from trainer.draws import replica_seed
 from trainer.model_input import as_model_input, flip_some
-from trainer.models.captioner import DROPOUTS, Captioner, pack_captions
+from trainer.models.captioner import Captioner, pack_captions
 from trainer.objective import cross_entropy_sum, sum_over_replicas
 from trainer.scheduled_sampling import sample_inputs
 
 Batch = dict[str, tf.Tensor]
 Scalars = dict[str, tf.Tensor]
-ReplicaStep = Callable[[Batch, tf.Tensor], Scalars]
 TrainStep = Callable[[Batch, tf.Tensor], Scalars]
+
+
+class ReplicaStep(NamedTuple):
+    """A step of one replica."""
+
+    scalars: tuple[str, ...]  # that it gives, each over all replicas
+    run: TrainStep
+
+
+TrainLoop = Callable[[tf.data.Iterator, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 
 
 class ClippedAdam(keras.optimizers.Adam):
@@ -60,29 +71,26 @@ def make_cross_entropy_step(
     steps = updates[0].optimizer.iterations
 
     def replica_step(batch: Batch, sampled_share: tf.Tensor) -> Scalars:
-        context = tf.distribute.get_replica_context()
-        replica = tf.cast(context.replica_id_in_sync_group, tf.int32)
-        step = tf.cast(steps, tf.int32)
-        dropout_seed = tf.stack([config.seed * 4096 + replica, step * DROPOUTS])
         captions = batch["caption_ids"]
+        seed = replica_seed(config.seed, steps, captions)
         packed, regions = pack_captions(captions), as_model_input(batch["image_features"])
         if config.flip:
-            regions = flip_some(regions, dropout_seed + [0, DROPOUTS - 2])
+            regions = flip_some(regions, seed)
         has_captions = tf.reduce_any(captions > 0, axis=[1, 2])
         # Counted in float32: MirroredStrategy cannot reduce a list of int32.
         images = tf.math.count_nonzero(has_captions, dtype=tf.float32)
         words = tf.cast(tf.size(packed.labels_P), tf.float32)
         images, words = sum_over_replicas([images, words])
         if config.scheduled_sampling:
-            guess = model.teacher_force(regions, packed, dropout_seed)
-            packed = sample_inputs(packed, guess, sampled_share, dropout_seed)
+            guess = model.teacher_force(regions, packed, seed)
+            packed = sample_inputs(packed, guess, sampled_share, seed)
         with tf.GradientTape() as tape:
-            logits = model.teacher_force(regions, packed, dropout_seed)
+            logits = model.teacher_force(regions, packed, seed)
             loss = cross_entropy_sum(logits, packed.labels_P, config.label_smoothing) / words
         apply_updates(updates, loss, tape)
         return {"loss": sum_over_replicas(loss), "images": images}
 
-    return replica_step
+    return ReplicaStep(("loss", "images"), replica_step)
 
 
 def make_train_step(
@@ -103,7 +111,7 @@ def make_train_step(
 
     @tf.function(reduce_retracing=True)
     def train_step(batch: Batch, sampled_share: tf.Tensor) -> Scalars:
-        per_replica = strategy.run(replica_step, args=(batch, sampled_share))
+        per_replica = strategy.run(replica_step.run, args=(batch, sampled_share))
         scalars = {
             name: strategy.experimental_local_results(value)[0]
             for name, value in per_replica.items()
@@ -122,3 +130,49 @@ def make_train_step(
         return scalars
 
     return train_step
+
+
+def make_train_loop(
+    train_step: TrainStep,
+    scalars: tuple[str, ...],
+    updates: list[Update],
+    strategy: tf.distribute.Strategy,
+) -> TrainLoop:
+    """A compiled function that makes several steps, so that Python is not asked between them.
+
+    Args:
+      train_step: of `make_train_step`.
+      scalars: that it gives.
+      updates: the optimizers, whose learning rates are set before each step.
+      strategy: of the run.
+
+    Returns:
+      A function of an iterator over batches of `trainer.dataset`, learning rates float32
+      [steps, updates] and shares float32 [steps] of `train_step`. It makes as many steps, or fewer
+      where the data ends, and gives their scalars float32 [steps made, scalars] and their image_id,
+      string [steps made, replicas, images].
+    """
+
+    @tf.function(reduce_retracing=True)
+    def train_steps(
+        batches: tf.data.Iterator, rates_SU: tf.Tensor, shares_S: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        shape = batches.element_spec["image_id"].shape
+        steps = tf.shape(shares_S)[0]
+        found = tf.TensorArray(tf.float32, steps, element_shape=[len(scalars)])
+        images = tf.TensorArray(tf.string, steps, element_shape=shape)
+        made = 0
+        while made < steps:
+            optional = batches.get_next_as_optional()
+            if not optional.has_value():
+                break
+            batch = optional.get_value()
+            images = images.write(made, batch.pop("image_id"))
+            for number, update in enumerate(updates):
+                update.optimizer.learning_rate.assign(rates_SU[made, number])
+            values = train_step(to_replicas(strategy, batch), shares_S[made])
+            found = found.write(made, tf.stack([values[name] for name in scalars]))
+            made += 1
+        return found.gather(tf.range(made)), images.gather(tf.range(made))
+
+    return train_steps

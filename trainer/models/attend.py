@@ -26,8 +26,9 @@ import keras
 import tensorflow as tf
 
 from trainer.config import ModelConfig
+from trainer.draws import Seed
 from trainer.models.attention_rnn import Weights, attention_rnn, attention_step
-from trainer.models.captioner import PackedCaptions, dropout
+from trainer.models.captioner import PackedCaptions, dropout_images, dropout_words
 from trainer.models.cells import CELLS
 from trainer.models.packed_rnn import (
     RnnState,
@@ -78,10 +79,10 @@ class Attend(keras.layers.Layer):
         self._rnn = make_rnn(config.cell, units, self._input_depth + context, "attending_rnn")
         self.built = True
 
-    def encode(self, features_BRD: tf.Tensor, seed: tf.Tensor | None = None) -> Context:
+    def encode(self, features_BRD: tf.Tensor, seed: Seed | None = None) -> Context:
         """See `Captioner`."""
         annotations_BRC = self._annotate(features_BRD)
-        annotations_BRC = dropout(annotations_BRC, self._config.annotation_dropout, seed, 0)
+        annotations_BRC = dropout_images(annotations_BRC, self._config.annotation_dropout, seed, 0)
         return Context(annotations_BRC, self._key(annotations_BRC))
 
     def start(self, context: Context, max_words: int) -> list[RnnState]:
@@ -101,7 +102,7 @@ class Attend(keras.layers.Layer):
         return logits_NV, [*below, RnnState(step.h_nH, step.memory_nH)]
 
     def teacher_force(
-        self, features_BRD: tf.Tensor, words: PackedCaptions, seed: tf.Tensor | None
+        self, features_BRD: tf.Tensor, words: PackedCaptions, seed: Seed | None
     ) -> tf.Tensor:
         """See `Captioner`."""
         config = self._config
@@ -110,18 +111,18 @@ class Attend(keras.layers.Layer):
             lambda part: tf.gather(part, words.image_N), (self.start(context, 0), context)
         )
         embedded_PE = self.words.embed(words.inputs_P)
-        embedded_PE = dropout(embedded_PE, config.embedding_dropout, seed, 1)
+        embedded_PE = dropout_words(embedded_PE, config.embedding_dropout, seed, 1, words)
         x = embedded_PE
         if self._below:
             x = packed_stack(self._below, x, state[:-1], words, config.layer_dropout, seed, place=4)
-            x = dropout(x, config.layer_dropout, seed, 3)
+            x = dropout_words(x, config.layer_dropout, seed, 3, words)
         sums_P4 = tf.matmul(x, self._input_kernel()) + gate_bias(self._rnn)
         h_PH, z_PC = attention_rnn(
             self._cell, context.annotations_BRC, context.keys_BRA, state[-1].h_NH,
             state[-1].memory_NH, sums_P4, words, self._weights(),
         )  # fmt: skip
         output_PE = self._deep_output(embedded_PE, h_PH, z_PC)
-        return self.words.logits(dropout(output_PE, config.output_dropout, seed, 2))
+        return self.words.logits(dropout_words(output_PE, config.output_dropout, seed, 2, words))
 
     def _input_kernel(self) -> tf.Tensor:
         return gate_kernel(self._rnn)[: self._input_depth]

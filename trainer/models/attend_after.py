@@ -20,7 +20,8 @@ import keras
 import tensorflow as tf
 
 from trainer.config import ModelConfig
-from trainer.models.captioner import PackedCaptions, dropout, pack, unpack
+from trainer.draws import Seed
+from trainer.models.captioner import PackedCaptions, dropout_images, dropout_words, pack, unpack
 from trainer.models.dot_attention import DotAttention, Memory
 from trainer.models.packed_rnn import RnnState
 from trainer.models.rnn_stack import make_stack, packed_stack, split_states, stack_step
@@ -61,10 +62,10 @@ class AttendAfter(keras.layers.Layer):
         self._stack = make_stack(config, config.layers, embedding)
         self.built = True
 
-    def encode(self, features_BRD: tf.Tensor, seed: tf.Tensor | None = None) -> Context:
+    def encode(self, features_BRD: tf.Tensor, seed: Seed | None = None) -> Context:
         """See `Captioner`."""
         annotations_BRC = self._annotate(features_BRD)
-        annotations_BRC = dropout(annotations_BRC, self._config.annotation_dropout, seed, 0)
+        annotations_BRC = dropout_images(annotations_BRC, self._config.annotation_dropout, seed, 0)
         return Context(self._attention.memory(annotations_BRC), tf.reduce_mean(annotations_BRC, 1))
 
     def start(self, context: Context, max_words: int) -> list[RnnState]:
@@ -81,7 +82,7 @@ class AttendAfter(keras.layers.Layer):
         return self.words.logits(self._deep_output(embedded_NE, h_NH, z)), state
 
     def teacher_force(
-        self, features_BRD: tf.Tensor, words: PackedCaptions, seed: tf.Tensor | None
+        self, features_BRD: tf.Tensor, words: PackedCaptions, seed: Seed | None
     ) -> tf.Tensor:
         """See `Captioner`."""
         config = self._config
@@ -90,7 +91,7 @@ class AttendAfter(keras.layers.Layer):
             lambda part: tf.gather(part, words.image_N), self.start(context, 0)
         )
         embedded_PE = self.words.embed(words.inputs_P)
-        embedded_PE = dropout(embedded_PE, config.embedding_dropout, seed, 1)
+        embedded_PE = dropout_words(embedded_PE, config.embedding_dropout, seed, 1, words)
         h_PH = packed_stack(
             self._stack, embedded_PE, state, words, config.layer_dropout, seed, place=3
         )
@@ -101,7 +102,7 @@ class AttendAfter(keras.layers.Layer):
         seen = self._attention.attend(looking, context.memory)
         z = pack(tf.reshape(seen, [rows, steps, config.attention_units]), words)
         output_PE = self._deep_output(embedded_PE, h_PH, z)
-        return self.words.logits(dropout(output_PE, config.output_dropout, seed, 2))
+        return self.words.logits(dropout_words(output_PE, config.output_dropout, seed, 2, words))
 
     def _deep_output(self, embedded: tf.Tensor, h: tf.Tensor, z: tf.Tensor) -> tf.Tensor:
         return embedded + self._output_h(h) + self._output_z(z)

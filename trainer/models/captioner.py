@@ -13,9 +13,8 @@ from typing import Any, NamedTuple, Protocol
 
 import tensorflow as tf
 
+from trainer.draws import Seed, uniform
 from trainer.models.words import Words
-
-DROPOUTS = 64  # more than any model has places for dropout; each adds its number to the seed
 
 
 class PackedCaptions(NamedTuple):
@@ -43,8 +42,8 @@ class Captioner(Protocol):
     def count_params(self) -> int:
         """Numbers that are learned."""
 
-    def encode(self, features_BRD: tf.Tensor, seed: tf.Tensor | None = None) -> Any:
-        """What depends on the image alone; `seed`, int32 [2], turns dropout on."""
+    def encode(self, features_BRD: tf.Tensor, seed: Seed | None = None) -> Any:
+        """What depends on the image alone; `seed` turns dropout on."""
 
     def start(self, context: Any, max_words: int) -> Any:
         """The state before the first word of captions of up to `max_words`, one row an image."""
@@ -59,14 +58,14 @@ class Captioner(Protocol):
         """
 
     def teacher_force(
-        self, features_BRD: tf.Tensor, words: PackedCaptions, seed: tf.Tensor | None
+        self, features_BRD: tf.Tensor, words: PackedCaptions, seed: Seed | None
     ) -> tf.Tensor:
         """float32 logits_PV of every word of every caption, given the words before it.
 
         Args:
           features_BRD: float32.
           words: of the captions of these images.
-          seed: int32 [2] for dropout; None turns dropout off.
+          seed: for dropout; None turns dropout off.
         """
 
 
@@ -120,15 +119,57 @@ def _places(words: PackedCaptions) -> tf.Tensor:
     return tf.stack([tf.gather(words.caption_N, words.row_P), words.time_P], axis=1)
 
 
-def dropout(x: tf.Tensor, rate: float, seed: tf.Tensor | None, place: int) -> tf.Tensor:
-    """Dropout that depends on the seed alone, so that a resumed run draws the same masks.
+def dropout_images(x: tf.Tensor, rate: float, seed: Seed | None, place: int) -> tf.Tensor:
+    """Dropout on float32 [B, ...].
+
+    Its masks depend on the seed of the run, the step and the place in the global batch alone: a
+    resumed run and any number of replicas draw the same ones.
 
     Args:
-      x: float.
+      x: one row an image.
       rate: in [0, 1).
-      seed: int32 [2]; None turns dropout off.
-      place: in the model, from 0, below DROPOUTS; each place draws other masks.
+      seed: None turns dropout off.
+      place: in the model, from 0; each place draws other masks. The last places below
+        `draws.PLACES` are not for models.
     """
     if seed is None or rate == 0:
         return x
-    return tf.nn.experimental.stateless_dropout(x, rate, seed + [0, place])
+    shape = tf.shape(x)
+    drawn = uniform(seed, place, seed.image, shape[0], tf.reduce_prod(shape[1:]))
+    return _drop(x, rate, tf.reshape(drawn, shape))
+
+
+def dropout_captions(x_NTX: tf.Tensor, rate: float, seed: Seed | None, place: int) -> tf.Tensor:
+    """The same on captions in the order of the batch, not longer than `seed.longest`."""
+    if seed is None or rate == 0:
+        return x_NTX
+    captions, steps, depth = tf.unstack(tf.shape(x_NTX))
+    return _drop(x_NTX, rate, _uniform_words(seed, place, captions, depth)[:, :steps])
+
+
+def dropout_words(
+    x_PX: tf.Tensor, rate: float, seed: Seed | None, place: int, words: PackedCaptions
+) -> tf.Tensor:
+    """The same on packed words."""
+    if seed is None or rate == 0:
+        return x_PX
+    return _drop(x_PX, rate, uniform_words(seed, place, words, tf.shape(x_PX)[1]))
+
+
+def uniform_words(
+    seed: Seed, place: int, words: PackedCaptions, width: int | tf.Tensor
+) -> tf.Tensor:
+    """float32 [P, width] in [0, 1); see `draws.uniform`."""
+    captions = tf.shape(words.caption_N)[0]
+    return tf.gather_nd(_uniform_words(seed, place, captions, width), _places(words))
+
+
+def _uniform_words(
+    seed: Seed, place: int, captions: tf.Tensor, width: int | tf.Tensor
+) -> tf.Tensor:
+    drawn = uniform(seed, place, seed.caption, captions, seed.longest * width)
+    return tf.reshape(drawn, [captions, seed.longest, width])
+
+
+def _drop(x: tf.Tensor, rate: float, drawn: tf.Tensor) -> tf.Tensor:
+    return x * tf.cast(drawn >= rate, tf.float32) * (1 / (1 - rate))

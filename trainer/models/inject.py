@@ -19,7 +19,8 @@ import keras
 import tensorflow as tf
 
 from trainer.config import ModelConfig
-from trainer.models.captioner import PackedCaptions, dropout
+from trainer.draws import Seed
+from trainer.models.captioner import PackedCaptions, dropout_images, dropout_words
 from trainer.models.packed_rnn import RnnState
 from trainer.models.rnn_stack import make_stack, packed_stack, split_states, stack_step, zero_state
 from trainer.models.words import Words
@@ -46,10 +47,10 @@ class Inject(keras.layers.Layer):
             self._initial.build((None, depth))
         self.built = True
 
-    def encode(self, features_BRD: tf.Tensor, seed: tf.Tensor | None = None) -> tf.Tensor:
+    def encode(self, features_BRD: tf.Tensor, seed: Seed | None = None) -> tf.Tensor:
         """See `Captioner`."""
         mean_BD = tf.reduce_mean(features_BRD, axis=1)
-        return dropout(self._image(mean_BD), self._config.annotation_dropout, seed, 0)
+        return dropout_images(self._image(mean_BD), self._config.annotation_dropout, seed, 0)
 
     def start(self, context: tf.Tensor, max_words: int) -> list[RnnState]:
         """See `Captioner`."""
@@ -69,7 +70,7 @@ class Inject(keras.layers.Layer):
         return self.words.logits(h_NH), state
 
     def teacher_force(
-        self, features_BRD: tf.Tensor, words: PackedCaptions, seed: tf.Tensor | None
+        self, features_BRD: tf.Tensor, words: PackedCaptions, seed: Seed | None
     ) -> tf.Tensor:
         """See `Captioner`."""
         config = self._config
@@ -78,12 +79,12 @@ class Inject(keras.layers.Layer):
             lambda part: tf.gather(part, words.image_N), self.start(context, 0)
         )
         embedded_PE = self.words.embed(words.inputs_P)
-        embedded_PE = dropout(embedded_PE, config.embedding_dropout, seed, 1)
+        embedded_PE = dropout_words(embedded_PE, config.embedding_dropout, seed, 1, words)
         x = self._beside_image(
             embedded_PE, tf.gather(context, tf.gather(words.image_N, words.row_P))
         )
         h_PH = packed_stack(self._stack, x, state, words, config.layer_dropout, seed, place=3)
-        return self.words.logits(dropout(h_PH, config.output_dropout, seed, 2))
+        return self.words.logits(dropout_words(h_PH, config.output_dropout, seed, 2, words))
 
     def _beside_image(self, embedded: tf.Tensor, context: tf.Tensor) -> tf.Tensor:
         return tf.concat([embedded, context], 1) if self._config.inject == "every" else embedded

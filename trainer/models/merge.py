@@ -21,7 +21,8 @@ import tensorflow as tf
 
 from tfrecords_schema.errors import InputError
 from trainer.config import ModelConfig
-from trainer.models.captioner import PackedCaptions, dropout
+from trainer.draws import Seed
+from trainer.models.captioner import PackedCaptions, dropout_images, dropout_words
 from trainer.models.packed_rnn import RnnState
 from trainer.models.rnn_stack import make_stack, packed_stack, stack_step, zero_state
 from trainer.models.words import Words
@@ -50,10 +51,10 @@ class Merge(keras.layers.Layer):
         self._joined.build((None, joined))
         self.built = True
 
-    def encode(self, features_BRD: tf.Tensor, seed: tf.Tensor | None = None) -> tf.Tensor:
+    def encode(self, features_BRD: tf.Tensor, seed: Seed | None = None) -> tf.Tensor:
         """See `Captioner`."""
         mean_BD = tf.reduce_mean(features_BRD, axis=1)
-        return self._image(dropout(mean_BD, self._config.annotation_dropout, seed, 0))
+        return self._image(dropout_images(mean_BD, self._config.annotation_dropout, seed, 0))
 
     def start(self, context: tf.Tensor, max_words: int) -> list[RnnState]:
         """See `Captioner`."""
@@ -67,20 +68,20 @@ class Merge(keras.layers.Layer):
         return self.words.logits(self._join(context, h_NH)), state
 
     def teacher_force(
-        self, features_BRD: tf.Tensor, words: PackedCaptions, seed: tf.Tensor | None
+        self, features_BRD: tf.Tensor, words: PackedCaptions, seed: Seed | None
     ) -> tf.Tensor:
         """See `Captioner`."""
         config = self._config
         context_BC = self.encode(features_BRD, seed)
         embedded_PE = self.words.embed(words.inputs_P)
-        embedded_PE = dropout(embedded_PE, config.embedding_dropout, seed, 1)
+        embedded_PE = dropout_words(embedded_PE, config.embedding_dropout, seed, 1, words)
         state = zero_state(self._stack, tf.shape(words.caption_N)[0])
         h_PH = packed_stack(
             self._stack, embedded_PE, state, words, config.layer_dropout, seed, place=3
         )
         context_PC = tf.gather(context_BC, tf.gather(words.image_N, words.row_P))
         output_PH = self._join(context_PC, h_PH)
-        return self.words.logits(dropout(output_PH, config.output_dropout, seed, 2))
+        return self.words.logits(dropout_words(output_PH, config.output_dropout, seed, 2, words))
 
     def _join(self, context: tf.Tensor, h: tf.Tensor) -> tf.Tensor:
         is_sum = self._config.join == "add"

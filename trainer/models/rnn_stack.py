@@ -4,7 +4,8 @@ import keras
 import tensorflow as tf
 
 from trainer.config import ModelConfig
-from trainer.models.captioner import PackedCaptions, dropout
+from trainer.draws import Seed
+from trainer.models.captioner import PackedCaptions, dropout_words
 from trainer.models.packed_rnn import RnnState, make_rnn, packed_rnn, rnn_step
 
 
@@ -45,7 +46,7 @@ def packed_stack(
     state: list[RnnState],
     words: PackedCaptions,
     rate: float,
-    seed: tf.Tensor | None,
+    seed: Seed | None,
     place: int,
 ) -> tf.Tensor:
     """All steps: h_PH of the last layer.
@@ -61,6 +62,6 @@ def packed_stack(
     """
     for number, (layer, before) in enumerate(zip(stack, state, strict=True)):
         if number:
-            x_PI = dropout(x_PI, rate, seed, place + number)
+            x_PI = dropout_words(x_PI, rate, seed, place + number, words)
         x_PI = packed_rnn(layer, x_PI, before, words)
     return x_PI

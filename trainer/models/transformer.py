@@ -20,7 +20,15 @@ import numpy as np
 import tensorflow as tf
 
 from trainer.config import ModelConfig
-from trainer.models.captioner import PackedCaptions, dropout, pack, unpack
+from trainer.draws import Seed
+from trainer.models.captioner import (
+    PackedCaptions,
+    dropout_captions,
+    dropout_images,
+    dropout_words,
+    pack,
+    unpack,
+)
 from trainer.models.dot_attention import DotAttention, Memory
 from trainer.models.words import Words
 
@@ -65,17 +73,19 @@ class Block(keras.layers.Layer):
         words: Memory,
         may_look: tf.Tensor,
         image: Memory,
-        seed: tf.Tensor | None,
+        seed: Seed | None,
         place: int,
     ) -> tf.Tensor:
         """The layer on [N, T, D]; the rows of an image follow each other, equally many each."""
-        x += dropout(self.itself.attend(normed, words, may_look), self._rate, seed, place)
+        x += dropout_captions(self.itself.attend(normed, words, may_look), self._rate, seed, place)
         images = tf.shape(image.keys_BRD)[0]
         shape = tf.shape(x)
         looking = tf.reshape(self._norms[1](x), [images, shape[0] // images * shape[1], x.shape[2]])
         seen = tf.reshape(self.image.attend(looking, image), shape)
-        x += dropout(seen, self._rate, seed, place + 1)
-        x += dropout(self._narrow(self._wide(self._norms[2](x))), self._rate, seed, place + 2)
+        x += dropout_captions(seen, self._rate, seed, place + 1)
+        x += dropout_captions(
+            self._narrow(self._wide(self._norms[2](x))), self._rate, seed, place + 2
+        )
         return x
 
 
@@ -97,10 +107,10 @@ class Transformer(keras.layers.Layer):
         self._blocks = [Block(config, f"layer_{number}") for number in range(config.layers)]
         self.built = True
 
-    def encode(self, features_BRD: tf.Tensor, seed: tf.Tensor | None = None) -> list[Memory]:
+    def encode(self, features_BRD: tf.Tensor, seed: Seed | None = None) -> list[Memory]:
         """See `Captioner`."""
         regions = self._image_norm(self._image(features_BRD))
-        regions = dropout(regions, self._config.annotation_dropout, seed, 0)
+        regions = dropout_images(regions, self._config.annotation_dropout, seed, 0)
         return [block.image.memory(regions) for block in self._blocks]
 
     def start(self, context: list[Memory], max_words: int) -> State:
@@ -128,14 +138,14 @@ class Transformer(keras.layers.Layer):
         return logits_NV, State(state.time_N + 1, memories)
 
     def teacher_force(
-        self, features_BRD: tf.Tensor, words: PackedCaptions, seed: tf.Tensor | None
+        self, features_BRD: tf.Tensor, words: PackedCaptions, seed: Seed | None
     ) -> tf.Tensor:
         """See `Captioner`."""
         config = self._config
         ids_NT = unpack(words.inputs_P, words)
         times_T = tf.range(tf.shape(ids_NT)[1])
         x_NTD = self._embed(ids_NT, times_T)
-        x_NTD = dropout(x_NTD, config.embedding_dropout, seed, 1)
+        x_NTD = dropout_captions(x_NTD, config.embedding_dropout, seed, 1)
         may_look_TT = times_T <= times_T[:, tf.newaxis]
         for number, (block, image) in enumerate(
             zip(self._blocks, self.encode(features_BRD, seed), strict=True)
@@ -146,7 +156,7 @@ class Transformer(keras.layers.Layer):
                 x_NTD, normed, block.itself.memory(normed), may_look_TT, image, seed, place
             )
         output_PD = self._last_norm(pack(x_NTD, words))
-        return self.words.logits(dropout(output_PD, config.output_dropout, seed, 2))
+        return self.words.logits(dropout_words(output_PD, config.output_dropout, seed, 2, words))
 
     def _embed(self, ids: tf.Tensor, times: tf.Tensor) -> tf.Tensor:
         units = self._config.units

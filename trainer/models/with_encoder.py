@@ -11,6 +11,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from trainer.draws import Seed
 from trainer.model_input import as_model_input
 from trainer.models.captioner import Captioner, PackedCaptions
 
@@ -29,7 +30,7 @@ class WithEncoder(keras.layers.Layer):
         self.words = captioner.words
         self.built = True
 
-    def encode(self, pixels: tf.Tensor, seed: tf.Tensor | None = None) -> Any:
+    def encode(self, pixels: tf.Tensor, seed: Seed | None = None) -> Any:
         """See `Captioner`."""
         return self.captioner.encode(self._regions(pixels), seed)
 
@@ -42,7 +43,7 @@ class WithEncoder(keras.layers.Layer):
         return self.captioner.step(context, state, token_N)
 
     def teacher_force(
-        self, pixels: tf.Tensor, words: PackedCaptions, seed: tf.Tensor | None
+        self, pixels: tf.Tensor, words: PackedCaptions, seed: Seed | None
     ) -> tf.Tensor:
         """See `Captioner`."""
         return self.captioner.teacher_force(self._regions(pixels), words, seed)
