@@ -153,6 +153,17 @@ def test_a_run_that_is_stopped_again_and_again_ends_the_same(
     assert_same_end(whole.run, config.run)
 
 
+def test_steps_made_without_looking_are_the_same(trained_run, dataset, tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "steps_at_once", lambda: 7)  # as on a GPU, where it is more
+    config = train_config(dataset, str(tmp_path / "run"))
+    monkeypatch.setattr(loop, "stop_requests", lambda: nullcontext(StopAfter(2)))
+    with pytest.raises(StoppedError, match="is saved after 14 steps"):
+        train(config)
+    monkeypatch.setattr(loop, "stop_requests", lambda: nullcontext(StopAfter(1000)))
+    train(config)
+    assert_same_end(trained_run, config.run)
+
+
 def test_a_finished_run_is_left_as_it_is(trained_run, dataset, capsys):
     before = final_weights(trained_run)
     train(train_config(dataset, trained_run))

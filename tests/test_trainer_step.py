@@ -13,7 +13,13 @@ from trainer.config import TrainConfig
 from trainer.models.attend import Attend
 from trainer.run_directory import MODELS
 from trainer.self_critical import make_self_critical_step
-from trainer.step import ClippedAdam, Update, make_cross_entropy_step, make_train_step
+from trainer.step import (
+    ClippedAdam,
+    Update,
+    make_cross_entropy_step,
+    make_optimizer,
+    make_train_step,
+)
 
 BATCH, STEPS = 8, 50
 SIZES = dataclasses.replace(
@@ -44,13 +50,13 @@ def losses(replicas, name="attend", steps=STEPS, **changes):
         if replicas > 1
         else tf.distribute.OneDeviceStrategy(devices[0])
     )
-    config = TrainConfig(data="-", run="-", initial_run="-", **changes)
+    config = TrainConfig(data="-", run="-", initial_run="-", learning_rate=0.003, **changes)
     keras.utils.set_random_seed(5)
     with strategy.scope():
         model, average = (
             MODELS[name](SIZES, vocabulary_size=20, feature_depth=6) for _ in range(2)
         )
-        optimizer = ClippedAdam(0.003, config.clip_norm)
+        optimizer = make_optimizer(config)
         optimizer.build(model.trainable_variables)
     updates = [Update(optimizer, model.trainable_variables)]
     if config.objective == "self_critical":
@@ -88,6 +94,25 @@ def test_nor_do_those_of_other_steps(changes):
     one = losses(1, steps=10, **changes)
     assert len(set(one)) == 11
     np.testing.assert_allclose(losses(4, steps=10, **changes), one, rtol=1e-5)
+
+
+@pytest.mark.parametrize("replicas", [1, 4])
+def test_a_scaled_loss_gives_the_same_training(replicas):
+    plain, scaled = (losses(replicas, steps=5, precision=p) for p in ("float32", "float16"))
+    np.testing.assert_allclose(scaled, plain, rtol=1e-6)
+
+
+def test_a_gradient_that_overflows_changes_nothing_but_the_scale():
+    variable = keras.Variable(np.ones(2, np.float32))
+    optimizer = make_optimizer(TrainConfig(data="-", run="-", precision="float16"))
+    optimizer.build([variable])
+    scale = float(optimizer.scale_loss(1.0))
+    optimizer.apply([tf.constant([1.0, np.inf])])
+    np.testing.assert_array_equal(variable, [1, 1])
+    assert float(optimizer.scale_loss(1.0)) == scale / 2
+    assert int(optimizer.iterations) == 0
+    optimizer.apply([tf.constant([1.0, 0.0]) * scale / 2])
+    assert float(variable[0]) < 1 and float(variable[1]) == 1
 
 
 def test_clipping_bounds_the_step():

@@ -58,6 +58,8 @@ HELP = {
     "feed_forward_units": "of the transformer's feed-forward layers",
     "join": "merge: image and words are added or concatenated",
     "inject": "inject: the image is the first input, the initial state, or part of every input",
+    "precision": "of the products of matrices: float16 is faster on GPUs, bfloat16 on CPUs that "
+    "have it",
     "tied_embeddings": "the output layer shares the weights of the embedding",
     "annotation_dropout": "on the image, or regions of it",
     "embedding_dropout": "on words",

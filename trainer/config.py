@@ -3,6 +3,7 @@
 import dataclasses
 
 from tfrecords_schema.errors import InputError
+from trainer.precision import PRECISIONS
 from trainer.schedule import SCHEDULES
 
 MODELS = ("attend", "attend_after", "merge", "inject", "transformer")
@@ -14,6 +15,7 @@ CHOICES = {
     "objective": OBJECTIVES,
     "model": MODELS,
     "strategy": STRATEGIES,
+    "precision": PRECISIONS,
     "schedule": SCHEDULES,
     "cell": ("lstm", "gru"),
     "join": ("add", "concat"),
@@ -79,6 +81,7 @@ class TrainConfig:
     run: str
     model: str = "attend"
     strategy: str = "auto"
+    precision: str = "float32"
     batch_size: int = 32  # images a step, over all replicas; each comes with all its captions
     epochs: int = 15
     objective: str = "cross_entropy"
@@ -105,7 +108,7 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         """Refuses bad values."""
-        for name in ("model", "strategy", "objective", "schedule"):
+        for name in ("model", "strategy", "precision", "objective", "schedule"):
             _one_of(name, getattr(self, name))
         if self.objective == "self_critical" and not self.initial_run:
             raise InputError(

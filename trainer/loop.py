@@ -38,6 +38,7 @@ from trainer.distribution import (
 )
 from trainer.metrics import score_cider, tokenize_references
 from trainer.models.captioner import Captioner
+from trainer.precision import set_precision
 from trainer.report import PLOT_FILE
 from trainer.run_directory import claim_run, write_best
 from trainer.run_state import Run
@@ -70,6 +71,7 @@ def train(config: TrainConfig) -> float:
         )
     if not manifest.splits.get("validation"):
         raise InputError(f"--data: {config.data} has no validation split to choose the model by")
+    set_precision(config.precision)
     strategy = make_strategy(config.strategy)
     replicas = strategy.num_replicas_in_sync
     if config.batch_size % replicas:

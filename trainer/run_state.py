@@ -18,10 +18,10 @@ from trainer.run_directory import make_model, start_from_run
 from trainer.schedule import learning_rate
 from trainer.self_critical import make_self_critical_step
 from trainer.step import (
-    ClippedAdam,
     TrainLoop,
     Update,
     make_cross_entropy_step,
+    make_optimizer,
     make_train_loop,
     make_train_step,
 )
@@ -67,10 +67,7 @@ class Run:
             if isinstance(self.model, WithEncoder):
                 learning = [self.model.captioner, self.model.encoder]
             self.updates = [
-                Update(
-                    ClippedAdam(config.learning_rate, config.clip_norm), part.trainable_variables
-                )
-                for part in learning
+                Update(make_optimizer(config), part.trainable_variables) for part in learning
             ]
             for optimizer, variables in self.updates:
                 optimizer.build(variables)

@@ -60,14 +60,16 @@ def make_self_critical_step(
         images, words = count(is_image_B, dtype=tf.float32), tf.size(packed.labels_P)
         images, words = sum_over_replicas([images, tf.cast(words, tf.float32)])
         captions = images * config.samples
-        with tf.GradientTape() as tape:
+
+        def compute() -> tuple[tf.Tensor, tf.Tensor]:
             log_probs_PV = next_log_probs(model.teacher_force(regions, packed, None))
+            entropy = -tf.reduce_sum(tf.exp(log_probs_PV) * log_probs_PV)
             log_probs_P = tf.gather(log_probs_PV, packed.labels_P, batch_dims=1)
             caption_P = tf.gather(packed.caption_N, packed.row_P)
             advantage_P = tf.gather(tf.reshape(advantage_BK, [-1]), caption_P)
-            loss = -tf.reduce_sum(advantage_P * log_probs_P) / captions
-        apply_updates(updates, loss, tape)
-        entropy = -tf.reduce_sum(tf.exp(log_probs_PV) * log_probs_PV)
+            return -tf.reduce_sum(advantage_P * log_probs_P) / captions, entropy
+
+        _, entropy = apply_updates(updates, compute)
         drawn, greedy, entropy = sum_over_replicas(
             [tf.reduce_sum(scores_BK[:, 1:]), tf.reduce_sum(scores_BK[:, 0]), entropy]
         )

@@ -47,6 +47,14 @@ class ClippedAdam(keras.optimizers.Adam):
         return list(zip(clipped, variables, strict=True))
 
 
+def make_optimizer(config: TrainConfig) -> keras.optimizers.Optimizer:
+    """The optimizer of a run, with scaled losses where it computes in float16."""
+    optimizer = ClippedAdam(config.learning_rate, config.clip_norm)
+    if config.precision == "float16":
+        return keras.optimizers.LossScaleOptimizer(optimizer)
+    return optimizer
+
+
 class Update(NamedTuple):
     """Variables, and the optimizer that changes them."""
 
@@ -54,11 +62,28 @@ class Update(NamedTuple):
     variables: list
 
 
-def apply_updates(updates: list[Update], loss: tf.Tensor, tape: tf.GradientTape) -> None:
-    """Changes all variables by the gradient of this replica's part of the loss."""
-    gradients = tape.gradient(loss, [update.variables for update in updates])
-    for update, own in zip(updates, gradients, strict=True):
+def apply_updates(
+    updates: list[Update], compute: Callable[[], tuple[tf.Tensor, tf.Tensor]]
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Changes all variables by the gradient of a loss.
+
+    Args:
+      updates: what is changed.
+      compute: gives this replica's part of the loss, and anything else.
+
+    Returns:
+      What `compute` gives.
+    """
+    with tf.GradientTape(persistent=len(updates) > 1) as tape:
+        loss, other = compute()
+        scaled = [update.optimizer.scale_loss(loss) for update in updates]
+    # All gradients before the first update: what they are the gradients of must not change.
+    gradients = [
+        tape.gradient(own, update.variables) for own, update in zip(scaled, updates, strict=True)
+    ]
+    for own, update in zip(gradients, updates, strict=True):
         update.optimizer.apply(own, update.variables)
+    return loss, other
 
 
 def make_cross_entropy_step(
@@ -84,10 +109,13 @@ def make_cross_entropy_step(
         if config.scheduled_sampling:
             guess = model.teacher_force(regions, packed, seed)
             packed = sample_inputs(packed, guess, sampled_share, seed)
-        with tf.GradientTape() as tape:
+
+        def compute() -> tuple[tf.Tensor, tf.Tensor]:
             logits = model.teacher_force(regions, packed, seed)
-            loss = cross_entropy_sum(logits, packed.labels_P, config.label_smoothing) / words
-        apply_updates(updates, loss, tape)
+            loss = cross_entropy_sum(logits, packed.labels_P, config.label_smoothing)
+            return loss / words, images
+
+        loss, images = apply_updates(updates, compute)
         return {"loss": sum_over_replicas(loss), "images": images}
 
     return ReplicaStep(("loss", "images"), replica_step)
