@@ -14,11 +14,12 @@ import numpy as np
 import tensorflow as tf
 
 from tfrecords_schema.manifest import Manifest
-from tfrecords_schema.parse import parse_record
+from tfrecords_schema.parse import longest_captions, parse_batch, parse_record
 
+LENGTHS_AT_ONCE = 64  # records
 SHUFFLE_IMAGES = 1024  # 128 MB of 7x7x1280 float16 grids
-READ_AT_ONCE = 8  # shards
-PARSE_AT_ONCE = 4  # records
+READ_AT_ONCE, READERS = 8, 2  # shards, threads
+PARSE_AT_ONCE = 2  # batches
 BUCKETS = (12, 16, 20, 26)  # tokens of the longest caption; the last bucket has no upper bound
 
 
@@ -50,41 +51,31 @@ def train_dataset(
     file_seed, shuffle_seed = np.random.SeedSequence([seed, epoch]).generate_state(2)
     files = tf.data.Dataset.from_tensor_slices(shard_paths(directory, manifest, "train"))
     files = files.shuffle(len(manifest.splits["train"]), file_seed, False)
-    records = files.interleave(tf.data.TFRecordDataset, READ_AT_ONCE, num_parallel_calls=2)
-    # Serialized records are shuffled, because they are small beside decoded ones.
-    records = records.shuffle(SHUFFLE_IMAGES, shuffle_seed, False)
-    features, stored = manifest.features(), _stored(manifest)
-
-    def parse(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
-        record = parse_record(features, serialized)
-        return {
-            "image_id": record["image_id"],
-            "image_features": record[stored],
-            "caption_ids": record["caption_ids"].to_tensor(),
-        }
-
-    batches = records.map(parse, num_parallel_calls=PARSE_AT_ONCE).bucket_by_sequence_length(
-        lambda record: tf.shape(record["caption_ids"])[1],
-        BUCKETS,
-        [batch_size] * (len(BUCKETS) + 1),
+    records = files.interleave(tf.data.TFRecordDataset, READ_AT_ONCE, num_parallel_calls=READERS)
+    # Records stay as they are in the file, of which they are no copy, until their batch is known.
+    records = records.shuffle(SHUFFLE_IMAGES, shuffle_seed, False).batch(LENGTHS_AT_ONCE)
+    with_lengths = records.map(lambda x: (x, longest_captions(x)), PARSE_AT_ONCE).unbatch()
+    batches = with_lengths.bucket_by_sequence_length(
+        lambda _, length: length, BUCKETS, [batch_size] * (len(BUCKETS) + 1)
     )
     workers, replicas = context.num_input_pipelines, context.num_replicas_in_sync
     own = replicas // workers
     first, size = context.input_pipeline_id * own, batch_size // replicas
 
-    def slice_for_replicas(batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    def slice_for_replicas(serialized: tf.Tensor, _: tf.Tensor) -> dict[str, tf.Tensor]:
         def slices(x: tf.Tensor) -> tf.Tensor:
             padding = [[0, batch_size - tf.shape(x)[0]]] + [[0, 0]] * (x.shape.rank - 1)
             padded = tf.pad(x, padding)
             own_rows = padded[first * size : (first + own) * size]
             return tf.reshape(own_rows, tf.concat([[own, size], tf.shape(x)[1:]], 0))
 
-        sliced = {name: slices(x) for name, x in batch.items()}
+        sliced = {name: slices(x) for name, x in _parse(manifest, serialized).items()}
         shape = [own, size, *manifest.feature_shape()]
         sliced["image_features"] = tf.ensure_shape(sliced["image_features"], shape)
         return sliced
 
-    return without_autotune(batches.skip(skip).map(slice_for_replicas).prefetch(4))
+    parts = batches.skip(skip).map(slice_for_replicas, PARSE_AT_ONCE)
+    return without_autotune(parts.prefetch(4))
 
 
 def evaluation_dataset(
@@ -95,13 +86,10 @@ def evaluation_dataset(
     Returns:
       Batches of image_id string [batch_size] (empty: padding) and image_features.
     """
-    features, stored = manifest.features(), _stored(manifest)
 
     def parse(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
-        record = parse_record(features, serialized)
-        return {"image_id": record["image_id"], "image_features": record[stored]}
-
-    def pad(batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        batch = _parse(manifest, serialized)
+        del batch["caption_ids"]
         missing = batch_size - tf.shape(batch["image_id"])[0]
         return {
             name: tf.ensure_shape(
@@ -112,12 +100,12 @@ def evaluation_dataset(
         }
 
     records = tf.data.TFRecordDataset(shard_paths(directory, manifest, split))
-    batches = records.map(parse, PARSE_AT_ONCE).batch(batch_size).map(pad).prefetch(2)
-    return without_autotune(batches)
+    return without_autotune(records.batch(batch_size).map(parse, PARSE_AT_ONCE).prefetch(2))
 
 
-def _stored(manifest: Manifest) -> str:
-    return "image" if manifest.has_images() else "image_features"
+def _parse(manifest: Manifest, serialized: tf.Tensor) -> dict[str, tf.Tensor]:
+    batch = parse_batch(manifest.features(), serialized)
+    return {"image_features" if name == "image" else name: x for name, x in batch.items()}
 
 
 def read_references(directory: str, manifest: Manifest, split: str) -> dict[str, list[str]]:

@@ -1,0 +1,139 @@
+"""What the trainer's input costs: its rate beside plain reading, its share of a step, its memory.
+
+    .venv/bin/python benchmarks/trainer_input.py DATA
+
+`read` is what must be done at least: TensorFlow reads the shards from the page cache and checks
+their CRCs, by as many readers as the trainer has. `batches` are the trainer's, parsed, shuffled,
+bucketed and padded. A step of `attend` on the trainer's batches takes turns with one on batches
+that lie in memory. Memory is the peak of a process that trains a small model for an epoch of DATA
+repeated 1, 4 and 16 times.
+"""
+
+import dataclasses
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+from text_rows import peak_mb
+
+from tfrecords_schema.start_tensorflow import start_tensorflow
+
+start_tensorflow(3)
+
+import tensorflow as tf
+
+from tfrecords_schema.manifest import read_manifest, write_manifest
+from trainer.config import TrainConfig
+from trainer.dataset import READ_AT_ONCE, READERS, shard_paths, train_dataset, without_autotune
+from trainer.run_directory import make_model
+from trainer.step import Update, make_cross_entropy_step, make_optimizer, make_train_step
+
+ROUNDS, STEPS, BATCH = 5, 24, 32
+SMALL = (
+    "--model=merge", "--units=8", "--annotation_units=8", "--embedding_units=8",
+    "--average_decay=0", "--epochs=1",
+)  # fmt: skip
+
+
+def batches(data, manifest, epoch):
+    context = tf.distribute.InputContext(1, 0, 1)
+    return train_dataset(data, manifest, BATCH, seed=0, epoch=epoch, context=context)
+
+
+def seconds(dataset):
+    start = time.perf_counter()
+    for _ in dataset:
+        pass
+    return time.perf_counter() - start
+
+
+def reading(data, manifest):
+    paths = shard_paths(data, manifest, "train")
+    megabytes = sum(shard.bytes for shard in manifest.splits["train"]) / 1e6
+    files = tf.data.Dataset.from_tensor_slices(paths)
+    read = files.interleave(tf.data.TFRecordDataset, READ_AT_ONCE, num_parallel_calls=READERS)
+    # Handing each record to Python is not part of reading it.
+    read = without_autotune(read.batch(256))
+    seconds(read)
+    ratios = []
+    for epoch in range(ROUNDS):
+        rates = [megabytes / seconds(x) for x in (read, batches(data, manifest, epoch))]
+        ratios.append(rates[1] / rates[0])
+        print(f"read {rates[0]:.0f} MB/s, batches {rates[1]:.0f} MB/s", flush=True)
+    print(f"batches / read: {statistics.median(ratios):.2f}")
+
+
+def share_of_a_step(data, manifest):
+    config = TrainConfig(data=data, run="-")
+    model, average = make_model(config, manifest), make_model(config, manifest)
+    optimizer = make_optimizer(config)
+    optimizer.build(model.trainable_variables)
+    updates = [Update(optimizer, model.trainable_variables)]
+    step = make_train_step(
+        make_cross_entropy_step(model, updates, config), model, average, optimizer,
+        tf.distribute.get_strategy(), config.average_decay,
+    )  # fmt: skip
+
+    def run(source):
+        start = time.perf_counter()
+        for batch in source:
+            batch = {name: x[0] for name, x in batch.items() if name != "image_id"}
+            step(batch, tf.constant(0.0))["loss"].numpy()
+        return time.perf_counter() - start
+
+    kept = list(batches(data, manifest, 0).take(STEPS))
+    run(kept)
+    shares = []
+    for _ in range(ROUNDS):
+        # One more than is counted: the first batch waits for the shuffle buffer, once an epoch.
+        stream = iter(batches(data, manifest, 0).take(STEPS))
+        in_memory, streamed = run(kept[1:]), (run([next(stream)]), run(stream))[1]
+        shares.append(1 - in_memory / streamed)
+        print(f"{STEPS - 1} steps: in memory {in_memory:.2f} s, streamed {streamed:.2f} s")
+    print(f"share of the input: {statistics.median(shares):.3f}")
+
+
+def memory(data, manifest):
+    for times in (1, 4, 16):
+        with tempfile.TemporaryDirectory() as folder:
+            copy = os.path.join(folder, "data")
+            os.mkdir(copy)
+            for name in os.listdir(data):
+                if "-train." not in name:
+                    os.symlink(os.path.join(os.path.abspath(data), name), os.path.join(copy, name))
+            shards = []
+            for i in range(times):
+                for shard in manifest.splits["train"]:
+                    file = f"{i}-{shard.file}"
+                    os.symlink(
+                        os.path.join(os.path.abspath(data), shard.file), os.path.join(copy, file)
+                    )
+                    shards.append(dataclasses.replace(shard, file=file))
+            os.remove(os.path.join(copy, "manifest.json"))
+            write_manifest(
+                copy, dataclasses.replace(manifest, splits={**manifest.splits, "train": shards})
+            )
+            command = [
+                sys.executable, "-m", "trainer", "train", f"--data={copy}",
+                f"--run={folder}/run", *SMALL,
+            ]  # fmt: skip
+            process, peak = subprocess.Popen(command, stdout=subprocess.DEVNULL), 0.0
+            while process.poll() is None:
+                peak = max(peak, peak_mb(process.pid)[1])
+                time.sleep(0.25)
+            print(f"{times * manifest.images('train'):>9,} images: peak {peak:.0f} MB", flush=True)
+
+
+def main():
+    [data] = sys.argv[1:]
+    manifest = read_manifest(data)
+    reading(data, manifest)
+    share_of_a_step(data, manifest)
+    memory(data, manifest)
+
+
+if __name__ == "__main__":
+    main()
