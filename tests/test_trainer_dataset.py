@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 
 from tfrecords_schema.manifest import read_manifest
-from trainer.dataset import evaluation_dataset, read_references, train_dataset
+from trainer.dataset import READ_AT_ONCE, evaluation_dataset, read_references, train_dataset
 
 
 def images_of(batches):
@@ -42,8 +42,10 @@ def test_the_order_is_a_function_of_seed_and_epoch(dataset):
         assert other != first and sorted(other) == sorted(first)
 
 
-@pytest.mark.parametrize(("workers", "replicas"), [(1, 2), (2, 2), (2, 4)])
+@pytest.mark.parametrize(("workers", "replicas"), [(1, 2), (2, 2), (2, 4), (8, 8)])
 def test_replicas_and_workers_share_out_the_same_global_batches(dataset, workers, replicas):
+    shards = len(read_manifest(dataset).splits["train"])
+    assert shards < 8 <= READ_AT_ONCE  # fewer than are read at once, and than workers
     alone = epoch_batches(dataset)
     parts = [
         parts_of_batches(dataset, tf.distribute.InputContext(workers, worker, replicas))
