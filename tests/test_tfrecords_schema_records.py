@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tfrecords_schema.features import FEATURE_DTYPES, IMAGE_DTYPE, Record, record_features
-from tfrecords_schema.parse import longest_captions, parse_batch, parse_record
+from tfrecords_schema.parse import caption_shapes, parse_batch, parse_record
 from tfrecords_schema.serialize import serialize_record
 
 SHAPES = ((2, 3, 4), (1, 1, 2), (5,))  # grids and pooled
@@ -113,10 +113,10 @@ def test_many_records_come_back_together(drawn):
     features = np.stack([one.image_features for one in wanted])
     assert parsed["image_features"].numpy().tobytes() == features.tobytes()
     assert parsed["image_features"].shape == features.shape
-    longest = [max(map(len, one.caption_ids), default=0) for one in wanted]
-    assert longest_captions(serialized).numpy().tolist() == longest
-    captions = max(len(one.caption_ids) for one in wanted)
-    expected = np.zeros([len(wanted), captions, max(longest)], np.int32)
+    ids = [one.caption_ids for one in wanted]
+    shapes = [[len(each), max(map(len, each), default=0)] for each in ids]
+    assert caption_shapes(serialized).numpy().tolist() == shapes
+    expected = np.zeros([len(wanted), *np.max(shapes, axis=0)], np.int32)
     for row, one in zip(expected, wanted, strict=True):
         for ids, caption in zip(row, one.caption_ids, strict=False):
             ids[: len(caption)] = caption

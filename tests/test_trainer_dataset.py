@@ -18,7 +18,9 @@ def parts_of_batches(dataset, context, batch_size=8, seed=0, epoch=0):
     """This pipeline's part of each batch, a row a replica."""
     manifest = read_manifest(dataset)
     batches = train_dataset(dataset, manifest, batch_size, seed, epoch, context)
-    return list(batches.as_numpy_iterator())
+    parts = list(batches.as_numpy_iterator())
+    assert [part.pop("is_last") for part in parts] == [False] * (len(parts) - 1) + [True]
+    return parts
 
 
 def epoch_batches(dataset, **changes):

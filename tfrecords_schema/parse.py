@@ -69,7 +69,9 @@ def parse_batch(
     }
 
 
-def longest_captions(serialized_B: tf.Tensor) -> tf.Tensor:
-    """int32 [B], the tokens of the longest caption of each record, <start> and <end> included."""
+def caption_shapes(serialized_B: tf.Tensor) -> tf.Tensor:
+    """int32 [B, 2]: of each record the captions, and the tokens of the longest one."""
     lengths = tf.io.parse_example(serialized_B, {_LENGTHS: tf.io.RaggedFeature(tf.int64)})[_LENGTHS]
-    return tf.cast(tf.maximum(tf.reduce_max(lengths, axis=1), 0), tf.int32)
+    longest_B = tf.maximum(tf.reduce_max(lengths, axis=1), 0)  # 0 where there are no captions
+    captions_B = tf.cast(lengths.row_lengths(), tf.int64)
+    return tf.cast(tf.stack([captions_B, longest_B], axis=1), tf.int32)

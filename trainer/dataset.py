@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfrecords_schema.manifest import Manifest
-from tfrecords_schema.parse import longest_captions, parse_batch, parse_record
+from tfrecords_schema.parse import caption_shapes, parse_batch, parse_record
 
 LENGTHS_AT_ONCE = 64  # records
 SHUFFLE_IMAGES = 1024  # 128 MB of 7x7x1280 float16 grids
@@ -46,7 +46,8 @@ def train_dataset(
     Returns:
       This pipeline's part of each global batch, one row a replica: image_features
       [replicas, b, ...] as stored, or images uint8 in their place, caption_ids int32
-      [replicas, b, captions, T], 0 where there is nothing, and image_id string [replicas, b].
+      [replicas, b, captions, T], 0 where there is nothing, image_id string [replicas, b]; and
+      is_last, scalar bool.
     """
     file_seed, shuffle_seed = np.random.SeedSequence([seed, epoch]).generate_state(2)
     files = tf.data.Dataset.from_tensor_slices(shard_paths(directory, manifest, "train"))
@@ -54,28 +55,47 @@ def train_dataset(
     records = files.interleave(tf.data.TFRecordDataset, READ_AT_ONCE, num_parallel_calls=READERS)
     # Records stay as they are in the file, of which they are no copy, until their batch is known.
     records = records.shuffle(SHUFFLE_IMAGES, shuffle_seed, False).batch(LENGTHS_AT_ONCE)
-    with_lengths = records.map(lambda x: (x, longest_captions(x)), PARSE_AT_ONCE).unbatch()
-    batches = with_lengths.bucket_by_sequence_length(
-        lambda _, length: length, BUCKETS, [batch_size] * (len(BUCKETS) + 1)
+    with_shapes = records.map(lambda x: (x, caption_shapes(x)), PARSE_AT_ONCE).unbatch()
+    batches = with_shapes.bucket_by_sequence_length(
+        lambda _, shape: shape[1], BUCKETS, [batch_size] * (len(BUCKETS) + 1)
     )
     workers, replicas = context.num_input_pipelines, context.num_replicas_in_sync
     own = replicas // workers
     first, size = context.input_pipeline_id * own, batch_size // replicas
 
-    def slice_for_replicas(serialized: tf.Tensor, _: tf.Tensor) -> dict[str, tf.Tensor]:
-        def slices(x: tf.Tensor) -> tf.Tensor:
-            padding = [[0, batch_size - tf.shape(x)[0]]] + [[0, 0]] * (x.shape.rank - 1)
-            padded = tf.pad(x, padding)
-            own_rows = padded[first * size : (first + own) * size]
-            return tf.reshape(own_rows, tf.concat([[own, size], tf.shape(x)[1:]], 0))
+    def own_part(serialized: tf.Tensor, shapes: tf.Tensor) -> dict[str, tf.Tensor]:
+        parsed = _parse(manifest, serialized[first * size : (first + own) * size])
+        inner = {
+            "image_id": [],
+            "image_features": manifest.feature_shape(),
+            "caption_ids": tf.unstack(tf.reduce_max(shapes, axis=0)),  # of the global batch
+        }
+        part = {}
+        for name, x in parsed.items():
+            wanted = tf.stack([own * size, *inner[name]])
+            padded = tf.pad(x, tf.stack([tf.zeros_like(wanted), wanted - tf.shape(x)], axis=1))
+            part[name] = tf.reshape(padded, [own, size, *inner[name]])
+        return part
 
-        sliced = {name: slices(x) for name, x in _parse(manifest, serialized).items()}
-        shape = [own, size, *manifest.feature_shape()]
-        sliced["image_features"] = tf.ensure_shape(sliced["image_features"], shape)
-        return sliced
+    parts = batches.skip(skip).map(own_part, PARSE_AT_ONCE)
+    return without_autotune(_with_is_last(parts).prefetch(4))
 
-    parts = batches.skip(skip).map(slice_for_replicas, PARSE_AT_ONCE)
-    return without_autotune(parts.prefetch(4))
+
+def _with_is_last(batches: tf.data.Dataset) -> tf.data.Dataset:
+    """Batches that know whether another one follows, for those who cannot be told by an error."""
+
+    def nothing(spec: tf.TensorSpec) -> tf.Tensor:
+        return tf.zeros([size or 0 for size in spec.shape], spec.dtype)
+
+    end = tf.nest.map_structure(nothing, batches.element_spec)
+    ended = tf.data.Dataset.from_tensors((end, True))
+    flagged = batches.map(lambda batch: (batch, False)).concatenate(ended)
+
+    def one_later(before: dict[str, tf.Tensor], element: tuple) -> tuple:
+        batch, is_end = element
+        return batch, {**before, "is_last": is_end}
+
+    return flagged.scan(end, one_later).skip(1)  # the first is what the scan began with
 
 
 def evaluation_dataset(

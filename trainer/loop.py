@@ -177,7 +177,7 @@ def train_epoch(run: Run, stop: threading.Event) -> dict[str, float]:
             ]
             rates = [run.learning_rates(step + 1 + i, done[i]) for i in numbers]
             shares = [config.scheduled_sampling * d for d in done]
-            found, image_ids = train_steps(
+            found, image_ids, has_ended = train_steps(
                 batches_left, tf.constant(rates, tf.float32), tf.constant(shares, tf.float32)
             )
             for row, ids in zip(found.numpy().astype(float), image_ids.numpy(), strict=True):
@@ -186,7 +186,7 @@ def train_epoch(run: Run, stop: threading.Event) -> dict[str, float]:
                 if not math.isfinite(values["loss"]):
                     raise _not_finite(run, values["loss"], step, ids)
                 note(values)
-            if len(found) < len(numbers):
+            if has_ended:
                 break
             is_stopped = sum_of_workers(strategy, float(stop.is_set())) > 0
             if is_stopped or step % config.checkpoint_every < at_once:
