@@ -11,14 +11,14 @@ from trainer.models.cells import CELLS
 REGIONS, ANNOTATION, ATTENTION, UNITS = 4, 5, 3, 6
 
 
-def random_inputs(rows_T, rng):
+def random_inputs(rows_T, images, rng):
     n, p = rows_T[0], sum(rows_T)
 
     def draw(*shape):
         return tf.constant(rng.standard_normal(shape) * 0.5, tf.float32)
 
     return [
-        draw(n, REGIONS, ANNOTATION),
+        draw(images, REGIONS, ANNOTATION),
         draw(n, REGIONS, ATTENTION),
         draw(n, UNITS),
         draw(n, UNITS),
@@ -30,26 +30,37 @@ def random_inputs(rows_T, rng):
     ]
 
 
-def plain_loop(cell, inputs, rows_T):
+def plain_loop(cell, inputs, image_N, rows_T):
     annotations, keys, h, c, words, *weights = inputs
+    annotations = tf.einsum("nb,brc->nrc", tf.one_hot(image_N, len(annotations)), annotations)
     outputs_h, outputs_z, start = [], [], 0
     for n in rows_T:
         x = words[start : start + n]
-        rows = (part[:n] for part in (annotations, keys, h, c))
-        step = attention_step(cell, *rows, x, Weights(*weights))
+        rows = (part[:n] for part in (keys, h, c))
+
+        def weigh(alpha_nR, n=n):
+            return tf.einsum("nr,nrc->nc", alpha_nR, annotations[:n])
+
+        step = attention_step(cell, weigh, *rows, x, Weights(*weights))
         h, c, start = step.h_nH, step.memory_nH, start + n
         outputs_h.append(step.h_nH)
         outputs_z.append(step.z_nC)
     return tf.concat(outputs_h, 0), tf.concat(outputs_z, 0)
 
 
-@pytest.mark.parametrize("rows_T", [[3, 3, 2, 1, 1], [1], [4, 4, 4], [5, 2]])
+@pytest.mark.parametrize(
+    ("rows_T", "images"),
+    [([3, 3, 2, 1, 1], 3), ([1], 1), ([4, 4, 4], 2), ([6, 2], 2), ([6, 5, 1], 3), ([5, 2], 1)],
+)
 @pytest.mark.parametrize("compiled", [False, True])
 @pytest.mark.parametrize("name", CELLS)
-def test_outputs_and_gradients_are_those_of_the_plain_loop(name, rows_T, compiled):
-    cell, words = CELLS[name], words_of(rows_T)
+def test_outputs_and_gradients_are_those_of_the_plain_loop(name, rows_T, images, compiled):
     rng = np.random.default_rng(len(rows_T))
-    inputs = random_inputs(rows_T, rng)
+    caption_N = rng.permutation(rows_T[0]).astype(np.int32)
+    image_N = caption_N // (rows_T[0] // images)
+    cell = CELLS[name]
+    words = words_of(rows_T)._replace(caption_N=tf.constant(caption_N))
+    inputs = random_inputs(rows_T, images, rng)
     scale_h = tf.constant(rng.standard_normal((sum(rows_T), UNITS)), tf.float32)
     scale_z = tf.constant(rng.standard_normal((sum(rows_T), ANNOTATION)), tf.float32)
 
@@ -63,7 +74,7 @@ def test_outputs_and_gradients_are_those_of_the_plain_loop(name, rows_T, compile
     def packed():
         return attention_rnn(cell, *inputs[:5], words, Weights(*inputs[5:]))
 
-    expected = run(lambda: plain_loop(cell, inputs, rows_T))
+    expected = run(lambda: plain_loop(cell, inputs, image_N, rows_T))
     actual = tf.function(lambda: run(packed))() if compiled else run(packed)
     np.testing.assert_allclose(actual[0], expected[0], atol=1e-6)
     np.testing.assert_allclose(actual[1], expected[1], atol=1e-6)

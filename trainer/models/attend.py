@@ -97,7 +97,13 @@ class Attend(keras.layers.Layer):
         embedded_NE = self.words.embed(token_N)
         x, below = stack_step(self._below, embedded_NE, state[:-1])
         sums_N4 = tf.matmul(x, self._input_kernel()) + gate_bias(self._rnn)
-        step = attention_step(self._cell, *context, *state[-1], sums_N4, self._weights())
+
+        def weigh(alpha_NR: tf.Tensor) -> tf.Tensor:
+            return tf.matmul(alpha_NR[:, tf.newaxis], context.annotations_BRC)[:, 0]
+
+        step = attention_step(
+            self._cell, weigh, context.keys_BRA, *state[-1], sums_N4, self._weights()
+        )
         logits_NV = self.words.logits(self._deep_output(embedded_NE, step.h_nH, step.z_nC))
         return logits_NV, [*below, RnnState(step.h_nH, step.memory_nH)]
 
@@ -107,8 +113,8 @@ class Attend(keras.layers.Layer):
         """See `Captioner`."""
         config = self._config
         context = self.encode(features_BRD, seed)
-        state, context = tf.nest.map_structure(
-            lambda part: tf.gather(part, words.image_N), (self.start(context, 0), context)
+        state, keys_NRA = tf.nest.map_structure(
+            lambda part: tf.gather(part, words.image_N), (self.start(context, 0), context.keys_BRA)
         )
         embedded_PE = self.words.embed(words.inputs_P)
         embedded_PE = dropout_words(embedded_PE, config.embedding_dropout, seed, 1, words)
@@ -118,7 +124,7 @@ class Attend(keras.layers.Layer):
             x = dropout_words(x, config.layer_dropout, seed, 3, words)
         sums_P4 = tf.matmul(x, self._input_kernel()) + gate_bias(self._rnn)
         h_PH, z_PC = attention_rnn(
-            self._cell, context.annotations_BRC, context.keys_BRA, state[-1].h_NH,
+            self._cell, context.annotations_BRC, keys_NRA, state[-1].h_NH,
             state[-1].memory_NH, sums_P4, words, self._weights(),
         )  # fmt: skip
         output_PE = self._deep_output(embedded_PE, h_PH, z_PC)

@@ -14,9 +14,14 @@ annotations, anew at each step: most of its time is spent reading and writing th
 step's gradients of activations are kept, and one large matrix product after the loop turns them
 into the gradient of each weight.
 
-Shape suffixes: N rows, n rows running at a step (they fall with t, so rows are sorted by length,
-longest first), R regions, C annotation units, A attention units, H units of the cell, 4 = 4 H,
-Q = A + 1, T time, P packed words (sum of n over T), time-major.
+The captions of an image look at the same annotations, by far the largest thing that a step reads:
+where they are weighted the rows go back to the order of the batch, and an image is read once for
+all its K captions.
+
+Shape suffixes: B images, K captions an image, N = B K rows, n rows running at a step (they fall
+with t, so rows are sorted by length, longest first), R regions, C annotation units, A attention
+units, H units of the cell, 4 = 4 H, Q = A + 1, T time, P packed words (sum of n over T),
+time-major.
 """
 
 from collections.abc import Callable
@@ -53,20 +58,20 @@ class Step(NamedTuple):
 
 def attention_step(
     cell: Cell,
-    annotations_nRC: tf.Tensor,
+    weigh: Callable[[tf.Tensor], tf.Tensor],
     keys_nRA: tf.Tensor,
     h_nH: tf.Tensor,
     memory_nH: tf.Tensor,
     input_n4: tf.Tensor,
     weights: Weights,
 ) -> Step:
-    """One step of n rows."""
+    """One step of n rows; `weigh` makes u_nC of alpha_nR."""
     query_nQ = tf.matmul(h_nH, weights.query_HQ) + weights.query_bias_Q
     tanh_nRA = tf.tanh(keys_nRA + query_nQ[:, None, :-1])
     regions, attention = keys_nRA.shape[1:]
     scores = tf.matmul(tf.reshape(tanh_nRA, [-1, attention]), weights.score_A[:, None])
     alpha_nR = tf.nn.softmax(tf.reshape(scores, [-1, regions]))
-    u_nC = tf.matmul(alpha_nR[:, None, :], annotations_nRC)[:, 0]
+    u_nC = weigh(alpha_nR)
     gate_n1 = tf.sigmoid(query_nQ[:, -1:])
     z_nC = gate_n1 * u_nC
     sums_n4 = input_n4 + tf.matmul(tf.concat([z_nC, h_nH], 1), weights.recurrent_X4)
@@ -76,7 +81,7 @@ def attention_step(
 
 def attention_rnn(
     cell: Cell,
-    annotations_NRC: tf.Tensor,
+    annotations_BRC: tf.Tensor,
     keys_NRA: tf.Tensor,
     h_NH: tf.Tensor,
     memory_NH: tf.Tensor,
@@ -88,8 +93,8 @@ def attention_rnn(
 
     Args:
       cell: of the recurrence.
-      annotations_NRC: of each row's image.
-      keys_NRA: likewise.
+      annotations_BRC: of each image.
+      keys_NRA: of each row's image.
       h_NH: the output before the first word.
       memory_NH: likewise; in a GRU the same.
       input_P4: the words' part of the sums.
@@ -101,18 +106,19 @@ def attention_rnn(
     """
     recurrence = tf.custom_gradient(lambda *tensors: _recurrence(cell, *tensors))
     return recurrence(
-        annotations_NRC, keys_NRA, h_NH, memory_NH, input_P4,
-        words.rows_T, words.row_P, words.time_P, *weights,
+        annotations_BRC, keys_NRA, h_NH, memory_NH, input_P4,
+        words.caption_N, words.rows_T, words.row_P, words.time_P, *weights,
     )  # fmt: skip
 
 
 def _recurrence(
     cell: Cell,
-    annotations_NRC: tf.Tensor,
+    annotations_BRC: tf.Tensor,
     keys_NRA: tf.Tensor,
     h_NH: tf.Tensor,
     memory_NH: tf.Tensor,
     input_P4: tf.Tensor,
+    caption_N: tf.Tensor,
     rows_T: tf.Tensor,
     row_P: tf.Tensor,
     time_P: tf.Tensor,
@@ -121,15 +127,19 @@ def _recurrence(
     """h_PH and z_PC, and the function that turns their gradients into those of the arguments."""
     w = Weights(*weights)
     steps = tf.shape(rows_T)[0]
-    units, depth = h_NH.shape[1], annotations_NRC.shape[2]
+    units, depth = h_NH.shape[1], annotations_BRC.shape[2]
     regions, attention = keys_NRA.shape[1], keys_NRA.shape[2]
+    images = tf.shape(annotations_BRC)[0]
     inputs = step_array(steps, 4 * units).split(input_P4, rows_T)
 
     def forward(t, h, c, kept):
         n = rows_T[t]
-        step = attention_step(
-            cell, annotations_NRC[:n], keys_NRA[:n], h[:n], c[:n], inputs.read(t), w
-        )
+
+        def weigh(alpha_nR):
+            alpha_BKR = _by_image(alpha_nR, caption_N, images)
+            return _by_row(tf.matmul(alpha_BKR, annotations_BRC), caption_N[:n])
+
+        step = attention_step(cell, weigh, keys_NRA[:n], h[:n], c[:n], inputs.read(t), w)
         kept = Step(*(array.write(t, x) for array, x in zip(kept, step, strict=True)))
         return t + 1, step.h_nH, step.memory_nH, kept
 
@@ -155,22 +165,26 @@ def _recurrence(
 
     def gradient(dh_PH: tf.Tensor, dz_PC: tf.Tensor) -> tuple[tf.Tensor | None, ...]:
         return _gradient(
-            cell, annotations_NRC, keys_NRA, h_NH, memory_NH, rows_T, row_P, time_P, w, kept,
-            h_PH, z_PC, dh_PH, dz_PC,
+            cell, annotations_BRC, keys_NRA, h_NH, memory_NH, caption_N, rows_T, row_P, time_P, w,
+            kept, h_PH, z_PC, dh_PH, dz_PC,
         )  # fmt: skip
 
     return (h_PH, z_PC), gradient
 
 
 def _gradient(
-    cell, annotations_NRC, keys_NRA, h_NH, memory_NH, rows_T, row_P, time_P, w, kept,
-    h_PH, z_PC, dh_PH, dz_PC,
+    cell, annotations_BRC, keys_NRA, h_NH, memory_NH, caption_N, rows_T, row_P, time_P, w,
+    kept, h_PH, z_PC, dh_PH, dz_PC,
 ):  # fmt: skip
     steps, rows = tf.shape(rows_T)[0], tf.shape(h_NH)[0]
-    units, depth = h_NH.shape[1], annotations_NRC.shape[2]
+    units, depth = h_NH.shape[1], annotations_BRC.shape[2]
     regions, attention = keys_NRA.shape[1], keys_NRA.shape[2]
+    images = tf.shape(annotations_BRC)[0]
+    captions = rows // images
     dh_steps = step_array(steps, units).split(dh_PH, rows_T)
     dz_steps = step_array(steps, depth).split(dz_PC, rows_T)
+    # Transposed once: a product with a transposed matrix takes twice the time at each step.
+    recurrent_4X, query_QH = tf.transpose(w.recurrent_X4), tf.transpose(w.query_HQ)
 
     def backward(t, dh, dc, dkeys, dscore_A, sums, queries, du, alpha):
         # dh, dc and dkeys come with the rows of step t + 1; those that end at t start from zero.
@@ -182,12 +196,14 @@ def _gradient(
             grow(dh, n) + dh_steps.read(t), grow(dc, n), kept.gates_n4.read(t), before,
             kept.memory_nH.read(t),
         )  # fmt: skip
-        dx_nX = tf.matmul(dsums_n4, w.recurrent_X4, transpose_b=True)
+        dx_nX = tf.matmul(dsums_n4, recurrent_4X)
         dz_nC = dx_nX[:, :depth] + dz_steps.read(t)
         gate_n1, alpha_nR = kept.gate_n1.read(t), kept.alpha_nR.read(t)
         du_nC = gate_n1 * dz_nC
         dgate_n1 = tf.reduce_sum(kept.u_nC.read(t) * dz_nC, 1, keepdims=True)
-        dalpha_nR = tf.linalg.matvec(annotations_NRC[:n], du_nC)
+        du_BKC = _by_image(du_nC, caption_N, images)
+        dalpha_BKR = tf.matmul(du_BKC, annotations_BRC, transpose_b=True)
+        dalpha_nR = _by_row(dalpha_BKR, caption_N[:n])
         weighted_nR = alpha_nR * dalpha_nR
         dscores_nR = weighted_nR - alpha_nR * tf.reduce_sum(weighted_nR, 1, keepdims=True)
         tanh_nRA = kept.tanh_nRA.read(t)
@@ -199,7 +215,7 @@ def _gradient(
         dquery_nQ = tf.concat(
             [tf.reduce_sum(dpre_nRA, 1), dgate_n1 * gate_n1 * (1 - gate_n1)], axis=1
         )
-        dh_n = dx_nX[:, depth:] + tf.matmul(dquery_nQ, w.query_HQ, transpose_b=True)
+        dh_n = dx_nX[:, depth:] + tf.matmul(dquery_nQ, query_QH)
         m = tf.shape(dkeys)[0]
         dkeys = tf.cond(
             m == n,
@@ -208,8 +224,8 @@ def _gradient(
         )
         return (
             t - 1, dh_n, dc_n, dkeys, dscore_A, sums.write(t, dsums_n4),
-            queries.write(t, dquery_nQ), du.write(t, grow(du_nC, rows)),
-            alpha.write(t, grow(alpha_nR, rows)),
+            queries.write(t, dquery_nQ), du.write(t, du_BKC),
+            alpha.write(t, _by_image(alpha_nR, caption_N, images)),
         )  # fmt: skip
 
     _, dh_NH, dmemory_NH, dkeys_NRA, dscore_A, sums, queries, du, alpha = tf.while_loop(
@@ -218,7 +234,8 @@ def _gradient(
         (
             steps - 1, h_NH[:0], memory_NH[:0], keys_NRA[:0], tf.zeros_like(w.score_A),
             step_array(steps, 4 * units), step_array(steps, attention + 1),
-            step_array(steps, depth), step_array(steps, regions),
+            tf.TensorArray(tf.float32, steps, element_shape=[None, None, depth]),
+            tf.TensorArray(tf.float32, steps, element_shape=[None, None, regions]),
         ),
         shape_invariants=(
             tf.TensorShape([]), *[tf.TensorShape([None, units])] * 2,
@@ -228,19 +245,30 @@ def _gradient(
     )  # fmt: skip
     dsums_P4, dquery_PQ = sums.concat(), queries.concat()
     before_PH = state_before(h_PH, h_NH, rows_T, row_P, time_P)
-    # The annotations' gradient: for each row, the sum over its words of alpha times du.
-    alpha_TNR = tf.reshape(alpha.concat(), [steps, rows, regions])
-    du_TNC = tf.reshape(du.concat(), [steps, rows, depth])
-    dannotations_NRC = tf.einsum("tnr,tnc->nrc", alpha_TNR, du_TNC)
+    # The annotations' gradient: for each image, the sum over its words of alpha times du.
+    stacked = [steps, images, captions, -1]
+    alpha_TBKR, du_TBKC = (tf.reshape(part.concat(), stacked) for part in (alpha, du))
     return (
-        dannotations_NRC,
+        tf.einsum("tbkr,tbkc->brc", alpha_TBKR, du_TBKC),
         grow(dkeys_NRA, rows),
         grow(dh_NH, rows),
         grow(dmemory_NH, rows),
         dsums_P4,
-        *[None] * 3,
+        *[None] * 4,
         tf.matmul(before_PH, dquery_PQ, transpose_a=True),
         tf.reduce_sum(dquery_PQ, 0),
         dscore_A,
         tf.matmul(tf.concat([z_PC, before_PH], 1), dsums_P4, transpose_a=True),
     )
+
+
+def _by_image(x_nX: tf.Tensor, caption_N: tf.Tensor, images: tf.Tensor) -> tf.Tensor:
+    """x_BKX in the order of the batch; zeros for rows that do not run."""
+    rows, running, depth = tf.shape(caption_N)[0], tf.shape(x_nX)[0], x_nX.shape[1]
+    x_NX = tf.scatter_nd(caption_N[:running, None], x_nX, [rows, depth])
+    return tf.reshape(x_NX, [images, rows // images, depth])
+
+
+def _by_row(x_BKX: tf.Tensor, caption_n: tf.Tensor) -> tf.Tensor:
+    """x_nX of what `_by_image` gives."""
+    return tf.gather(tf.reshape(x_BKX, [-1, x_BKX.shape[2]]), caption_n)

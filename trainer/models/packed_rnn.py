@@ -142,6 +142,7 @@ def _recurrence(
 
     def gradient(dh_PH: tf.Tensor) -> tuple[tf.Tensor | None, ...]:
         dh_steps = step_array(steps, units).split(dh_PH, rows_T)
+        recurrent_4H = tf.transpose(recurrent_H4)  # once: it saves half of each step's product
 
         def backward(t, dh, dmemory, dsums):
             # dh and dmemory come with the rows of step t + 1; those that end at t start from zero.
@@ -153,7 +154,7 @@ def _recurrence(
                 grow(dh, n) + dh_steps.read(t), grow(dmemory, n), gates.read(t), before,
                 memories.read(t),
             )  # fmt: skip
-            dh = tf.matmul(dsums_n4, recurrent_H4, transpose_b=True)
+            dh = tf.matmul(dsums_n4, recurrent_4H)
             return t - 1, dh, dmemory, dsums.write(t, dsums_n4)
 
         _, dh_NH, dmemory_NH, dsums = tf.while_loop(
