@@ -96,14 +96,13 @@ class Attend(keras.layers.Layer):
         """See `Captioner`."""
         embedded_NE = self.words.embed(token_N)
         x, below = stack_step(self._below, embedded_NE, state[:-1])
-        sums_N4 = tf.matmul(x, self._input_kernel()) + gate_bias(self._rnn)
+        input_kernel, weights = self._split_weights()
+        sums_N4 = tf.matmul(x, input_kernel) + gate_bias(self._rnn)
 
         def weigh(alpha_NR: tf.Tensor) -> tf.Tensor:
             return tf.matmul(alpha_NR[:, tf.newaxis], context.annotations_BRC)[:, 0]
 
-        step = attention_step(
-            self._cell, weigh, context.keys_BRA, *state[-1], sums_N4, self._weights()
-        )
+        step = attention_step(self._cell, weigh, context.keys_BRA, *state[-1], sums_N4, weights)
         logits_NV = self.words.logits(self._deep_output(embedded_NE, step.h_nH, step.z_nC))
         return logits_NV, [*below, RnnState(step.h_nH, step.memory_nH)]
 
@@ -122,22 +121,24 @@ class Attend(keras.layers.Layer):
         if self._below:
             x = packed_stack(self._below, x, state[:-1], words, config.layer_dropout, seed, place=4)
             x = dropout_words(x, config.layer_dropout, seed, 3, words)
-        sums_P4 = tf.matmul(x, self._input_kernel()) + gate_bias(self._rnn)
+        input_kernel, weights = self._split_weights()
+        sums_P4 = tf.nn.bias_add(tf.matmul(x, input_kernel), gate_bias(self._rnn))
         h_PH, z_PC = attention_rnn(
             self._cell, context.annotations_BRC, keys_NRA, state[-1].h_NH,
-            state[-1].memory_NH, sums_P4, words, self._weights(),
+            state[-1].memory_NH, sums_P4, words, weights,
         )  # fmt: skip
         output_PE = self._deep_output(embedded_PE, h_PH, z_PC)
         return self.words.logits(dropout_words(output_PE, config.output_dropout, seed, 2, words))
 
-    def _input_kernel(self) -> tf.Tensor:
-        return gate_kernel(self._rnn)[: self._input_depth]
-
-    def _weights(self) -> Weights:
-        of_context = gate_kernel(self._rnn)[self._input_depth :]
+    def _split_weights(self) -> tuple[tf.Tensor, Weights]:
+        """What of the cell's inputs goes to its sums: of the words, and of all else."""
+        input_kernel, of_context = tf.split(
+            gate_kernel(self._rnn), [self._input_depth, self._config.annotation_units]
+        )
         recurrent_X4 = tf.concat([of_context, recurrent_kernel(self._rnn)], 0)
         query, score = self._query, self._score
-        return Weights(*map(tf.convert_to_tensor, (query.kernel, query.bias, score, recurrent_X4)))
+        weights = map(tf.convert_to_tensor, (query.kernel, query.bias, score, recurrent_X4))
+        return input_kernel, Weights(*weights)
 
     def _deep_output(self, embedded: tf.Tensor, h: tf.Tensor, z: tf.Tensor) -> tf.Tensor:
         return embedded + self._output_h(h) + self._output_z(z)

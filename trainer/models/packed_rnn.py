@@ -88,7 +88,7 @@ def packed_rnn(
     if tf.config.list_physical_devices("GPU"):
         return fused_rnn(layer, inputs_PI, state, words)
     cell = CELLS[cell_name(layer)]
-    sums_P4 = tf.matmul(inputs_PI, gate_kernel(layer)) + gate_bias(layer)
+    sums_P4 = tf.nn.bias_add(tf.matmul(inputs_PI, gate_kernel(layer)), gate_bias(layer))
     recurrence = tf.custom_gradient(lambda *tensors: _recurrence(cell, *tensors))
     return recurrence(
         *state, sums_P4, recurrent_kernel(layer), words.rows_T, words.row_P, words.time_P

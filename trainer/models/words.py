@@ -38,8 +38,10 @@ class Words(keras.layers.Layer):
         if self._project is not None:
             x = self._project(x)
         if self._kernel is not None:
-            return tf.matmul(x, self._kernel) + self.bias
-        return tf.matmul(x, self.embedding, transpose_b=True) + self.bias
+            logits = tf.matmul(x, self._kernel)
+        else:
+            logits = tf.matmul(x, self.embedding, transpose_b=True)
+        return tf.nn.bias_add(logits, self.bias)
 
     def start_from_frequencies(self, counts: np.ndarray) -> None:
         """Sets the output bias to log frequency, what a model knows that looks at nothing.
