@@ -16,6 +16,7 @@ from trainer.draws import replica_seed
 from trainer.models.captioner import (
     dropout_captions,
     dropout_images,
+    dropout_weights,
     dropout_words,
     pack,
     pack_captions,
@@ -124,6 +125,10 @@ def test_a_word_has_the_same_mask_in_every_form_and_on_any_replica():
     own = unpack(dropout_words(x_PX, 0.5, second, 3, half), half).numpy()
     rows = 3 * ids.shape[1]
     np.testing.assert_array_equal(own, masks_NTX[rows:, : own.shape[1]])
+    weights = tf.ones([9, 5])
+    mask = dropout_weights(weights, 0.5, seed, 4)
+    assert 0 < np.count_nonzero(mask) < 45
+    np.testing.assert_array_equal(dropout_weights(weights, 0.5, second, 4), mask)
     images = tf.ones([6, 4, 7])
     masks = dropout_images(images, 0.5, seed, 0)
     np.testing.assert_array_equal(dropout_images(images[3:], 0.5, second, 0), masks[3:])
@@ -225,8 +230,9 @@ def test_the_image_matters(kind):
     [
         (kind, place)
         for kind in KINDS
-        for place in ("annotation", "embedding", "layer", "output")
+        for place in ("annotation", "embedding", "layer", "recurrent", "output")
         if place != "layer" or "layers" in kind or kind == "transformer"
+        if place != "recurrent" or kind.split()[0] == "attend"
     ],
 )
 def test_dropout_depends_on_the_seed_alone(kind, place):

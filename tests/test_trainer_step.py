@@ -22,9 +22,8 @@ from trainer.step import (
 )
 
 BATCH, STEPS = 8, 50
-SIZES = dataclasses.replace(
-    SMALL, layers=2, heads=2, annotation_units=32
-)  # with dropout at every place
+# With dropout at every place.
+SIZES = dataclasses.replace(SMALL, layers=2, heads=2, annotation_units=32, recurrent_dropout=0.1)
 REFERENCES = CiderReward([[[5, 6, 7, 3], [5, 7, 3]], [[8, 9, 3]], [[5, 6, 3]]])
 
 

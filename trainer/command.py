@@ -64,6 +64,7 @@ HELP = {
     "annotation_dropout": "on the image, or regions of it",
     "embedding_dropout": "on words",
     "layer_dropout": "between recurrent layers; within those of the transformer",
+    "recurrent_dropout": "on the weights from state to state (DropConnect)",
     "output_dropout": "before the softmax",
 }
 

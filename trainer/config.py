@@ -27,6 +27,7 @@ OF_MODELS = {  # flags that only some models have
     "embedding_units": _RECURRENT,
     "annotation_units": _RECURRENT,
     "attention_units": {"attend", "attend_after"},
+    "recurrent_dropout": {"attend"},
     "heads": {"attend_after", "transformer"},
     "feed_forward_units": {"transformer"},
     "join": {"merge"},
@@ -56,6 +57,7 @@ class ModelConfig:
     annotation_dropout: float = 0.3
     embedding_dropout: float = 0.4
     layer_dropout: float = 0.1
+    recurrent_dropout: float = 0.0
     output_dropout: float = 0.5
 
     def __post_init__(self) -> None:

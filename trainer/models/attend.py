@@ -28,7 +28,7 @@ import tensorflow as tf
 from trainer.config import ModelConfig
 from trainer.draws import Seed
 from trainer.models.attention_rnn import Weights, attention_rnn, attention_step
-from trainer.models.captioner import PackedCaptions, dropout_images, dropout_words
+from trainer.models.captioner import PackedCaptions, dropout_images, dropout_weights, dropout_words
 from trainer.models.cells import CELLS
 from trainer.models.packed_rnn import (
     RnnState,
@@ -96,7 +96,7 @@ class Attend(keras.layers.Layer):
         """See `Captioner`."""
         embedded_NE = self.words.embed(token_N)
         x, below = stack_step(self._below, embedded_NE, state[:-1])
-        input_kernel, weights = self._split_weights()
+        input_kernel, weights = self._split_weights(None)
         sums_N4 = tf.matmul(x, input_kernel) + gate_bias(self._rnn)
 
         def weigh(alpha_NR: tf.Tensor) -> tf.Tensor:
@@ -121,7 +121,7 @@ class Attend(keras.layers.Layer):
         if self._below:
             x = packed_stack(self._below, x, state[:-1], words, config.layer_dropout, seed, place=4)
             x = dropout_words(x, config.layer_dropout, seed, 3, words)
-        input_kernel, weights = self._split_weights()
+        input_kernel, weights = self._split_weights(seed)
         sums_P4 = tf.nn.bias_add(tf.matmul(x, input_kernel), gate_bias(self._rnn))
         h_PH, z_PC = attention_rnn(
             self._cell, context.annotations_BRC, keys_NRA, state[-1].h_NH,
@@ -130,12 +130,14 @@ class Attend(keras.layers.Layer):
         output_PE = self._deep_output(embedded_PE, h_PH, z_PC)
         return self.words.logits(dropout_words(output_PE, config.output_dropout, seed, 2, words))
 
-    def _split_weights(self) -> tuple[tf.Tensor, Weights]:
+    def _split_weights(self, seed: Seed | None) -> tuple[tf.Tensor, Weights]:
         """What of the cell's inputs goes to its sums: of the words, and of all else."""
         input_kernel, of_context = tf.split(
             gate_kernel(self._rnn), [self._input_depth, self._config.annotation_units]
         )
-        recurrent_X4 = tf.concat([of_context, recurrent_kernel(self._rnn)], 0)
+        recurrent_H4 = recurrent_kernel(self._rnn)
+        recurrent_H4 = dropout_weights(recurrent_H4, self._config.recurrent_dropout, seed, 4)
+        recurrent_X4 = tf.concat([of_context, recurrent_H4], 0)
         query, score = self._query, self._score
         weights = map(tf.convert_to_tensor, (query.kernel, query.bias, score, recurrent_X4))
         return input_kernel, Weights(*weights)

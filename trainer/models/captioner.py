@@ -156,6 +156,18 @@ def dropout_words(
     return _drop(x_PX, rate, uniform_words(seed, place, words, tf.shape(x_PX)[1]))
 
 
+def dropout_weights(x: tf.Tensor, rate: float, seed: Seed | None, place: int) -> tf.Tensor:
+    """DropConnect on a matrix of weights: one mask a step, for all images and words of the batch.
+
+    On the recurrent weights of an LSTM it is that of Merity et al. 2018 (arXiv:1708.02182, section
+    2), which leaves the memory as it is.
+    """
+    if seed is None or rate == 0:
+        return x
+    rows, columns = tf.unstack(tf.shape(x))
+    return _drop(x, rate, uniform(seed, place, 0, rows, columns))
+
+
 def uniform_words(
     seed: Seed, place: int, words: PackedCaptions, width: int | tf.Tensor
 ) -> tf.Tensor:
