@@ -80,7 +80,7 @@ def losses(replicas, name="attend", steps=STEPS, **changes):
 def test_losses_do_not_depend_on_the_number_of_replicas(name):
     one = losses(1, name)
     assert one[STEPS - 1] < one[0]
-    for replicas in (2, 4) if name == "attend" else (4,):
+    for replicas in (2, 4) if name == "attend" else (2,):
         np.testing.assert_allclose(losses(replicas, name), one, rtol=1e-5)
 
 
@@ -92,12 +92,11 @@ def test_losses_do_not_depend_on_the_number_of_replicas(name):
 def test_nor_do_those_of_other_steps(changes):
     one = losses(1, steps=10, **changes)
     assert len(set(one)) == 11
-    np.testing.assert_allclose(losses(4, steps=10, **changes), one, rtol=1e-5)
+    np.testing.assert_allclose(losses(2, steps=10, **changes), one, rtol=1e-5)
 
 
-@pytest.mark.parametrize("replicas", [1, 4])
-def test_a_scaled_loss_gives_the_same_training(replicas):
-    plain, scaled = (losses(replicas, steps=5, precision=p) for p in ("float32", "float16"))
+def test_a_scaled_loss_gives_the_same_training():
+    plain, scaled = (losses(2, "merge", steps=5, precision=p) for p in ("float32", "float16"))
     np.testing.assert_allclose(scaled, plain, rtol=1e-6)
 
 
