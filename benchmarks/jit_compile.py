@@ -62,6 +62,7 @@ def updates():
 
     def plain(gradients):
         optimizer.apply(gradients, weights)
+        return [weight.value[0] for weight in weights]
 
     def fused(gradients):
         clipped, _ = tf.clip_by_global_norm(gradients, 5.0)
@@ -69,6 +70,7 @@ def updates():
             mean.assign_add(0.1 * (g - mean))
             square.assign_add(0.001 * (g * g - square))
             weight.value.assign_sub(1e-3 * mean / (tf.sqrt(square) + 1e-7))
+        return [weight.value[0] for weight in weights]
 
     return plain, fused, [gradients]
 
