@@ -224,8 +224,8 @@ def _gradient(
         )
         return (
             t - 1, dh_n, dc_n, dkeys, dscore_A, sums.write(t, dsums_n4),
-            queries.write(t, dquery_nQ), du.write(t, du_BKC),
-            alpha.write(t, _by_image(alpha_nR, caption_N, images)),
+            queries.write(t, dquery_nQ), du.write(t, tf.reshape(du_BKC, [-1, depth])),
+            alpha.write(t, tf.reshape(_by_image(alpha_nR, caption_N, images), [-1, regions])),
         )  # fmt: skip
 
     _, dh_NH, dmemory_NH, dkeys_NRA, dscore_A, sums, queries, du, alpha = tf.while_loop(
@@ -234,8 +234,7 @@ def _gradient(
         (
             steps - 1, h_NH[:0], memory_NH[:0], keys_NRA[:0], tf.zeros_like(w.score_A),
             step_array(steps, 4 * units), step_array(steps, attention + 1),
-            tf.TensorArray(tf.float32, steps, element_shape=[None, None, depth]),
-            tf.TensorArray(tf.float32, steps, element_shape=[None, None, regions]),
+            step_array(steps, depth), step_array(steps, regions),
         ),
         shape_invariants=(
             tf.TensorShape([]), *[tf.TensorShape([None, units])] * 2,
@@ -246,8 +245,8 @@ def _gradient(
     dsums_P4, dquery_PQ = sums.concat(), queries.concat()
     before_PH = state_before(h_PH, h_NH, rows_T, row_P, time_P)
     # The annotations' gradient: for each image, the sum over its words of alpha times du.
-    stacked = [steps, images, captions, -1]
-    alpha_TBKR, du_TBKC = (tf.reshape(part.concat(), stacked) for part in (alpha, du))
+    alpha_TBKR = tf.reshape(alpha.concat(), [steps, images, captions, regions])
+    du_TBKC = tf.reshape(du.concat(), [steps, images, captions, depth])
     return (
         tf.einsum("tbkr,tbkc->brc", alpha_TBKR, du_TBKC),
         grow(dkeys_NRA, rows),
