@@ -74,7 +74,7 @@ def worker_processes(config, count=2):
 
 
 def multiworker_config(dataset, run, **changes):
-    return train_config(dataset, str(run), strategy="multiworker", **changes)
+    return train_config(dataset, str(run), **{"strategy": "multiworker", **changes})
 
 
 @pytest.mark.slow

@@ -76,7 +76,7 @@ def losses(replicas, name="attend", steps=STEPS, **changes):
     return [*found, float(tf.norm(average.trainable_variables[0]))]
 
 
-@pytest.mark.parametrize("name", sorted(MODELS))
+@pytest.mark.parametrize("name", ["attend", "merge", "transformer"])
 def test_losses_do_not_depend_on_the_number_of_replicas(name):
     one = losses(1, name)
     assert one[STEPS - 1] < one[0]
