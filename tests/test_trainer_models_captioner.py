@@ -13,24 +13,15 @@ from tfrecords_schema.vocabulary import END, START
 from trainer.config import ModelConfig, TrainConfig
 from trainer.decode import search_captions
 from trainer.draws import replica_seed
-from trainer.models.captioner import (
-    dropout_captions,
-    dropout_images,
-    dropout_weights,
-    dropout_words,
-    pack,
-    pack_captions,
-    unpack,
-    word_before,
-)
+from trainer.models.captioner import pack, pack_captions, unpack, word_before
 from trainer.objective import cross_entropy_sum
 from trainer.run_directory import MODELS
 from trainer.step import ClippedAdam, Update, make_cross_entropy_step, make_train_step
 
 SIZES = ModelConfig(
     units=32, embedding_units=16, attention_units=12, annotation_units=32, heads=4,
-    feed_forward_units=24, annotation_dropout=0, embedding_dropout=0, layer_dropout=0,
-    output_dropout=0,
+    feed_forward_units=24, region_dropout=0, annotation_dropout=0, embedding_dropout=0,
+    layer_dropout=0, output_dropout=0,
 )  # fmt: skip
 KINDS = [
     "attend", "attend cell=gru", "attend layers=3", "attend layers=2 cell=gru tied_embeddings=1",
@@ -101,37 +92,6 @@ def test_packing_keeps_every_word_and_no_padding(captions, padding):
     np.testing.assert_array_equal(
         words.labels_P.numpy()[before][later], words.inputs_P.numpy()[later]
     )
-
-
-def test_dropout_is_of_the_share_and_keeps_the_mean():
-    x, seed = tf.ones([40, 5, 10]), replica_seed(1, 0, tf.zeros([40, 1, 6]))
-    for dropped in (dropout_images(x, 0.2, seed, 0), dropout_captions(x, 0.2, seed, 0)):
-        assert 0.15 < (dropped.numpy() == 0).mean() < 0.25
-        np.testing.assert_allclose(dropped.numpy().max(), 1.25)
-    assert dropout_images(x, 0.5, None, 0) is x
-
-
-def test_a_word_has_the_same_mask_in_every_form_and_on_any_replica():
-    ids = tf.concat([CAPTIONS, CAPTIONS[::-1]], 0)
-    whole = pack_captions(ids)
-    seed = replica_seed(1, 2, ids)
-    x_PX = tf.ones([len(whole.labels_P), 5])
-    masks_NTX = unpack(dropout_words(x_PX, 0.5, seed, 3, whole), whole).numpy()
-    masked = dropout_captions(unpack(x_PX, whole), 0.5, seed, 3)
-    np.testing.assert_array_equal(masked, masks_NTX)
-    half = pack_captions(ids[3:])  # what a second replica has
-    second = seed._replace(image=tf.constant(3), caption=tf.constant(3 * ids.shape[1]))
-    x_PX = tf.ones([len(half.labels_P), 5])
-    own = unpack(dropout_words(x_PX, 0.5, second, 3, half), half).numpy()
-    rows = 3 * ids.shape[1]
-    np.testing.assert_array_equal(own, masks_NTX[rows:, : own.shape[1]])
-    weights = tf.ones([9, 5])
-    mask = dropout_weights(weights, 0.5, seed, 4)
-    assert 0 < np.count_nonzero(mask) < 45
-    np.testing.assert_array_equal(dropout_weights(weights, 0.5, second, 4), mask)
-    images = tf.ones([6, 4, 7])
-    masks = dropout_images(images, 0.5, seed, 0)
-    np.testing.assert_array_equal(dropout_images(images[3:], 0.5, second, 0), masks[3:])
 
 
 # --- all models
@@ -234,7 +194,7 @@ def test_the_image_matters(kind):
         (kind, place)
         for kind in KINDS
         if "tied" not in kind and "cell" not in kind  # which have no part in it
-        for place in ("annotation", "embedding", "layer", "recurrent", "output")
+        for place in ("region", "annotation", "embedding", "layer", "recurrent", "output")
         if place != "layer" or "layers" in kind or kind == "transformer"
         if place != "recurrent" or kind.split()[0] == "attend"
     ],

@@ -121,6 +121,23 @@ def test_flags_of_images_are_refused_for_features(dataset, tmp_path, capsys):
         assert f"{flag} is for a dataset of images, written with --features=image" in error
 
 
+def test_a_run_on_features_is_where_a_model_of_images_starts(
+    images, pictures, network_file, trained_run, tmp_path
+):
+    features = str(tmp_path / "features")
+    run_pipeline(pipeline_config(pictures, features, encoder=network_file), beam_options([]))
+    first = str(tmp_path / "first")
+    train(train_config(features, first, epochs=1))
+    config = config_of(images, tmp_path / "second", initial_run=first, epochs=1, learning_rate=1e-9)
+    train(config)
+    captioner = load_run(config.run).model.captioner
+    for mine, theirs in zip(captioner.weights, load_run(first).model.weights, strict=True):
+        np.testing.assert_allclose(mine, theirs, atol=1e-5)
+    other = config_of(images, tmp_path / "other", initial_run=trained_run)
+    with pytest.raises(InputError, match="another dataset: its encoder is 'tiny', that of"):
+        train(other)
+
+
 def test_a_dataset_without_its_cnn_is_named(images, tmp_path):
     assert read_manifest(images).has_images()
     with pytest.raises(InputError, match=r"image_encoder\.keras is missing"):

@@ -111,7 +111,7 @@ def test_a_second_stage_starts_from_the_best_weights_of_the_first(trained_run, d
 def test_a_first_stage_that_cannot_serve_is_named(trained_run, dataset, tmp_path):
     with pytest.raises(InputError, match="--objective=self_critical needs --initial_run"):
         train_config(dataset, tmp_path / "run", objective="self_critical")
-    with pytest.raises(InputError, match=r"--run: .*nowhere has no config.json"):
+    with pytest.raises(InputError, match=r"--initial_run: .*nowhere has no config.json"):
         train(train_config(dataset, tmp_path / "run", initial_run=str(tmp_path / "nowhere")))
     with pytest.raises(InputError, match=r"--initial_run: .* has a model of other weights"):
         train(

@@ -54,6 +54,7 @@ class ModelConfig:
     join: str = "add"
     inject: str = "first"
     tied_embeddings: bool = False
+    region_dropout: float = 0.3
     annotation_dropout: float = 0.3
     embedding_dropout: float = 0.4
     layer_dropout: float = 0.1

@@ -35,6 +35,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "embedding_units": 256,
         "annotation_units": 256,
         "attention_units": 512,
+        "region_dropout": 0.0,
         "annotation_dropout": 0.5,
         "embedding_dropout": 0.0,
         "output_dropout": 0.0,

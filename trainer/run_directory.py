@@ -44,6 +44,10 @@ MODELS: dict[str, Callable[..., Captioner]] = {
 }
 CONFIG_FILE = "config.json"
 BEST_DIRECTORY = "best"
+# of the pipeline; what makes an image's features, a file standing for itself by its SHA-256
+ENCODER_SETTINGS = (
+    "encoder", "encoder_weights", "encoder_seed", "encoder_layer", "image_size", "resize"
+)  # fmt: skip
 MAY_CHANGE = {"data", "run", "strategy", "patience"}  # without another training
 
 
@@ -91,11 +95,11 @@ def claim_run(config: TrainConfig, manifest: Manifest) -> None:
         raise InputError(f"--run: {config.run} cannot be written to: {one_line(error)}") from error
 
 
-def read_config(run: str) -> tuple[TrainConfig, dict[str, str]]:
+def read_config(run: str, flag: str = "run") -> tuple[TrainConfig, dict[str, str]]:
     """The configuration of a run and the fingerprints of the dataset it was trained on."""
     path = os.path.join(run, CONFIG_FILE)
     if not tf.io.gfile.exists(path):
-        raise InputError(f"--run: {run} has no {CONFIG_FILE}: it is no beamcap run")
+        raise InputError(f"--{flag}: {run} has no {CONFIG_FILE}: it is no beamcap run")
     fields = json.loads(read_text(path))
     fingerprints = fields.pop("dataset")
     model_config = ModelConfig(**fields.pop("model_config"))
@@ -154,18 +158,48 @@ def read_encoder(data: str) -> keras.Model:
 def start_from_run(model: Captioner, config: TrainConfig) -> None:
     """Gives `model` the best weights of `config.initial_run`.
 
+    A run on features is also a start for a model of images that has the CNN which made them: its
+    weights are then those of the captioner.
+
     Raises:
       InputError: that run is not there, is of another dataset, or of a model of other weights.
     """
-    trained = load_run(config.initial_run, config.data)
+    manifest = read_manifest(config.data)
+    first, fingerprints = read_config(config.initial_run, "initial_run")
+    if isinstance(model, WithEncoder) and fingerprints != manifest.fingerprints():
+        trained, model = load_run(config.initial_run), model.captioner
+        _check_same_encoder(config, manifest, trained)
+    else:
+        trained = load_run(config.initial_run, config.data)
     ours, theirs = ([(w.path, tuple(w.shape)) for w in m.weights] for m in (model, trained.model))
     if ours != theirs:
         raise InputError(
             f"--initial_run: {config.initial_run} has a model of other weights; it was trained "
-            f"with --model={trained.config.model} and {trained.config.model_config}"
+            f"with --model={first.model} and {first.model_config}"
         )
     for weight, value in zip(model.weights, trained.model.weights, strict=True):
         weight.assign(value)
+
+
+def _check_same_encoder(config: TrainConfig, images: Manifest, trained: TrainedRun) -> None:
+    """That features of a run are what the CNN of a dataset of images makes of them."""
+    settings = []
+    for manifest in (trained.manifest, images):
+        by_name = manifest.config
+        settings.append(
+            {"vocabulary": manifest.vocabulary_sha256}
+            | {name: by_name.get(f"{name}_sha256", by_name[name]) for name in ENCODER_SETTINGS}
+        )
+    differences = [
+        f"its {name} is {value!r}, that of --data {settings[1][name]!r}"
+        for name, value in settings[0].items()
+        if value != settings[1][name]
+    ]
+    if differences:
+        raise InputError(
+            f"--initial_run: {config.initial_run} was trained on another dataset: "
+            f"{'; '.join(differences)}"
+        )
 
 
 def write_best(run: str, model: Captioner) -> None:

@@ -9,7 +9,8 @@ import tensorflow as tf
 
 from tfrecords_schema.vocabulary import PAD, START
 from trainer.draws import PLACES, Seed, draw_words
-from trainer.models.captioner import PackedCaptions, uniform_words, word_before
+from trainer.models.captioner import PackedCaptions, word_before
+from trainer.models.dropout import uniform_words
 
 _CHOOSE, _DRAW = PLACES - 2, PLACES - 1
 _NEVER = -1e9

@@ -28,8 +28,9 @@ import tensorflow as tf
 from trainer.config import ModelConfig
 from trainer.draws import Seed
 from trainer.models.attention_rnn import Weights, attention_rnn, attention_step
-from trainer.models.captioner import PackedCaptions, dropout_images, dropout_weights, dropout_words
+from trainer.models.captioner import PackedCaptions
 from trainer.models.cells import CELLS
+from trainer.models.dropout import dropout_images, dropout_regions, dropout_weights, dropout_words
 from trainer.models.packed_rnn import (
     RnnState,
     gate_bias,
@@ -81,6 +82,7 @@ class Attend(keras.layers.Layer):
 
     def encode(self, features_BRD: tf.Tensor, seed: Seed | None = None) -> Context:
         """See `Captioner`."""
+        features_BRD = dropout_regions(features_BRD, self._config.region_dropout, seed)
         annotations_BRC = self._annotate(features_BRD)
         annotations_BRC = dropout_images(annotations_BRC, self._config.annotation_dropout, seed, 0)
         return Context(annotations_BRC, self._key(annotations_BRC))

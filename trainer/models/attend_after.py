@@ -21,8 +21,9 @@ import tensorflow as tf
 
 from trainer.config import ModelConfig
 from trainer.draws import Seed
-from trainer.models.captioner import PackedCaptions, dropout_images, dropout_words, pack, unpack
+from trainer.models.captioner import PackedCaptions, pack, unpack
 from trainer.models.dot_attention import DotAttention, Memory
+from trainer.models.dropout import dropout_images, dropout_regions, dropout_words
 from trainer.models.packed_rnn import RnnState
 from trainer.models.rnn_stack import make_stack, packed_stack, split_states, stack_step
 from trainer.models.words import Words
@@ -64,6 +65,7 @@ class AttendAfter(keras.layers.Layer):
 
     def encode(self, features_BRD: tf.Tensor, seed: Seed | None = None) -> Context:
         """See `Captioner`."""
+        features_BRD = dropout_regions(features_BRD, self._config.region_dropout, seed)
         annotations_BRC = self._annotate(features_BRD)
         annotations_BRC = dropout_images(annotations_BRC, self._config.annotation_dropout, seed, 0)
         return Context(self._attention.memory(annotations_BRC), tf.reduce_mean(annotations_BRC, 1))

@@ -1,4 +1,4 @@
-"""What all captioners share: their interface, packed captions, dropout.
+"""What all captioners share: their interface and packed captions.
 
 Training runs on packed captions. They are sorted by length, longest first; at step t only the
 first n_t rows, those still running, are computed, and everything that needs no recurrence (word
@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Protocol
 
 import tensorflow as tf
 
-from trainer.draws import Seed, uniform
+from trainer.draws import Seed
 from trainer.models.words import Words
 
 
@@ -106,82 +106,15 @@ def unpack(x_PX: tf.Tensor, words: PackedCaptions) -> tf.Tensor:
     shape = tf.concat(
         [[tf.shape(words.caption_N)[0], tf.shape(words.rows_T)[0]], tf.shape(x_PX)[1:]], 0
     )
-    x_NTX = tf.scatter_nd(_places(words), x_PX, shape)
+    x_NTX = tf.scatter_nd(places_of(words), x_PX, shape)
     return tf.ensure_shape(x_NTX, [None, None, *x_PX.shape[1:]])
 
 
 def pack(x_NTX: tf.Tensor, words: PackedCaptions) -> tf.Tensor:
     """x_PX of what `unpack` gives."""
-    return tf.gather_nd(x_NTX, _places(words))
+    return tf.gather_nd(x_NTX, places_of(words))
 
 
-def _places(words: PackedCaptions) -> tf.Tensor:
+def places_of(words: PackedCaptions) -> tf.Tensor:
+    """int32 [P, 2]: of each word its caption in the order of the batch, and its place in it."""
     return tf.stack([tf.gather(words.caption_N, words.row_P), words.time_P], axis=1)
-
-
-def dropout_images(x: tf.Tensor, rate: float, seed: Seed | None, place: int) -> tf.Tensor:
-    """Dropout on float32 [B, ...].
-
-    Its masks depend on the seed of the run, the step and the place in the global batch alone: a
-    resumed run and any number of replicas draw the same ones.
-
-    Args:
-      x: one row an image.
-      rate: in [0, 1).
-      seed: None turns dropout off.
-      place: in the model, from 0; each place draws other masks. The last places below
-        `draws.PLACES` are not for models.
-    """
-    if seed is None or rate == 0:
-        return x
-    shape = tf.shape(x)
-    drawn = uniform(seed, place, seed.image, shape[0], tf.reduce_prod(shape[1:]))
-    return _drop(x, rate, tf.reshape(drawn, shape))
-
-
-def dropout_captions(x_NTX: tf.Tensor, rate: float, seed: Seed | None, place: int) -> tf.Tensor:
-    """The same on captions in the order of the batch, not longer than `seed.longest`."""
-    if seed is None or rate == 0:
-        return x_NTX
-    captions, steps, depth = tf.unstack(tf.shape(x_NTX))
-    return _drop(x_NTX, rate, _uniform_words(seed, place, captions, depth)[:, :steps])
-
-
-def dropout_words(
-    x_PX: tf.Tensor, rate: float, seed: Seed | None, place: int, words: PackedCaptions
-) -> tf.Tensor:
-    """The same on packed words."""
-    if seed is None or rate == 0:
-        return x_PX
-    return _drop(x_PX, rate, uniform_words(seed, place, words, tf.shape(x_PX)[1]))
-
-
-def dropout_weights(x: tf.Tensor, rate: float, seed: Seed | None, place: int) -> tf.Tensor:
-    """DropConnect on a matrix of weights: one mask a step, for all images and words of the batch.
-
-    On the recurrent weights of an LSTM it is that of Merity et al. 2018 (arXiv:1708.02182, section
-    2), which leaves the memory as it is.
-    """
-    if seed is None or rate == 0:
-        return x
-    rows, columns = tf.unstack(tf.shape(x))
-    return _drop(x, rate, uniform(seed, place, 0, rows, columns))
-
-
-def uniform_words(
-    seed: Seed, place: int, words: PackedCaptions, width: int | tf.Tensor
-) -> tf.Tensor:
-    """float32 [P, width] in [0, 1); see `draws.uniform`."""
-    captions = tf.shape(words.caption_N)[0]
-    return tf.gather_nd(_uniform_words(seed, place, captions, width), _places(words))
-
-
-def _uniform_words(
-    seed: Seed, place: int, captions: tf.Tensor, width: int | tf.Tensor
-) -> tf.Tensor:
-    drawn = uniform(seed, place, seed.caption, captions, seed.longest * width)
-    return tf.reshape(drawn, [captions, seed.longest, width])
-
-
-def _drop(x: tf.Tensor, rate: float, drawn: tf.Tensor) -> tf.Tensor:
-    return x * tf.cast(drawn >= rate, tf.float32) * (1 / (1 - rate))

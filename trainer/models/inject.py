@@ -20,7 +20,8 @@ import tensorflow as tf
 
 from trainer.config import ModelConfig
 from trainer.draws import Seed
-from trainer.models.captioner import PackedCaptions, dropout_images, dropout_words
+from trainer.models.captioner import PackedCaptions
+from trainer.models.dropout import dropout_images, dropout_regions, dropout_words
 from trainer.models.packed_rnn import RnnState
 from trainer.models.rnn_stack import make_stack, packed_stack, split_states, stack_step, zero_state
 from trainer.models.words import Words
@@ -49,6 +50,7 @@ class Inject(keras.layers.Layer):
 
     def encode(self, features_BRD: tf.Tensor, seed: Seed | None = None) -> tf.Tensor:
         """See `Captioner`."""
+        features_BRD = dropout_regions(features_BRD, self._config.region_dropout, seed)
         mean_BD = tf.reduce_mean(features_BRD, axis=1)
         return dropout_images(self._image(mean_BD), self._config.annotation_dropout, seed, 0)
 

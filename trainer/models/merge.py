@@ -22,7 +22,8 @@ import tensorflow as tf
 from tfrecords_schema.errors import InputError
 from trainer.config import ModelConfig
 from trainer.draws import Seed
-from trainer.models.captioner import PackedCaptions, dropout_images, dropout_words
+from trainer.models.captioner import PackedCaptions
+from trainer.models.dropout import dropout_images, dropout_regions, dropout_words
 from trainer.models.packed_rnn import RnnState
 from trainer.models.rnn_stack import make_stack, packed_stack, stack_step, zero_state
 from trainer.models.words import Words
@@ -53,6 +54,7 @@ class Merge(keras.layers.Layer):
 
     def encode(self, features_BRD: tf.Tensor, seed: Seed | None = None) -> tf.Tensor:
         """See `Captioner`."""
+        features_BRD = dropout_regions(features_BRD, self._config.region_dropout, seed)
         mean_BD = tf.reduce_mean(features_BRD, axis=1)
         return self._image(dropout_images(mean_BD, self._config.annotation_dropout, seed, 0))
 

@@ -5,7 +5,8 @@ import tensorflow as tf
 
 from trainer.config import ModelConfig
 from trainer.draws import Seed
-from trainer.models.captioner import PackedCaptions, dropout_words
+from trainer.models.captioner import PackedCaptions
+from trainer.models.dropout import dropout_words
 from trainer.models.packed_rnn import RnnState, make_rnn, packed_rnn, rnn_step
 
 

@@ -21,15 +21,14 @@ import tensorflow as tf
 
 from trainer.config import ModelConfig
 from trainer.draws import Seed
-from trainer.models.captioner import (
-    PackedCaptions,
+from trainer.models.captioner import PackedCaptions, pack, unpack
+from trainer.models.dot_attention import DotAttention, Memory
+from trainer.models.dropout import (
     dropout_captions,
     dropout_images,
+    dropout_regions,
     dropout_words,
-    pack,
-    unpack,
 )
-from trainer.models.dot_attention import DotAttention, Memory
 from trainer.models.words import Words
 
 DROPOUTS_A_LAYER = 3
@@ -109,6 +108,7 @@ class Transformer(keras.layers.Layer):
 
     def encode(self, features_BRD: tf.Tensor, seed: Seed | None = None) -> list[Memory]:
         """See `Captioner`."""
+        features_BRD = dropout_regions(features_BRD, self._config.region_dropout, seed)
         regions = self._image_norm(self._image(features_BRD))
         regions = dropout_images(regions, self._config.annotation_dropout, seed, 0)
         return [block.image.memory(regions) for block in self._blocks]

@@ -1,0 +1,71 @@
+"""Dropout: its share, and that its masks are those of the global batch."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from test_trainer_models_captioner import CAPTIONS
+
+from trainer.draws import replica_seed
+from trainer.models.captioner import pack_captions, unpack
+from trainer.models.dropout import (
+    dropout_captions,
+    dropout_images,
+    dropout_regions,
+    dropout_weights,
+    dropout_words,
+)
+
+
+def test_dropout_is_of_the_share_and_keeps_the_mean():
+    x, seed = tf.ones([40, 5, 10]), replica_seed(1, 0, tf.zeros([40, 1, 6]))
+    for dropped in (dropout_images(x, 0.2, seed, 0), dropout_captions(x, 0.2, seed, 0)):
+        assert 0.15 < (dropped.numpy() == 0).mean() < 0.25
+        np.testing.assert_allclose(dropped.numpy().max(), 1.25)
+    assert dropout_images(x, 0.5, None, 0) is x
+
+
+def test_a_word_has_the_same_mask_in_every_form_and_on_any_replica():
+    ids = tf.concat([CAPTIONS, CAPTIONS[::-1]], 0)
+    whole = pack_captions(ids)
+    seed = replica_seed(1, 2, ids)
+    x_PX = tf.ones([len(whole.labels_P), 5])
+    masks_NTX = unpack(dropout_words(x_PX, 0.5, seed, 3, whole), whole).numpy()
+    masked = dropout_captions(unpack(x_PX, whole), 0.5, seed, 3)
+    np.testing.assert_array_equal(masked, masks_NTX)
+    half = pack_captions(ids[3:])  # what a second replica has
+    second = seed._replace(image=tf.constant(3), caption=tf.constant(3 * ids.shape[1]))
+    x_PX = tf.ones([len(half.labels_P), 5])
+    own = unpack(dropout_words(x_PX, 0.5, second, 3, half), half).numpy()
+    rows = 3 * ids.shape[1]
+    np.testing.assert_array_equal(own, masks_NTX[rows:, : own.shape[1]])
+    weights = tf.ones([9, 5])
+    mask = dropout_weights(weights, 0.5, seed, 4)
+    assert 0 < np.count_nonzero(mask) < 45
+    np.testing.assert_array_equal(dropout_weights(weights, 0.5, second, 4), mask)
+    images = tf.ones([6, 4, 7])
+    masks = dropout_images(images, 0.5, seed, 0)
+    np.testing.assert_array_equal(dropout_images(images[3:], 0.5, second, 0), masks[3:])
+
+
+@pytest.mark.parametrize("regions, rate, kept", [(49, 0.3, 34), (4, 0.5, 2), (3, 0.9, 1)])
+def test_regions_are_left_out_whole_and_others_of_each_image(regions, rate, kept):
+    seed = replica_seed(1, 2, tf.zeros([40, 1, 6]))
+    numbers_BR = tf.reshape(tf.range(40.0 * regions), [40, regions])
+    features = tf.stack([numbers_BR, -numbers_BR], axis=2)
+    seen = dropout_regions(features, rate, seed).numpy()
+    assert seen.shape == (40, kept, 2)
+    np.testing.assert_array_equal(seen[:, :, 1], -seen[:, :, 0])
+    assert len(np.unique(seen[:, :, 0])) == 40 * kept  # none comes twice
+    image_BR, region_BR = np.divmod(seen[:, :, 0], regions)
+    assert (image_BR == np.arange(40)[:, None]).all()
+    assert len({tuple(sorted(row)) for row in region_BR}) > 1
+    second = seed._replace(image=tf.constant(20))
+    np.testing.assert_array_equal(dropout_regions(features[20:], rate, second), seen[20:])
+
+
+def test_all_regions_stay_without_a_seed_a_rate_or_a_second_region():
+    features, seed = tf.ones([3, 5, 2]), replica_seed(1, 0, tf.zeros([3, 1, 6]))
+    assert dropout_regions(features, 0.5, None) is features
+    assert dropout_regions(features, 0.0, seed) is features
+    pooled = features[:, :1]
+    assert dropout_regions(pooled, 0.9, seed) is pooled

@@ -1,0 +1,99 @@
+"""Dropout in all places of a captioner.
+
+Masks depend on the seed of the run, the step and the place in the global batch alone: a resumed
+run and any number of replicas draw the same ones.
+
+Shape suffixes: B images, R regions, D feature depth, N captions, T time, P packed words.
+"""
+
+import tensorflow as tf
+
+from trainer.draws import PLACES, Seed, uniform
+from trainer.models.captioner import PackedCaptions, places_of
+
+_REGIONS = PLACES - 4
+
+
+def dropout_regions(features_BRD: tf.Tensor, rate: float, seed: Seed | None) -> tf.Tensor:
+    """Leaves out regions, others of each image, as PatchDropout does (Liu et al. 2022,
+    arXiv:2208.07220): the model sees fewer of them, so a step is faster too.
+
+    Args:
+      features_BRD: float32, with a static number of regions.
+      rate: share of the regions that is left out, in [0, 1); one is always kept.
+      seed: None turns dropout off.
+
+    Returns:
+      float32 [B, regions kept, D].
+    """
+    regions = features_BRD.shape[1]
+    kept = max(1, round(regions * (1 - rate)))
+    if seed is None or kept == regions:
+        return features_BRD
+    drawn_BR = uniform(seed, _REGIONS, seed.image, tf.shape(features_BRD)[0], regions)
+    return tf.gather(features_BRD, tf.math.top_k(drawn_BR, kept).indices, batch_dims=1)
+
+
+def dropout_images(x: tf.Tensor, rate: float, seed: Seed | None, place: int) -> tf.Tensor:
+    """Dropout on float32 [B, ...].
+
+    Args:
+      x: one row an image.
+      rate: in [0, 1).
+      seed: None turns dropout off.
+      place: in the model, from 0; each place draws other masks. The last ones below
+        `draws.PLACES` are not for models.
+    """
+    if seed is None or rate == 0:
+        return x
+    shape = tf.shape(x)
+    drawn = uniform(seed, place, seed.image, shape[0], tf.reduce_prod(shape[1:]))
+    return _drop(x, rate, tf.reshape(drawn, shape))
+
+
+def dropout_captions(x_NTX: tf.Tensor, rate: float, seed: Seed | None, place: int) -> tf.Tensor:
+    """The same on captions in the order of the batch, not longer than `seed.longest`."""
+    if seed is None or rate == 0:
+        return x_NTX
+    captions, steps, depth = tf.unstack(tf.shape(x_NTX))
+    return _drop(x_NTX, rate, _uniform_words(seed, place, captions, depth)[:, :steps])
+
+
+def dropout_words(
+    x_PX: tf.Tensor, rate: float, seed: Seed | None, place: int, words: PackedCaptions
+) -> tf.Tensor:
+    """The same on packed words."""
+    if seed is None or rate == 0:
+        return x_PX
+    return _drop(x_PX, rate, uniform_words(seed, place, words, tf.shape(x_PX)[1]))
+
+
+def dropout_weights(x: tf.Tensor, rate: float, seed: Seed | None, place: int) -> tf.Tensor:
+    """DropConnect on a matrix of weights: one mask a step, for all images and words of the batch.
+
+    On the recurrent weights of an LSTM it is that of Merity et al. 2018 (arXiv:1708.02182, section
+    2), which leaves the memory as it is.
+    """
+    if seed is None or rate == 0:
+        return x
+    rows, columns = tf.unstack(tf.shape(x))
+    return _drop(x, rate, uniform(seed, place, 0, rows, columns))
+
+
+def uniform_words(
+    seed: Seed, place: int, words: PackedCaptions, width: int | tf.Tensor
+) -> tf.Tensor:
+    """float32 [P, width] in [0, 1); see `draws.uniform`."""
+    captions = tf.shape(words.caption_N)[0]
+    return tf.gather_nd(_uniform_words(seed, place, captions, width), places_of(words))
+
+
+def _uniform_words(
+    seed: Seed, place: int, captions: tf.Tensor, width: int | tf.Tensor
+) -> tf.Tensor:
+    drawn = uniform(seed, place, seed.caption, captions, seed.longest * width)
+    return tf.reshape(drawn, [captions, seed.longest, width])
+
+
+def _drop(x: tf.Tensor, rate: float, drawn: tf.Tensor) -> tf.Tensor:
+    return x * tf.cast(drawn >= rate, tf.float32) * (1 / (1 - rate))
