@@ -31,6 +31,8 @@ HELP = {
     "objective": "what is learned from: the words of captions, or the CIDEr of the model's own",
     "initial_run": "run whose best weights are where this one starts",
     "samples": "self_critical: captions drawn for an image",
+    "baseline": "self_critical: a drawn caption is compared with the image's others, or with the "
+    "greedy caption as in the paper",
     "schedule": "of the learning rate",
     "learning_rate": "of Adam, at its highest",
     "warmup_steps": "over which the learning rate rises",

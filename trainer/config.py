@@ -11,8 +11,10 @@ STRATEGIES = ("auto", "one", "mirrored", "multiworker")
 
 
 OBJECTIVES = ("cross_entropy", "self_critical")
+BASELINES = ("samples", "greedy")
 CHOICES = {
     "objective": OBJECTIVES,
+    "baseline": BASELINES,
     "model": MODELS,
     "strategy": STRATEGIES,
     "precision": PRECISIONS,
@@ -90,6 +92,7 @@ class TrainConfig:
     objective: str = "cross_entropy"
     initial_run: str = ""  # whose best weights are where this one starts
     samples: int = 5  # captions that self_critical draws, an image
+    baseline: str = "samples"  # what their rewards are compared with; see trainer.self_critical
     schedule: str = "cosine"
     learning_rate: float = 1e-3  # the highest
     warmup_steps: int = 0
@@ -111,12 +114,17 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         """Refuses bad values."""
-        for name in ("model", "strategy", "precision", "objective", "schedule"):
+        for name in ("model", "strategy", "precision", "objective", "baseline", "schedule"):
             _one_of(name, getattr(self, name))
         if self.objective == "self_critical" and not self.initial_run:
             raise InputError(
                 "--objective=self_critical needs --initial_run: it makes a trained model better "
                 "and cannot start from random weights"
+            )
+        if self.baseline == "samples" and self.samples == 1:
+            raise InputError(
+                "--samples=1 needs --baseline=greedy: one drawn caption has no others to be "
+                "compared with"
             )
         for name, models in OF_MODELS.items():
             value = getattr(self.model_config, name)
