@@ -12,7 +12,8 @@ batch. `attend` is the preset icapnet, the same network on as many packed captio
 
 Captions are random words, as long as those of Flickr8k. The last lines give what share of the rate
 of a large float32 matrix product `attend` reaches in a step of 128 captions with its default
-sizes, MobileNetV2's grid and 2,536 words, counting the products that `flops` lists.
+sizes, MobileNetV2's grid less the regions that are dropped and 2,536 words, counting the products
+that `flops` lists.
 """
 
 import dataclasses
@@ -30,6 +31,7 @@ import tensorflow as tf
 from tfrecords_schema.vocabulary import END, START
 from trainer.config import ModelConfig, TrainConfig
 from trainer.models.captioner import pack_captions
+from trainer.models.dropout import regions_kept
 from trainer.presets import PRESETS
 from trainer.run_directory import MODELS
 from trainer.step import ClippedAdam, Update, make_cross_entropy_step, make_train_step
@@ -190,6 +192,7 @@ def rate(step):
 def main():
     rng = np.random.default_rng(1)
     sizes = ModelConfig()
+    regions = regions_kept(49, sizes.region_dropout)
     steps = {
         "prefixes": prefix_generator(rng),
         "merge": our_step(rng, "vgg16_lstm", 32, 5, WORDS, (4096,)),
@@ -209,7 +212,7 @@ def main():
         start, counted = time.perf_counter(), 0
         while time.perf_counter() - start < SECONDS:
             default()
-            counted += flops(default.ids, 49, 1280, 2536, sizes)
+            counted += flops(default.ids, regions, 1280, 2536, sizes)
         shares.append(counted / (time.perf_counter() - start) / matrix)
         print({name: round(values[-1], 1) for name, values in rates.items()}, flush=True)
         print(

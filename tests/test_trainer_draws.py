@@ -1,9 +1,10 @@
 import numpy as np
+import pytest
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trainer.draws import PLACES, Seed, draw_words, uniform
+from trainer.draws import PLACES, Seed, draw_words, random_bytes, uniform
 
 
 def seed(*key):
@@ -11,28 +12,30 @@ def seed(*key):
     return Seed(tf.constant(key), zero, zero, zero)
 
 
+@pytest.mark.parametrize("draw", [uniform, random_bytes])
 @settings(max_examples=50, deadline=None)
 @given(
     sizes=st.lists(st.integers(0, 5), min_size=1, max_size=4),
-    width=st.integers(1, 9),
+    width=st.integers(1, 35),
     place=st.integers(0, PLACES - 1),
 )
-def test_the_parts_of_replicas_make_up_the_numbers_of_one_device(sizes, width, place):
-    whole = uniform(seed(1, 2), place, 0, sum(sizes), width).numpy()
+def test_the_parts_of_replicas_make_up_the_numbers_of_one_device(draw, sizes, width, place):
+    whole = draw(seed(1, 2), place, 0, sum(sizes), width).numpy()
     assert whole.shape == (sum(sizes), width)
     starts = np.cumsum([0, *sizes])
     parts = [
-        uniform(seed(1, 2), place, first, rows, width)
+        draw(seed(1, 2), place, first, rows, width)
         for first, rows in zip(starts, sizes, strict=False)
     ]
     np.testing.assert_array_equal(np.concatenate(parts), whole)
 
 
-def test_numbers_fill_the_unit_interval_evenly_in_rows_and_columns():
-    numbers = uniform(seed(3, 4), 0, 0, 2000, 50).numpy()
+@pytest.mark.parametrize("draw, scale", [(uniform, 1), (random_bytes, 256)])
+def test_numbers_fill_their_interval_evenly_in_rows_and_columns(draw, scale):
+    numbers = draw(seed(3, 4), 0, 0, 2000, 50).numpy() / scale
     assert numbers.min() >= 0 and numbers.max() < 1
     np.testing.assert_allclose(numbers.mean(0), 0.5, atol=0.04)
-    np.testing.assert_allclose(np.histogram(numbers, 10)[0] / numbers.size, 0.1, atol=0.01)
+    np.testing.assert_allclose(np.histogram(numbers, 8)[0] / numbers.size, 1 / 8, atol=0.01)
     correlations = np.corrcoef(numbers, rowvar=False)[np.triu_indices(50, 1)]
     assert np.abs(correlations).max() < 0.12
 

@@ -113,6 +113,27 @@ def test_a_gradient_that_overflows_changes_nothing_but_the_scale():
     assert float(variable[0]) < 1 and float(variable[1]) == 1
 
 
+def test_an_update_is_that_of_keras():
+    rng = np.random.default_rng(4)
+    table, matrix = (rng.standard_normal((5, 3)).astype(np.float32) for _ in range(2))
+    ids = rng.integers(0, 5, (20, 4))
+    ends = []
+    for optimizer in (ClippedAdam(0.01, 1e9), keras.optimizers.Adam(0.01)):
+        variables = [keras.Variable(table), keras.Variable(matrix)]
+        for step in range(20):
+            optimizer.learning_rate = 0.01 / (step + 1)
+            with tf.GradientTape() as tape:
+                rows = tf.gather(variables[0].value, ids[step])
+                loss = tf.reduce_sum(tf.sin(rows @ tf.transpose(variables[1].value)))
+            gradients = tape.gradient(loss, variables)
+            if not isinstance(optimizer, ClippedAdam):  # Keras squares repeated rows one by one
+                gradients = [tf.convert_to_tensor(gradient) for gradient in gradients]
+            optimizer.apply(gradients, variables)
+        ends.append(np.concatenate([np.array(variable) for variable in variables]))
+    np.testing.assert_allclose(ends[0], ends[1], rtol=1e-5, atol=1e-6)
+    assert np.abs(ends[0] - np.concatenate([table, matrix])).max() > 0.01
+
+
 def test_clipping_bounds_the_step():
     free, clipped = losses(1, steps=3), losses(1, steps=3, clip_norm=1e-6)
     assert clipped[0] == free[0]

@@ -48,7 +48,7 @@ class ModelConfig:
     cell: str = "lstm"
     layers: int = 1
     units: int = 512  # of a recurrent layer; the width of the transformer
-    embedding_units: int = 256
+    embedding_units: int = 512
     annotation_units: int = 512  # of the image, or a region of it, after its projection
     attention_units: int = 256
     heads: int = 8
@@ -56,9 +56,9 @@ class ModelConfig:
     join: str = "add"
     inject: str = "first"
     tied_embeddings: bool = False
-    region_dropout: float = 0.3
+    region_dropout: float = 0.5
     annotation_dropout: float = 0.3
-    embedding_dropout: float = 0.4
+    embedding_dropout: float = 0.5
     layer_dropout: float = 0.1
     recurrent_dropout: float = 0.0
     output_dropout: float = 0.5
@@ -88,7 +88,7 @@ class TrainConfig:
     strategy: str = "auto"
     precision: str = "float32"
     batch_size: int = 32  # images a step, over all replicas; each comes with all its captions
-    epochs: int = 15
+    epochs: int = 12
     objective: str = "cross_entropy"
     initial_run: str = ""  # whose best weights are where this one starts
     samples: int = 5  # captions that self_critical draws, an image

@@ -29,9 +29,9 @@ def sample_inputs(
     """
     never_V = tf.reduce_sum(tf.one_hot([PAD, START], logits_PV.shape[-1]), 0) > 0
     log_probs_PV = tf.nn.log_softmax(tf.where(never_V, _NEVER, logits_PV))
-    drawn_P = draw_words(log_probs_PV, uniform_words(seed, _DRAW, words, 1)[:, 0])
+    drawn_P = draw_words(log_probs_PV, uniform_words(seed, _DRAW, words))
     # The guess at a word is what the model would have read at the next one.
     before_P = tf.gather(drawn_P, word_before(words.rows_T, words.row_P, words.time_P))
-    is_chosen = uniform_words(seed, _CHOOSE, words, 1)[:, 0] < share
+    is_chosen = uniform_words(seed, _CHOOSE, words) < share
     inputs_P = tf.where(is_chosen & (words.time_P > 0), before_P, words.inputs_P)
     return words._replace(inputs_P=tf.stop_gradient(inputs_P))

@@ -1,17 +1,23 @@
 """Dropout in all places of a captioner.
 
 Masks depend on the seed of the run, the step and the place in the global batch alone: a resumed
-run and any number of replicas draw the same ones.
+run and any number of replicas draw the same ones. A byte is drawn for each number, so rates are
+those nearest of a 256th.
 
 Shape suffixes: B images, R regions, D feature depth, N captions, T time, P packed words.
 """
 
 import tensorflow as tf
 
-from trainer.draws import PLACES, Seed, uniform
+from trainer.draws import PLACES, Seed, random_bytes, uniform
 from trainer.models.captioner import PackedCaptions, places_of
 
 _REGIONS = PLACES - 4
+
+
+def regions_kept(regions: int, rate: float) -> int:
+    """How many of an image's regions `dropout_regions` keeps."""
+    return max(1, round(regions * (1 - rate)))
 
 
 def dropout_regions(features_BRD: tf.Tensor, rate: float, seed: Seed | None) -> tf.Tensor:
@@ -27,7 +33,7 @@ def dropout_regions(features_BRD: tf.Tensor, rate: float, seed: Seed | None) -> 
       float32 [B, regions kept, D].
     """
     regions = features_BRD.shape[1]
-    kept = max(1, round(regions * (1 - rate)))
+    kept = regions_kept(regions, rate)
     if seed is None or kept == regions:
         return features_BRD
     drawn_BR = uniform(seed, _REGIONS, seed.image, tf.shape(features_BRD)[0], regions)
@@ -47,7 +53,7 @@ def dropout_images(x: tf.Tensor, rate: float, seed: Seed | None, place: int) -> 
     if seed is None or rate == 0:
         return x
     shape = tf.shape(x)
-    drawn = uniform(seed, place, seed.image, shape[0], tf.reduce_prod(shape[1:]))
+    drawn = random_bytes(seed, place, seed.image, shape[0], tf.reduce_prod(shape[1:]))
     return _drop(x, rate, tf.reshape(drawn, shape))
 
 
@@ -56,7 +62,7 @@ def dropout_captions(x_NTX: tf.Tensor, rate: float, seed: Seed | None, place: in
     if seed is None or rate == 0:
         return x_NTX
     captions, steps, depth = tf.unstack(tf.shape(x_NTX))
-    return _drop(x_NTX, rate, _uniform_words(seed, place, captions, depth)[:, :steps])
+    return _drop(x_NTX, rate, _bytes_of_captions(seed, place, captions, depth)[:, :steps])
 
 
 def dropout_words(
@@ -65,7 +71,9 @@ def dropout_words(
     """The same on packed words."""
     if seed is None or rate == 0:
         return x_PX
-    return _drop(x_PX, rate, uniform_words(seed, place, words, tf.shape(x_PX)[1]))
+    captions, depth = tf.shape(words.caption_N)[0], tf.shape(x_PX)[1]
+    drawn = tf.gather_nd(_bytes_of_captions(seed, place, captions, depth), places_of(words))
+    return _drop(x_PX, rate, drawn)
 
 
 def dropout_weights(x: tf.Tensor, rate: float, seed: Seed | None, place: int) -> tf.Tensor:
@@ -77,23 +85,23 @@ def dropout_weights(x: tf.Tensor, rate: float, seed: Seed | None, place: int) ->
     if seed is None or rate == 0:
         return x
     rows, columns = tf.unstack(tf.shape(x))
-    return _drop(x, rate, uniform(seed, place, 0, rows, columns))
+    return _drop(x, rate, random_bytes(seed, place, 0, rows, columns))
 
 
-def uniform_words(
-    seed: Seed, place: int, words: PackedCaptions, width: int | tf.Tensor
-) -> tf.Tensor:
-    """float32 [P, width] in [0, 1); see `draws.uniform`."""
+def uniform_words(seed: Seed, place: int, words: PackedCaptions) -> tf.Tensor:
+    """float32 [P] in [0, 1); see `draws.uniform`."""
     captions = tf.shape(words.caption_N)[0]
-    return tf.gather_nd(_uniform_words(seed, place, captions, width), places_of(words))
+    return tf.gather_nd(
+        uniform(seed, place, seed.caption, captions, seed.longest), places_of(words)
+    )
 
 
-def _uniform_words(
-    seed: Seed, place: int, captions: tf.Tensor, width: int | tf.Tensor
-) -> tf.Tensor:
-    drawn = uniform(seed, place, seed.caption, captions, seed.longest * width)
-    return tf.reshape(drawn, [captions, seed.longest, width])
+def _bytes_of_captions(seed: Seed, place: int, captions: tf.Tensor, depth: tf.Tensor) -> tf.Tensor:
+    drawn = random_bytes(seed, place, seed.caption, captions, seed.longest * depth)
+    return tf.reshape(drawn, [captions, seed.longest, depth])
 
 
 def _drop(x: tf.Tensor, rate: float, drawn: tf.Tensor) -> tf.Tensor:
-    return x * tf.cast(drawn >= rate, tf.float32) * (1 / (1 - rate))
+    dropped = min(round(256 * rate), 255)
+    is_kept = drawn >= tf.constant(dropped, tf.uint8)
+    return x * tf.cast(is_kept, tf.float32) * (256 / (256 - dropped))
