@@ -123,17 +123,17 @@ def attention_loop(rng):
 
 
 def our_step(rng, preset, images, an_image, vocabulary, feature_shape):
-    """A step of a preset; the tutorials' optimizers do not clip and have no moving average."""
-    names = {field.name for field in dataclasses.fields(ModelConfig)} & PRESETS[preset].keys()
-    sizes = ModelConfig(**{name: PRESETS[preset][name] for name in names})
-    return model_step(
-        rng, PRESETS[preset]["model"], sizes, images, an_image, vocabulary, feature_shape
-    )
+    """A step of a preset; the tutorials' optimizers do not clip."""
+    training = dict(PRESETS[preset])
+    names = {field.name for field in dataclasses.fields(ModelConfig)} & training.keys()
+    sizes = ModelConfig(**{name: training.pop(name) for name in names})
+    name = training.pop("model")
+    return model_step(rng, name, sizes, images, an_image, vocabulary, feature_shape, **training)
 
 
-def model_step(rng, name, sizes, images, an_image, vocabulary, feature_shape):
+def model_step(rng, name, sizes, images, an_image, vocabulary, feature_shape, **training):
     model, average = (MODELS[name](sizes, vocabulary, feature_shape[-1]) for _ in range(2))
-    config = TrainConfig(data="-", run="-", model=name, model_config=sizes)
+    config = TrainConfig(data="-", run="-", model=name, model_config=sizes, **training)
     optimizer = ClippedAdam(1e-3, 5.0)
     optimizer.build(model.trainable_variables)
     updates = [Update(optimizer, model.trainable_variables)]

@@ -115,7 +115,7 @@ def make_parser(preset: str = "") -> argparse.ArgumentParser:
         add(
             "--length_penalty",
             type=float,
-            default=0.0,
+            default=1.0,
             help="0 compares log probabilities, more prefers longer (default: %(default)s)",
         )
 

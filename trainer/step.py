@@ -169,14 +169,17 @@ def make_train_step(
         # Early on the average follows closely, or it would be of the random weights at the start.
         steps = tf.cast(optimizer.iterations, tf.float32)
         decay = tf.minimum(average_decay, (1 + steps) / (10 + steps))
+
+        def follow(mean: tf.Variable, value: tf.Tensor, decay: tf.Tensor) -> None:
+            if average_decay:
+                mean.assign_add((1 - decay) * (value - mean))
+            else:
+                mean.assign(value)
+
         for mean, variable in zip(
             average.trainable_variables, model.trainable_variables, strict=True
         ):
-            strategy.extended.update(
-                mean.value,
-                lambda mean, value, decay: mean.assign_add((1 - decay) * (value - mean)),
-                args=(variable.value, decay if average_decay else 0.0),
-            )
+            strategy.extended.update(mean.value, follow, args=(variable.value, decay))
         return scalars
 
     return train_step
