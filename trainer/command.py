@@ -63,7 +63,8 @@ HELP = {
     "precision": "of the products of matrices: float16 is faster on GPUs, bfloat16 on CPUs that "
     "have it",
     "tied_embeddings": "the output layer shares the weights of the embedding",
-    "region_dropout": "regions of an image that are left out, others at each step",
+    "region_dropout": "share of an image's regions that is left out, others at each step; 0 where "
+    "captions count things",
     "annotation_dropout": "on the image, or regions of it",
     "embedding_dropout": "on words",
     "layer_dropout": "between recurrent layers; within those of the transformer",
