@@ -182,7 +182,7 @@ def start_from_run(model: Captioner, config: TrainConfig) -> None:
 
 
 def _check_same_encoder(config: TrainConfig, images: Manifest, trained: TrainedRun) -> None:
-    """That features of a run are what the CNN of a dataset of images makes of them."""
+    """That the features of a run are those that the CNN of a dataset of images makes."""
     settings = []
     for manifest in (trained.manifest, images):
         by_name = manifest.config

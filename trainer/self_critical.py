@@ -7,7 +7,8 @@ baseline b:
 
 with CIDEr-D as the reward r. The paper's baseline is the score of what the model would write by
 itself, its greedy caption (equation 8). The mean score of the image's other drawn captions
-(Luo 2020, arXiv:2003.09971) is cheaper, since nothing is searched for it.
+(Luo 2020, arXiv:2003.09971) is cheaper, since nothing is searched for it. Dropout is off: what is
+drawn is what is scored and what learns.
 """
 
 import tensorflow as tf
