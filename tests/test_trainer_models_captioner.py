@@ -195,6 +195,7 @@ def test_the_image_matters(kind):
         for kind in KINDS
         if "tied" not in kind and "cell" not in kind  # which have no part in it
         for place in ("region", "annotation", "embedding", "layer", "recurrent", "output")
+        if kind in MODELS or place == "layer"
         if place != "layer" or "layers" in kind or kind == "transformer"
         if place != "recurrent" or kind.split()[0] == "attend"
     ],

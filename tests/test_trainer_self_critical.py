@@ -7,7 +7,7 @@ from test_trainer_models_captioner import CAPTIONS, make
 from tfrecords_schema.errors import InputError
 from tfrecords_schema.vocabulary import END, PAD, START, UNK
 from trainer.cider_reward import CiderReward
-from trainer.config import BASELINES, TrainConfig
+from trainer.config import TrainConfig
 from trainer.decode import sample_captions, search_captions
 from trainer.draws import replica_seed
 from trainer.loop import train
@@ -60,8 +60,9 @@ def self_critical_step(model, average, **changes):
     return make_train_step(step, model, average, optimizer, strategy, 0.9)
 
 
-@pytest.mark.parametrize("kind", ["merge", "transformer"])
-@pytest.mark.parametrize("baseline", BASELINES)
+@pytest.mark.parametrize(
+    "kind, baseline", [("merge", "greedy"), ("merge", "samples"), ("transformer", "samples")]
+)
 def test_it_finds_captions_of_high_reward_by_itself(kind, baseline):
     model, features = make(kind)
     average, _ = make(kind)
