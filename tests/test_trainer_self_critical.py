@@ -13,7 +13,7 @@ from trainer.draws import replica_seed
 from trainer.loop import train
 from trainer.report import read_metrics
 from trainer.run_directory import load_run
-from trainer.self_critical import make_self_critical_step
+from trainer.self_critical import make_self_critical_step, mean_of_others
 from trainer.step import ClippedAdam, Update, make_train_step
 
 REWARD = CiderReward(
@@ -80,6 +80,11 @@ def test_it_finds_captions_of_high_reward_by_itself(kind, baseline):
     expected = REWARD(np.pad(greedy, [[0, 0], [0, 0], [0, 1]]), CAPTIONS[:, :, 1:]).mean()
     again = step(batch, tf.constant(0.0))
     assert float(again["greedy_reward"]) == pytest.approx(expected, abs=1e-4)
+
+
+def test_the_baseline_of_a_caption_is_of_the_others_alone():
+    found = mean_of_others(tf.constant([[1.0, 2.0, 6.0], [0.0, 3.0, 0.0]]))
+    np.testing.assert_allclose(found, [[4.0, 3.5, 1.5], [1.5, 0.0, 1.5]])
 
 
 def test_padding_changes_nothing():

@@ -8,7 +8,7 @@ counter, so nothing is drawn for the rows of others.
 Shape suffixes: B images, K captions an image, N = B K captions, T tokens, V vocabulary.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
@@ -56,41 +56,31 @@ def uniform(
       rows: int32.
       width: int32, numbers a row.
     """
-    counters = -(-width // _AT_ONCE)  # each row begins at a counter
-    key, counter = _key_and_counter(seed, place, first, counters)
-    numbers = tf.raw_ops.StatelessRandomUniformV2(
-        shape=tf.stack([rows, counters * _AT_ONCE]),
-        key=key,
-        counter=counter,
-        alg=tf.random.Algorithm.PHILOX.value,
-        dtype=tf.float32,
-    )
-    return numbers[:, :width]
+    stream = _stream(seed, place, first, rows, -(-width // _AT_ONCE))
+    return tf.raw_ops.StatelessRandomUniformV2(**stream, dtype=tf.float32)[:, :width]
 
 
 def random_bytes(
     seed: Seed, place: int, first: tf.Tensor, rows: tf.Tensor, width: tf.Tensor
 ) -> tf.Tensor:
     """uint8 [rows, width]: as `uniform`, at a quarter of the work."""
-    counters = -(-width // (4 * _AT_ONCE))
-    key, counter = _key_and_counter(seed, place, first, counters)
-    numbers = tf.raw_ops.StatelessRandomUniformFullIntV2(
-        shape=tf.stack([rows, counters * _AT_ONCE]),
-        key=key,
-        counter=counter,
-        alg=tf.random.Algorithm.PHILOX.value,
-        dtype=tf.int32,
-    )
+    stream = _stream(seed, place, first, rows, -(-width // (4 * _AT_ONCE)))
+    numbers = tf.raw_ops.StatelessRandomUniformFullIntV2(**stream, dtype=tf.int32)
     return tf.reshape(tf.bitcast(numbers, tf.uint8), [rows, -1])[:, :width]
 
 
-def _key_and_counter(
-    seed: Seed, place: int, first: tf.Tensor, counters: tf.Tensor
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """Of row `first`, where a row takes so many values of the counter."""
+def _stream(
+    seed: Seed, place: int, first: tf.Tensor, rows: tf.Tensor, counters: tf.Tensor
+) -> dict[str, Any]:
+    """Where to draw: each row begins at a counter, and takes `counters` values of it."""
     key, counter = tf.raw_ops.StatelessRandomGetKeyCounter(seed=seed.key_2 + [0, place])
     passed = tf.cast(first, tf.int64) * tf.cast(counters, tf.int64)
-    return key, counter + tf.cast(tf.stack([passed, 0]), tf.uint64)
+    return {
+        "shape": tf.stack([rows, counters * _AT_ONCE]),
+        "key": key,
+        "counter": counter + tf.cast(tf.stack([passed, 0]), tf.uint64),
+        "alg": tf.random.Algorithm.PHILOX.value,
+    }
 
 
 def draw_words(log_probs_NV: tf.Tensor, uniform_N: tf.Tensor) -> tf.Tensor:

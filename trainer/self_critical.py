@@ -57,7 +57,7 @@ def make_self_critical_step(
         scores_BX = tf.ensure_shape(scores_BX, [None, config.samples + is_greedy])
         scores_BX = tf.where(is_image_B[:, tf.newaxis], scores_BX, 0.0)
         scores_BK, greedy_BW = scores_BX[:, : config.samples], scores_BX[:, config.samples :]
-        advantage_BK = scores_BK - (greedy_BW if is_greedy else _mean_of_others(scores_BK))
+        advantage_BK = scores_BK - (greedy_BW if is_greedy else mean_of_others(scores_BK))
 
         drawn_BKT = tf.where(is_image_B[:, tf.newaxis, tf.newaxis], drawn_BKT, 0)
         starts = tf.where(is_image_B, START, 0)[:, tf.newaxis, tf.newaxis]
@@ -92,6 +92,7 @@ def make_self_critical_step(
     return ReplicaStep(scalars, replica_step)
 
 
-def _mean_of_others(scores_BK: tf.Tensor) -> tf.Tensor:
+def mean_of_others(scores_BK: tf.Tensor) -> tf.Tensor:
+    """float32 [B, K]: for each of K scores of an image the mean of its K - 1 others."""
     sum_B1 = tf.reduce_sum(scores_BK, 1, keepdims=True)
     return (sum_B1 - scores_BK) / tf.cast(tf.shape(scores_BK)[1] - 1, tf.float32)
