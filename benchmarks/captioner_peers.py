@@ -132,8 +132,9 @@ def our_step(rng, preset, images, an_image, vocabulary, feature_shape):
 
 
 def model_step(rng, name, sizes, images, an_image, vocabulary, feature_shape, **training):
-    model, average = (MODELS[name](sizes, vocabulary, feature_shape[-1]) for _ in range(2))
     config = TrainConfig(data="-", run="-", model=name, model_config=sizes, **training)
+    model = MODELS[name](sizes, vocabulary, feature_shape[-1])
+    average = MODELS[name](sizes, vocabulary, feature_shape[-1]) if config.average_decay else model
     optimizer = ClippedAdam(1e-3, 5.0)
     optimizer.build(model.trainable_variables)
     updates = [Update(optimizer, model.trainable_variables)]

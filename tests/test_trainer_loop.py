@@ -133,14 +133,16 @@ class StopAfter:
 
 
 @pytest.mark.parametrize(
-    "model, sizes",
-    [("attend", SMALL), ("transformer", ModelConfig(units=16, heads=2, layers=2))],
-    ids=["attend", "transformer"],
+    "model, sizes, average_decay",
+    [("attend", SMALL, 0.998), ("transformer", ModelConfig(units=16, heads=2, layers=2), 0.0)],
+    ids=["attend", "transformer without a moving average"],
 )
 def test_a_run_that_is_stopped_again_and_again_ends_the_same(
-    model, sizes, dataset, tmp_path, monkeypatch
+    model, sizes, average_decay, dataset, tmp_path, monkeypatch
 ):
-    config = train_config(dataset, tmp_path / "run", model=model, model_config=sizes)
+    config = train_config(
+        dataset, tmp_path / "run", model=model, model_config=sizes, average_decay=average_decay
+    )
     whole = dataclasses.replace(config, run=str(tmp_path / "whole"))
     train(whole)
     for steps in (1, 16):  # in the first epoch and the second

@@ -11,8 +11,9 @@ from trainer.models.cells import CELLS
 REGIONS, ANNOTATION, ATTENTION, UNITS = 4, 5, 3, 6
 
 
-def random_inputs(rows_T, images, rng):
+def random_inputs(cell, rows_T, images, rng):
     n, p = rows_T[0], sum(rows_T)
+    gates = {"lstm": 4, "gru": 3}[cell] * UNITS
 
     def draw(*shape):
         return tf.constant(rng.standard_normal(shape) * 0.5, tf.float32)
@@ -22,11 +23,11 @@ def random_inputs(rows_T, images, rng):
         draw(n, REGIONS, ATTENTION),
         draw(n, UNITS),
         draw(n, UNITS),
-        draw(p, 4 * UNITS),
-        draw(UNITS, ATTENTION + 1),
-        draw(ATTENTION + 1),
+        draw(p, gates),
+        draw(UNITS, gates + ATTENTION + 1),
+        draw(gates + ATTENTION + 1),
         draw(ATTENTION),
-        draw(ANNOTATION + UNITS, 4 * UNITS),
+        draw(ANNOTATION, gates),
     ]
 
 
@@ -60,7 +61,7 @@ def test_outputs_and_gradients_are_those_of_the_plain_loop(name, rows_T, images,
     image_N = caption_N // (rows_T[0] // images)
     cell = CELLS[name]
     words = words_of(rows_T)._replace(caption_N=tf.constant(caption_N))
-    inputs = random_inputs(rows_T, images, rng)
+    inputs = random_inputs(name, rows_T, images, rng)
     scale_h = tf.constant(rng.standard_normal((sum(rows_T), UNITS)), tf.float32)
     scale_z = tf.constant(rng.standard_normal((sum(rows_T), ANNOTATION)), tf.float32)
 

@@ -61,7 +61,8 @@ class Run:
         vocabulary = read_vocabulary(os.path.join(config.data, VOCABULARY_FILE))
         keras.utils.set_random_seed(config.seed)
         with strategy.scope():
-            self.model, self.average = make_model(config, manifest), make_model(config, manifest)
+            self.model = make_model(config, manifest)
+            self.average = make_model(config, manifest) if config.average_decay else self.model
             # What learns from the start comes first; its optimizer counts the steps.
             learning = [self.model]
             if isinstance(self.model, WithEncoder):

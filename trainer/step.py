@@ -46,7 +46,13 @@ class ClippedAdam(keras.optimizers.Adam):
     def _all_reduce_sum_gradients(self, grads_and_vars: Any) -> list:
         dense = [(tf.convert_to_tensor(grad), variable) for grad, variable in grads_and_vars]
         gradients, variables = zip(*super()._all_reduce_sum_gradients(dense), strict=True)
-        clipped, _ = tf.clip_by_global_norm(gradients, self._clip_norm)
+        norm = tf.linalg.global_norm(gradients)
+        # Most gradients are short enough, and are not read and written for nothing.
+        clipped = tf.cond(
+            norm > self._clip_norm,
+            lambda: [gradient * (self._clip_norm / norm) for gradient in gradients],
+            lambda: list(gradients),
+        )
         return list(zip(clipped, variables, strict=True))
 
     def update_step(
@@ -156,7 +162,7 @@ def make_train_step(
     The batch has image_features [B, regions..., D] of any float type and caption_ids int32
     [B, captions, T]; images without captions are padding. The second argument is float32, the
     share of words that scheduled sampling replaces. The function updates the model, and `average`
-    towards it.
+    towards it, unless that is the model itself.
     """
 
     @tf.function(reduce_retracing=True)
@@ -166,15 +172,14 @@ def make_train_step(
             name: strategy.experimental_local_results(value)[0]
             for name, value in per_replica.items()
         }
+        if average is model:
+            return scalars
         # Early on the average follows closely, or it would be of the random weights at the start.
         steps = tf.cast(optimizer.iterations, tf.float32)
         decay = tf.minimum(average_decay, (1 + steps) / (10 + steps))
 
         def follow(mean: tf.Variable, value: tf.Tensor, decay: tf.Tensor) -> None:
-            if average_decay:
-                mean.assign_add((1 - decay) * (value - mean))
-            else:
-                mean.assign(value)
+            mean.assign_add((1 - decay) * (value - mean))
 
         for mean, variable in zip(
             average.trainable_variables, model.trainable_variables, strict=True

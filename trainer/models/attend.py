@@ -33,10 +33,10 @@ from trainer.models.cells import CELLS
 from trainer.models.dropout import dropout_images, dropout_regions, dropout_weights, dropout_words
 from trainer.models.packed_rnn import (
     RnnState,
-    gate_bias,
-    gate_kernel,
+    input_weights,
+    linear,
     make_rnn,
-    recurrent_kernel,
+    state_weights,
 )
 from trainer.models.rnn_stack import make_stack, packed_stack, split_states, stack_step
 from trainer.models.words import Words
@@ -98,13 +98,14 @@ class Attend(keras.layers.Layer):
         """See `Captioner`."""
         embedded_NE = self.words.embed(token_N)
         x, below = stack_step(self._below, embedded_NE, state[:-1])
-        input_kernel, weights = self._split_weights(None)
-        sums_N4 = tf.matmul(x, input_kernel) + gate_bias(self._rnn)
+        of_words, weights = self._split_weights(None)
 
         def weigh(alpha_NR: tf.Tensor) -> tf.Tensor:
             return tf.matmul(alpha_NR[:, tf.newaxis], context.annotations_BRC)[:, 0]
 
-        step = attention_step(self._cell, weigh, context.keys_BRA, *state[-1], sums_N4, weights)
+        step = attention_step(
+            self._cell, weigh, context.keys_BRA, *state[-1], linear(x, *of_words), weights
+        )
         logits_NV = self.words.logits(self._deep_output(embedded_NE, step.h_nH, step.z_nC))
         return logits_NV, [*below, RnnState(step.h_nH, step.memory_nH)]
 
@@ -123,26 +124,29 @@ class Attend(keras.layers.Layer):
         if self._below:
             x = packed_stack(self._below, x, state[:-1], words, config.layer_dropout, seed, place=4)
             x = dropout_words(x, config.layer_dropout, seed, 3, words)
-        input_kernel, weights = self._split_weights(seed)
-        sums_P4 = tf.nn.bias_add(tf.matmul(x, input_kernel), gate_bias(self._rnn))
+        of_words, weights = self._split_weights(seed)
         h_PH, z_PC = attention_rnn(
             self._cell, context.annotations_BRC, keys_NRA, state[-1].h_NH,
-            state[-1].memory_NH, sums_P4, words, weights,
+            state[-1].memory_NH, linear(x, *of_words), words, weights,
         )  # fmt: skip
         output_PE = self._deep_output(embedded_PE, h_PH, z_PC)
         return self.words.logits(dropout_words(output_PE, config.output_dropout, seed, 2, words))
 
-    def _split_weights(self, seed: Seed | None) -> tuple[tf.Tensor, Weights]:
-        """What of the cell's inputs goes to its sums: of the words, and of all else."""
-        input_kernel, of_context = tf.split(
-            gate_kernel(self._rnn), [self._input_depth, self._config.annotation_units]
+    def _split_weights(self, seed: Seed | None) -> tuple[tuple[tf.Tensor, tf.Tensor], Weights]:
+        """What goes to the cell's gates: kernel and bias of the words, and all else."""
+        kernel_IG, bias_G = input_weights(self._rnn)
+        of_words, of_context = tf.split(
+            kernel_IG, [self._input_depth, self._config.annotation_units]
         )
-        recurrent_H4 = recurrent_kernel(self._rnn)
-        recurrent_H4 = dropout_weights(recurrent_H4, self._config.recurrent_dropout, seed, 4)
-        recurrent_X4 = tf.concat([of_context, recurrent_H4], 0)
-        query, score = self._query, self._score
-        weights = map(tf.convert_to_tensor, (query.kernel, query.bias, score, recurrent_X4))
-        return input_kernel, Weights(*weights)
+        of_state_HG, state_bias_G = state_weights(self._rnn)
+        of_state_HG = dropout_weights(of_state_HG, self._config.recurrent_dropout, seed, 4)
+        weights = Weights(
+            tf.concat([of_state_HG, self._query.kernel], 1),
+            tf.concat([state_bias_G, self._query.bias], 0),
+            tf.convert_to_tensor(self._score),
+            of_context,
+        )
+        return (of_words, bias_G), weights
 
     def _deep_output(self, embedded: tf.Tensor, h: tf.Tensor, z: tf.Tensor) -> tf.Tensor:
         return embedded + self._output_h(h) + self._output_z(z)

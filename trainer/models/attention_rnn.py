@@ -7,7 +7,7 @@ One step from h_{t-1} and memory c_{t-1} (equations in `attend`, cells in `cells
     alpha   = softmax_r(v . s_r)
     u       = sum_r alpha_r a_r
     z       = sigmoid(b) u
-    h, c    = LSTM or GRU (x + [z, h] W_r, c)     x: the word's part, computed beforehand
+    h, c    = LSTM or GRU (x + z W_z, h W_h, c)   x: the word's part, computed beforehand
 
 Automatic differentiation of the loop adds up the gradient of every weight matrix, and of all
 annotations, anew at each step: most of its time is spent reading and writing those sums. Here each
@@ -20,8 +20,8 @@ all its K captions.
 
 Shape suffixes: B images, K captions an image, N = B K rows, n rows running at a step (they fall
 with t, so rows are sorted by length, longest first), R regions, C annotation units, A attention
-units, H units of the cell, 4 = 4 H, Q = A + 1, T time, P packed words (sum of n over T),
-time-major.
+units, H units of the cell, Q = A + 1, S = G + Q, T time, P packed words (sum of n over T),
+time-major; G and 4 as in `cells`.
 """
 
 from collections.abc import Callable
@@ -31,16 +31,16 @@ import tensorflow as tf
 
 from trainer.models.captioner import PackedCaptions
 from trainer.models.cells import Cell
-from trainer.models.packed_rnn import grow, state_before, step_array
+from trainer.models.packed_rnn import grow, linear, state_before, step_array, words_by_step
 
 
 class Weights(NamedTuple):
     """The weights of the recurrence."""
 
-    query_HQ: tf.Tensor
-    query_bias_Q: tf.Tensor
+    state_HS: tf.Tensor  # W_h, W_q and the gate's column: all that the state is multiplied by
+    state_bias_S: tf.Tensor
     score_A: tf.Tensor
-    recurrent_X4: tf.Tensor  # X = C + H
+    context_CG: tf.Tensor  # W_z
 
 
 class Step(NamedTuple):
@@ -62,20 +62,21 @@ def attention_step(
     keys_nRA: tf.Tensor,
     h_nH: tf.Tensor,
     memory_nH: tf.Tensor,
-    input_n4: tf.Tensor,
+    input_nG: tf.Tensor,
     weights: Weights,
 ) -> Step:
     """One step of n rows; `weigh` makes u_nC of alpha_nR."""
-    query_nQ = tf.matmul(h_nH, weights.query_HQ) + weights.query_bias_Q
-    tanh_nRA = tf.tanh(keys_nRA + query_nQ[:, None, :-1])
     regions, attention = keys_nRA.shape[1:]
+    of_state_nS = linear(h_nH, weights.state_HS, weights.state_bias_S)
+    of_state_nG, query_nA, gate_n1 = tf.split(of_state_nS, [-1, attention, 1], axis=1)
+    tanh_nRA = tf.tanh(keys_nRA + query_nA[:, None])
     scores = tf.matmul(tf.reshape(tanh_nRA, [-1, attention]), weights.score_A[:, None])
     alpha_nR = tf.nn.softmax(tf.reshape(scores, [-1, regions]))
     u_nC = weigh(alpha_nR)
-    gate_n1 = tf.sigmoid(query_nQ[:, -1:])
+    gate_n1 = tf.sigmoid(gate_n1)
     z_nC = gate_n1 * u_nC
-    sums_n4 = input_n4 + tf.matmul(tf.concat([z_nC, h_nH], 1), weights.recurrent_X4)
-    h_nH, memory_nH, gates_n4 = cell.forward(sums_n4, memory_nH)
+    of_input_nG = input_nG + tf.matmul(z_nC, weights.context_CG)
+    h_nH, memory_nH, gates_n4 = cell.forward(of_input_nG, of_state_nG, memory_nH)
     return Step(h_nH, memory_nH, z_nC, u_nC, alpha_nR, gate_n1, tanh_nRA, gates_n4)
 
 
@@ -85,7 +86,7 @@ def attention_rnn(
     keys_NRA: tf.Tensor,
     h_NH: tf.Tensor,
     memory_NH: tf.Tensor,
-    input_P4: tf.Tensor,
+    input_PG: tf.Tensor,
     words: PackedCaptions,
     weights: Weights,
 ) -> tuple[tf.Tensor, tf.Tensor]:
@@ -97,7 +98,7 @@ def attention_rnn(
       keys_NRA: of each row's image.
       h_NH: the output before the first word.
       memory_NH: likewise; in a GRU the same.
-      input_P4: the words' part of the sums.
+      input_PG: the words' part of the gates.
       words: which words there are.
       weights: float32.
 
@@ -106,7 +107,7 @@ def attention_rnn(
     """
     recurrence = tf.custom_gradient(lambda *tensors: _recurrence(cell, *tensors))
     return recurrence(
-        annotations_BRC, keys_NRA, h_NH, memory_NH, input_P4,
+        annotations_BRC, keys_NRA, h_NH, memory_NH, input_PG,
         words.caption_N, words.rows_T, words.row_P, words.time_P, *weights,
     )  # fmt: skip
 
@@ -117,7 +118,7 @@ def _recurrence(
     keys_NRA: tf.Tensor,
     h_NH: tf.Tensor,
     memory_NH: tf.Tensor,
-    input_P4: tf.Tensor,
+    input_PG: tf.Tensor,
     caption_N: tf.Tensor,
     rows_T: tf.Tensor,
     row_P: tf.Tensor,
@@ -130,7 +131,7 @@ def _recurrence(
     units, depth = h_NH.shape[1], annotations_BRC.shape[2]
     regions, attention = keys_NRA.shape[1], keys_NRA.shape[2]
     images = tf.shape(annotations_BRC)[0]
-    inputs = step_array(steps, 4 * units).split(input_P4, rows_T)
+    words_at = words_by_step(rows_T)
 
     def forward(t, h, c, kept):
         n = rows_T[t]
@@ -139,7 +140,7 @@ def _recurrence(
             alpha_BKR = _by_image(alpha_nR, caption_N, images)
             return _by_row(tf.matmul(alpha_BKR, annotations_BRC), caption_N[:n])
 
-        step = attention_step(cell, weigh, keys_NRA[:n], h[:n], c[:n], inputs.read(t), w)
+        step = attention_step(cell, weigh, keys_NRA[:n], h[:n], c[:n], words_at(t, input_PG), w)
         kept = Step(*(array.write(t, x) for array, x in zip(kept, step, strict=True)))
         return t + 1, step.h_nH, step.memory_nH, kept
 
@@ -181,23 +182,21 @@ def _gradient(
     regions, attention = keys_NRA.shape[1], keys_NRA.shape[2]
     images = tf.shape(annotations_BRC)[0]
     captions = rows // images
-    dh_steps = step_array(steps, units).split(dh_PH, rows_T)
-    dz_steps = step_array(steps, depth).split(dz_PC, rows_T)
+    words_at = words_by_step(rows_T)
     # Transposed once: a product with a transposed matrix takes twice the time at each step.
-    recurrent_4X, query_QH = tf.transpose(w.recurrent_X4), tf.transpose(w.query_HQ)
+    state_SH, context_GC = tf.transpose(w.state_HS), tf.transpose(w.context_CG)
 
-    def backward(t, dh, dc, dkeys, dscore_A, sums, queries, du, alpha):
+    def backward(t, dh, dc, dkeys, dscore_A, gates, queries, du, alpha):
         # dh, dc and dkeys come with the rows of step t + 1; those that end at t start from zero.
         n = rows_T[t]
         before = tf.cond(
             t > 0, lambda: kept.memory_nH.read(tf.maximum(t - 1, 0))[:n], lambda: memory_NH[:n]
         )
-        dsums_n4, dc_n = cell.gradient(
-            grow(dh, n) + dh_steps.read(t), grow(dc, n), kept.gates_n4.read(t), before,
+        dgates_n4, dc_n = cell.gradient(
+            grow(dh, n) + words_at(t, dh_PH), grow(dc, n), kept.gates_n4.read(t), before,
             kept.memory_nH.read(t),
         )  # fmt: skip
-        dx_nX = tf.matmul(dsums_n4, recurrent_4X)
-        dz_nC = dx_nX[:, :depth] + dz_steps.read(t)
+        dz_nC = tf.matmul(cell.of_input(dgates_n4), context_GC) + words_at(t, dz_PC)
         gate_n1, alpha_nR = kept.gate_n1.read(t), kept.alpha_nR.read(t)
         du_nC = gate_n1 * dz_nC
         dgate_n1 = tf.reduce_sum(kept.u_nC.read(t) * dz_nC, 1, keepdims=True)
@@ -215,7 +214,7 @@ def _gradient(
         dquery_nQ = tf.concat(
             [tf.reduce_sum(dpre_nRA, 1), dgate_n1 * gate_n1 * (1 - gate_n1)], axis=1
         )
-        dh_n = dx_nX[:, depth:] + tf.matmul(dquery_nQ, query_QH)
+        dh_n = tf.matmul(tf.concat([cell.of_state(dgates_n4), dquery_nQ], 1), state_SH)
         m = tf.shape(dkeys)[0]
         dkeys = tf.cond(
             m == n,
@@ -223,12 +222,12 @@ def _gradient(
             lambda: tf.concat([dkeys + dpre_nRA[:m], dpre_nRA[m:]], 0),
         )
         return (
-            t - 1, dh_n, dc_n, dkeys, dscore_A, sums.write(t, dsums_n4),
+            t - 1, dh_n, dc_n, dkeys, dscore_A, gates.write(t, dgates_n4),
             queries.write(t, dquery_nQ), du.write(t, tf.reshape(du_BKC, [-1, depth])),
             alpha.write(t, tf.reshape(_by_image(alpha_nR, caption_N, images), [-1, regions])),
         )  # fmt: skip
 
-    _, dh_NH, dmemory_NH, dkeys_NRA, dscore_A, sums, queries, du, alpha = tf.while_loop(
+    _, dh_NH, dmemory_NH, dkeys_NRA, dscore_A, gates, queries, du, alpha = tf.while_loop(
         lambda t, *_: t >= 0,
         backward,
         (
@@ -242,8 +241,10 @@ def _gradient(
         ),
         maximum_iterations=steps,
     )  # fmt: skip
-    dsums_P4, dquery_PQ = sums.concat(), queries.concat()
+    dgates_P4, dquery_PQ = gates.concat(), queries.concat()
+    dof_input_PG, dof_state_PG = cell.of_input(dgates_P4), cell.of_state(dgates_P4)
     before_PH = state_before(h_PH, h_NH, rows_T, row_P, time_P)
+    of_state = (dof_state_PG, dquery_PQ)
     # The annotations' gradient: for each image, the sum over its words of alpha times du.
     alpha_TBKR = tf.reshape(alpha.concat(), [steps, images, captions, regions])
     du_TBKC = tf.reshape(du.concat(), [steps, images, captions, depth])
@@ -252,12 +253,12 @@ def _gradient(
         grow(dkeys_NRA, rows),
         grow(dh_NH, rows),
         grow(dmemory_NH, rows),
-        dsums_P4,
+        dof_input_PG,
         *[None] * 4,
-        tf.matmul(before_PH, dquery_PQ, transpose_a=True),
-        tf.reduce_sum(dquery_PQ, 0),
+        tf.concat([tf.matmul(before_PH, each, transpose_a=True) for each in of_state], 1),
+        tf.concat([tf.reduce_sum(each, 0) for each in of_state], 0),
         dscore_A,
-        tf.matmul(tf.concat([z_PC, before_PH], 1), dsums_P4, transpose_a=True),
+        tf.matmul(z_PC, dof_input_PG, transpose_a=True),
     )
 
 

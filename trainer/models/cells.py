@@ -1,17 +1,19 @@
 """LSTM and GRU: one step, and its gradient written out.
 
-Both take the sums of what comes from the word and what comes from the state before, four parts of
-H each, and carry a memory beside the output h: the LSTM its cell, the GRU its output again.
+Both take what comes from the input and what comes from the state before, and carry a memory beside
+the output h: the LSTM its cell, the GRU its output again.
 
-    LSTM (Hochreiter and Schmidhuber 1997; Gers et al. 2000); parts i, f, g, o
+    LSTM (Hochreiter and Schmidhuber 1997; Gers et al. 2000); i, f, g, o are sums of both
         c = sigmoid(f) c' + sigmoid(i) tanh(g);  h = sigmoid(o) tanh(c)
-    GRU (Cho et al. 2014, with the reset after the product, as cuDNN has it); parts u, r, x, y,
-        where x comes from the word alone and y from the state alone
+    GRU (Cho et al. 2014, with the reset after the product, as cuDNN has it); u and r are sums of
+        both, x comes from the input alone and y from the state alone
         h = sigmoid(u) h' + (1 - sigmoid(u)) tanh(x + sigmoid(r) y)
 
-The order of parts is that of the weights of Keras' layers.
+The order of the gates is that of the weights of Keras' layers: i, f, g, o of either, or u, r, x of
+the input and u, r, y of the state.
 
-Shape suffixes: n rows, H units, 4 = 4 H.
+Shape suffixes: n rows, H units, G = 4 H in an LSTM and 3 H in a GRU, 4 = 4 H: i, f, g, o or
+u, r, x, y.
 """
 
 from collections.abc import Callable
@@ -24,13 +26,18 @@ class Cell(NamedTuple):
     """A step and its gradient."""
 
     forward: Callable
-    """sums_n4, memory_nH -> h_nH, memory_nH, gates_n4 (what the gradient needs)."""
+    """of input_nG, of state_nG, memory_nH -> h_nH, memory_nH, gates_n4 (for the gradient)."""
     gradient: Callable
-    """dh_nH, dmemory_nH, gates_n4, memory before, memory after -> dsums_n4, d memory before."""
+    """dh_nH, dmemory_nH, gates_n4, memory before, memory after -> dgates_n4, d memory before;
+    dgates_n4 is of the gates before their nonlinearities."""
+    of_input: Callable
+    """dgates_n4 -> d of input_nG."""
+    of_state: Callable
+    """dgates_n4 -> d of state_nG."""
 
 
-def _lstm(sums_n4, memory_nH):
-    i, f, g, o = tf.split(sums_n4, 4, axis=1)
+def _lstm(of_input_nG, of_state_nG, memory_nH):
+    i, f, g, o = tf.split(of_input_nG + of_state_nG, 4, axis=1)
     i, f, g, o = tf.sigmoid(i), tf.sigmoid(f), tf.tanh(g), tf.sigmoid(o)
     memory_nH = f * memory_nH + i * g
     return o * tf.tanh(memory_nH), memory_nH, tf.concat([i, f, g, o], 1)
@@ -40,18 +47,19 @@ def _lstm_gradient(dh_nH, dmemory_nH, gates_n4, before_nH, memory_nH):
     i, f, g, o = tf.split(gates_n4, 4, axis=1)
     tanh_nH = tf.tanh(memory_nH)
     d = dmemory_nH + dh_nH * o * (1 - tanh_nH * tanh_nH)
-    dsums = [
+    dgates = [
         d * g * i * (1 - i),
         d * before_nH * f * (1 - f),
         d * i * (1 - g * g),
         dh_nH * tanh_nH * o * (1 - o),
     ]
-    return tf.concat(dsums, 1), d * f
+    return tf.concat(dgates, 1), d * f
 
 
-def _gru(sums_n4, memory_nH):
-    u, r, x, y = tf.split(sums_n4, 4, axis=1)
-    u, r = tf.sigmoid(u), tf.sigmoid(r)
+def _gru(of_input_nG, of_state_nG, memory_nH):
+    u_x, r_x, x = tf.split(of_input_nG, 3, axis=1)
+    u_y, r_y, y = tf.split(of_state_nG, 3, axis=1)
+    u, r = tf.sigmoid(u_x + u_y), tf.sigmoid(r_x + r_y)
     new = tf.tanh(x + r * y)
     h_nH = u * memory_nH + (1 - u) * new
     return h_nH, h_nH, tf.concat([u, r, new, y], 1)
@@ -61,8 +69,20 @@ def _gru_gradient(dh_nH, dmemory_nH, gates_n4, before_nH, memory_nH):
     u, r, new, y = tf.split(gates_n4, 4, axis=1)
     d = dh_nH + dmemory_nH
     dnew = d * (1 - u) * (1 - new * new)
-    dsums = [d * (before_nH - new) * u * (1 - u), dnew * y * r * (1 - r), dnew, dnew * r]
-    return tf.concat(dsums, 1), d * u
+    dgates = [d * (before_nH - new) * u * (1 - u), dnew * y * r * (1 - r), dnew, dnew * r]
+    return tf.concat(dgates, 1), d * u
 
 
-CELLS = {"lstm": Cell(_lstm, _lstm_gradient), "gru": Cell(_gru, _gru_gradient)}
+def _gru_of_input(dgates_n4):
+    return dgates_n4[:, : dgates_n4.shape[1] // 4 * 3]
+
+
+def _gru_of_state(dgates_n4):
+    units = dgates_n4.shape[1] // 4
+    return tf.concat([dgates_n4[:, : 2 * units], dgates_n4[:, 3 * units :]], 1)
+
+
+CELLS = {
+    "lstm": Cell(_lstm, _lstm_gradient, tf.identity, tf.identity),
+    "gru": Cell(_gru, _gru_gradient, _gru_of_input, _gru_of_state),
+}

@@ -5,8 +5,8 @@ a loop over steps whose rows become fewer, with its gradient written out: automa
 would add up the gradient of the recurrent weights at each step, while here one large matrix product
 after the loop gives it. Both use the weights of one Keras layer.
 
-Shape suffixes: N rows (captions), n rows running at a step, H units, 4 = 4 H, T time, P packed
-words, I depth of the inputs.
+Shape suffixes: N rows (captions), n rows running at a step, H units, T time, P packed
+words, I depth of the inputs; G and 4 as in `cells`.
 """
 
 from collections.abc import Callable
@@ -39,35 +39,24 @@ def cell_name(layer: keras.layers.RNN) -> str:
     return "lstm" if isinstance(layer, keras.layers.LSTM) else "gru"
 
 
-def gate_kernel(layer: keras.layers.RNN) -> tf.Tensor:
-    """kernel_I4: what of the inputs goes to which part of the cell's sums."""
-    kernel = tf.convert_to_tensor(layer.cell.kernel)
-    return kernel if cell_name(layer) == "lstm" else tf.pad(kernel, [[0, 0], [0, layer.units]])
+def input_weights(layer: keras.layers.RNN) -> tuple[tf.Tensor, tf.Tensor]:
+    """kernel_IG and bias_G: what of the input goes to which gate."""
+    bias = tf.convert_to_tensor(layer.cell.bias)
+    return tf.convert_to_tensor(layer.cell.kernel), bias if bias.shape.rank == 1 else bias[0]
 
 
-def gate_bias(layer: keras.layers.RNN) -> tf.Tensor:
-    """bias_4 of the sums."""
-    bias, units = tf.convert_to_tensor(layer.cell.bias), layer.units
-    if cell_name(layer) == "lstm":
-        return bias
-    both = bias[0] + bias[1]
-    return tf.concat([both[: 2 * units], bias[0, 2 * units :], bias[1, 2 * units :]], 0)
-
-
-def recurrent_kernel(layer: keras.layers.RNN) -> tf.Tensor:
-    """kernel_H4: what of the state before goes to which part of the sums."""
-    kernel, units = tf.convert_to_tensor(layer.cell.recurrent_kernel), layer.units
-    if cell_name(layer) == "lstm":
-        return kernel
-    gates, new = kernel[:, : 2 * units], kernel[:, 2 * units :]
-    return tf.concat([gates, tf.zeros_like(new), new], 1)
+def state_weights(layer: keras.layers.RNN) -> tuple[tf.Tensor, tf.Tensor]:
+    """kernel_HG and bias_G: what of the state before goes to which gate."""
+    bias = tf.convert_to_tensor(layer.cell.bias)
+    kernel = tf.convert_to_tensor(layer.cell.recurrent_kernel)
+    return kernel, tf.zeros_like(bias) if bias.shape.rank == 1 else bias[1]
 
 
 def rnn_step(layer: keras.layers.RNN, inputs_NI: tf.Tensor, state: RnnState) -> RnnState:
     """The state after one step of all rows."""
-    sums_N4 = tf.matmul(inputs_NI, gate_kernel(layer)) + gate_bias(layer)
-    sums_N4 += tf.matmul(state.h_NH, recurrent_kernel(layer))
-    h_NH, memory_NH, _ = CELLS[cell_name(layer)].forward(sums_N4, state.memory_NH)
+    of_input_NG = linear(inputs_NI, *input_weights(layer))
+    of_state_NG = linear(state.h_NH, *state_weights(layer))
+    h_NH, memory_NH, _ = CELLS[cell_name(layer)].forward(of_input_NG, of_state_NG, state.memory_NH)
     return RnnState(h_NH, memory_NH)
 
 
@@ -88,10 +77,10 @@ def packed_rnn(
     if tf.config.list_physical_devices("GPU"):
         return fused_rnn(layer, inputs_PI, state, words)
     cell = CELLS[cell_name(layer)]
-    sums_P4 = tf.nn.bias_add(tf.matmul(inputs_PI, gate_kernel(layer)), gate_bias(layer))
+    of_input_PG = linear(inputs_PI, *input_weights(layer))
     recurrence = tf.custom_gradient(lambda *tensors: _recurrence(cell, *tensors))
     return recurrence(
-        *state, sums_P4, recurrent_kernel(layer), words.rows_T, words.row_P, words.time_P
+        *state, of_input_PG, *state_weights(layer), words.rows_T, words.row_P, words.time_P
     )
 
 
@@ -114,20 +103,21 @@ def _recurrence(
     cell: Cell,
     h_NH: tf.Tensor,
     memory_NH: tf.Tensor,
-    sums_P4: tf.Tensor,
-    recurrent_H4: tf.Tensor,
+    of_input_PG: tf.Tensor,
+    state_kernel_HG: tf.Tensor,
+    state_bias_G: tf.Tensor,
     rows_T: tf.Tensor,
     row_P: tf.Tensor,
     time_P: tf.Tensor,
 ) -> tuple[tf.Tensor, Callable]:
     """h_PH, and the function that turns its gradient into those of the arguments."""
     steps, rows, units = tf.shape(rows_T)[0], tf.shape(h_NH)[0], h_NH.shape[1]
-    sums = step_array(steps, 4 * units).split(sums_P4, rows_T)
+    words_at = words_by_step(rows_T)
 
     def forward(t, h, memory, hs, memories, gates):
         n = rows_T[t]
-        sums_n4 = sums.read(t) + tf.matmul(h[:n], recurrent_H4)
-        h, memory, gates_n4 = cell.forward(sums_n4, memory[:n])
+        of_state_nG = linear(h[:n], state_kernel_HG, state_bias_G)
+        h, memory, gates_n4 = cell.forward(words_at(t, of_input_PG), of_state_nG, memory[:n])
         return t + 1, h, memory, hs.write(t, h), memories.write(t, memory), gates.write(t, gates_n4)
 
     row = tf.TensorShape([None, units])
@@ -141,37 +131,45 @@ def _recurrence(
     h_PH = hs.concat()
 
     def gradient(dh_PH: tf.Tensor) -> tuple[tf.Tensor | None, ...]:
-        dh_steps = step_array(steps, units).split(dh_PH, rows_T)
-        recurrent_4H = tf.transpose(recurrent_H4)  # once: it saves half of each step's product
+        state_kernel_GH = tf.transpose(
+            state_kernel_HG
+        )  # once: it saves half of each step's product
 
-        def backward(t, dh, dmemory, dsums):
+        def backward(t, dh, dmemory, dgates):
             # dh and dmemory come with the rows of step t + 1; those that end at t start from zero.
             n = rows_T[t]
             before = tf.cond(
                 t > 0, lambda: memories.read(tf.maximum(t - 1, 0))[:n], lambda: memory_NH[:n]
             )
-            dsums_n4, dmemory = cell.gradient(
-                grow(dh, n) + dh_steps.read(t), grow(dmemory, n), gates.read(t), before,
+            dgates_n4, dmemory = cell.gradient(
+                grow(dh, n) + words_at(t, dh_PH), grow(dmemory, n), gates.read(t), before,
                 memories.read(t),
             )  # fmt: skip
-            dh = tf.matmul(dsums_n4, recurrent_4H)
-            return t - 1, dh, dmemory, dsums.write(t, dsums_n4)
+            dh = tf.matmul(cell.of_state(dgates_n4), state_kernel_GH)
+            return t - 1, dh, dmemory, dgates.write(t, dgates_n4)
 
-        _, dh_NH, dmemory_NH, dsums = tf.while_loop(
+        _, dh_NH, dmemory_NH, dgates = tf.while_loop(
             lambda t, *_: t >= 0,
             backward,
             (steps - 1, h_NH[:0], h_NH[:0], step_array(steps, 4 * units)),
             shape_invariants=(tf.TensorShape([]), row, row, None),
             maximum_iterations=steps,
         )
-        dsums_P4 = dsums.concat()
+        dgates_P4 = dgates.concat()
         before_PH = state_before(h_PH, h_NH, rows_T, row_P, time_P)
-        drecurrent_H4 = tf.matmul(before_PH, dsums_P4, transpose_a=True)
+        dof_state_PG = cell.of_state(dgates_P4)
         return (
-            grow(dh_NH, rows), grow(dmemory_NH, rows), dsums_P4, drecurrent_H4, None, None, None
+            grow(dh_NH, rows), grow(dmemory_NH, rows), cell.of_input(dgates_P4),
+            tf.matmul(before_PH, dof_state_PG, transpose_a=True), tf.reduce_sum(dof_state_PG, 0),
+            None, None, None,
         )  # fmt: skip
 
     return h_PH, gradient
+
+
+def linear(x_nI: tf.Tensor, kernel_IG: tf.Tensor, bias_G: tf.Tensor) -> tf.Tensor:
+    """x_nG; one operation on a CPU, where the bias is added by the product."""
+    return tf.nn.bias_add(tf.matmul(x_nI, kernel_IG), bias_G)
 
 
 def state_before(
@@ -180,6 +178,12 @@ def state_before(
     """The output before each word: h_NH before the first, then that of the word before."""
     before_PH = tf.gather(h_PH, word_before(rows_T, row_P, time_P))
     return tf.where((time_P > 0)[:, None], before_PH, tf.gather(h_NH, row_P))
+
+
+def words_by_step(rows_T: tf.Tensor) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+    """A function of t and x_PX that gives x_nX, the words of step t; nothing is copied."""
+    starts_T = tf.cumsum(rows_T, exclusive=True)
+    return lambda t, x_PX: tf.slice(x_PX, [starts_T[t], 0], [rows_T[t], x_PX.shape[1]])
 
 
 def step_array(steps: tf.Tensor, *shape: int) -> tf.TensorArray:
