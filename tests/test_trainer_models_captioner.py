@@ -13,7 +13,7 @@ from tfrecords_schema.vocabulary import END, START
 from trainer.config import ModelConfig, TrainConfig
 from trainer.decode import search_captions
 from trainer.draws import replica_seed
-from trainer.models.captioner import pack, pack_captions, unpack, word_before
+from trainer.models.captioner import pack, pack_captions, repeat_images, unpack, word_before
 from trainer.objective import cross_entropy_sum
 from trainer.run_directory import MODELS
 from trainer.step import ClippedAdam, Update, make_cross_entropy_step, make_train_step
@@ -95,6 +95,29 @@ def test_packing_keeps_every_word_and_no_padding(captions, padding):
 
 
 # --- all models
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_each_row_has_what_its_image_has_and_the_gradient_of_all_its_rows(compiled):
+    words = pack_captions(tf.constant(CAPTIONS))
+    rng = np.random.default_rng(0)
+    x_BX = tf.constant(rng.standard_normal((3, 2, 5)), tf.float32)
+    scale_NX = tf.constant(rng.standard_normal((6, 2, 5)), tf.float32)
+
+    def run(repeat):
+        with tf.GradientTape() as tape:
+            tape.watch(x_BX)
+            x_NX = repeat()
+            loss = tf.reduce_sum(x_NX * scale_NX)
+        return x_NX, tf.convert_to_tensor(tape.gradient(loss, x_BX))
+
+    def repeated():
+        return run(lambda: repeat_images(x_BX, words))
+
+    expected = run(lambda: tf.gather(x_BX, words.image_N))
+    found = tf.function(repeated)() if compiled else repeated()
+    for got, want in zip(found, expected, strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-6)
 
 
 def test_teacher_forcing_predicts_what_stepping_word_by_word_predicts(kind):

@@ -28,7 +28,7 @@ import tensorflow as tf
 from trainer.config import ModelConfig
 from trainer.draws import Seed
 from trainer.models.attention_rnn import Weights, attention_rnn, attention_step
-from trainer.models.captioner import PackedCaptions
+from trainer.models.captioner import PackedCaptions, repeat_images
 from trainer.models.cells import CELLS
 from trainer.models.dropout import dropout_images, dropout_regions, dropout_weights, dropout_words
 from trainer.models.packed_rnn import (
@@ -116,7 +116,7 @@ class Attend(keras.layers.Layer):
         config = self._config
         context = self.encode(features_BRD, seed)
         state, keys_NRA = tf.nest.map_structure(
-            lambda part: tf.gather(part, words.image_N), (self.start(context, 0), context.keys_BRA)
+            lambda part: repeat_images(part, words), (self.start(context, 0), context.keys_BRA)
         )
         embedded_PE = self.words.embed(words.inputs_P)
         embedded_PE = dropout_words(embedded_PE, config.embedding_dropout, seed, 1, words)

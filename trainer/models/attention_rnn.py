@@ -30,7 +30,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from trainer.models.captioner import PackedCaptions
-from trainer.models.cells import Cell
+from trainer.models.cells import Cell, sigmoid_gradient
 from trainer.models.packed_rnn import grow, linear, state_before, step_array, words_by_step
 
 
@@ -212,7 +212,7 @@ def _gradient(
         dtanh_XA = tf.matmul(dscores_1X, w.score_A[None], transpose_a=True)
         dpre_nRA = tf.raw_ops.TanhGrad(y=tanh_nRA, dy=tf.reshape(dtanh_XA, tf.shape(tanh_nRA)))
         dquery_nQ = tf.concat(
-            [tf.reduce_sum(dpre_nRA, 1), dgate_n1 * gate_n1 * (1 - gate_n1)], axis=1
+            [tf.reduce_sum(dpre_nRA, 1), sigmoid_gradient(gate_n1, dgate_n1)], axis=1
         )
         dh_n = tf.matmul(tf.concat([cell.of_state(dgates_n4), dquery_nQ], 1), state_SH)
         m = tf.shape(dkeys)[0]

@@ -46,12 +46,12 @@ def _lstm(of_input_nG, of_state_nG, memory_nH):
 def _lstm_gradient(dh_nH, dmemory_nH, gates_n4, before_nH, memory_nH):
     i, f, g, o = tf.split(gates_n4, 4, axis=1)
     tanh_nH = tf.tanh(memory_nH)
-    d = dmemory_nH + dh_nH * o * (1 - tanh_nH * tanh_nH)
+    d = dmemory_nH + _tanh_gradient(tanh_nH, dh_nH * o)
     dgates = [
-        d * g * i * (1 - i),
-        d * before_nH * f * (1 - f),
-        d * i * (1 - g * g),
-        dh_nH * tanh_nH * o * (1 - o),
+        sigmoid_gradient(i, d * g),
+        sigmoid_gradient(f, d * before_nH),
+        _tanh_gradient(g, d * i),
+        sigmoid_gradient(o, dh_nH * tanh_nH),
     ]
     return tf.concat(dgates, 1), d * f
 
@@ -61,16 +61,26 @@ def _gru(of_input_nG, of_state_nG, memory_nH):
     u_y, r_y, y = tf.split(of_state_nG, 3, axis=1)
     u, r = tf.sigmoid(u_x + u_y), tf.sigmoid(r_x + r_y)
     new = tf.tanh(x + r * y)
-    h_nH = u * memory_nH + (1 - u) * new
+    h_nH = new + u * (memory_nH - new)
     return h_nH, h_nH, tf.concat([u, r, new, y], 1)
 
 
 def _gru_gradient(dh_nH, dmemory_nH, gates_n4, before_nH, memory_nH):
     u, r, new, y = tf.split(gates_n4, 4, axis=1)
     d = dh_nH + dmemory_nH
-    dnew = d * (1 - u) * (1 - new * new)
-    dgates = [d * (before_nH - new) * u * (1 - u), dnew * y * r * (1 - r), dnew, dnew * r]
-    return tf.concat(dgates, 1), d * u
+    dbefore = d * u
+    dnew = _tanh_gradient(new, d - dbefore)
+    du, dr = sigmoid_gradient(u, d * (before_nH - new)), sigmoid_gradient(r, dnew * y)
+    return tf.concat([du, dr, dnew, dnew * r], 1), dbefore
+
+
+def sigmoid_gradient(y: tf.Tensor, dy: tf.Tensor) -> tf.Tensor:
+    """Of y = sigmoid(x): dy y (1 - y), in one operation."""
+    return tf.raw_ops.SigmoidGrad(y=y, dy=dy)
+
+
+def _tanh_gradient(y, dy):
+    return tf.raw_ops.TanhGrad(y=y, dy=dy)
 
 
 def _gru_of_input(dgates_n4):

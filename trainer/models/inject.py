@@ -20,7 +20,7 @@ import tensorflow as tf
 
 from trainer.config import ModelConfig
 from trainer.draws import Seed
-from trainer.models.captioner import PackedCaptions
+from trainer.models.captioner import PackedCaptions, repeat_images
 from trainer.models.dropout import dropout_images, dropout_regions, dropout_words
 from trainer.models.packed_rnn import RnnState
 from trainer.models.rnn_stack import make_stack, packed_stack, split_states, stack_step, zero_state
@@ -78,7 +78,7 @@ class Inject(keras.layers.Layer):
         config = self._config
         context = self.encode(features_BRD, seed)
         state = tf.nest.map_structure(
-            lambda part: tf.gather(part, words.image_N), self.start(context, 0)
+            lambda part: repeat_images(part, words), self.start(context, 0)
         )
         embedded_PE = self.words.embed(words.inputs_P)
         embedded_PE = dropout_words(embedded_PE, config.embedding_dropout, seed, 1, words)
