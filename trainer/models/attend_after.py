@@ -24,7 +24,7 @@ from trainer.draws import Seed
 from trainer.models.captioner import PackedCaptions, pack, repeat_images, unpack
 from trainer.models.dot_attention import DotAttention, Memory
 from trainer.models.dropout import dropout_images, dropout_regions, dropout_words
-from trainer.models.packed_rnn import RnnState
+from trainer.models.packed_rnn import RnnState, make_rnn, packed_rnn, rnn_step
 from trainer.models.rnn_stack import make_stack, packed_stack, split_states, stack_step
 from trainer.models.words import Words
 
@@ -60,7 +60,11 @@ class AttendAfter(keras.layers.Layer):
         self._attention = DotAttention(
             config.attention_units, config.heads, units, context, "attention"
         )
-        self._stack = make_stack(config, config.layers, embedding)
+        self._reader = make_rnn(config.cell, units, embedding, "reader")
+        self._above = make_stack(config, config.layers - 1, embedding)
+        if self._above:
+            self._output_above = dense(embedding, use_bias=False, name="output_above")
+            self._output_above.build((None, units))
         self.built = True
 
     def encode(self, features_BRD: tf.Tensor, seed: Seed | None = None) -> Context:
@@ -79,9 +83,14 @@ class AttendAfter(keras.layers.Layer):
     ) -> tuple[tf.Tensor, list[RnnState]]:
         """See `Captioner`."""
         embedded_NE = self.words.embed(token_N)
-        h_NH, state = stack_step(self._stack, embedded_NE, state)
-        z = self._attention.attend(h_NH[:, tf.newaxis], context.memory)[:, 0]
-        return self.words.logits(self._deep_output(embedded_NE, h_NH, z)), state
+        read = rnn_step(self._reader, embedded_NE, state[0])
+        z = self._attention.attend(read.h_NH[:, tf.newaxis], context.memory)[:, 0]
+        output_NE = self._deep_output(embedded_NE, read.h_NH, z)
+        above: list[RnnState] = []
+        if self._above:
+            h_NH, above = stack_step(self._above, output_NE, state[1:])
+            output_NE += self._output_above(h_NH)
+        return self.words.logits(output_NE), [read, *above]
 
     def teacher_force(
         self, features_BRD: tf.Tensor, words: PackedCaptions, seed: Seed | None
@@ -94,9 +103,7 @@ class AttendAfter(keras.layers.Layer):
         )
         embedded_PE = self.words.embed(words.inputs_P)
         embedded_PE = dropout_words(embedded_PE, config.embedding_dropout, seed, 1, words)
-        h_PH = packed_stack(
-            self._stack, embedded_PE, state, words, config.layer_dropout, seed, place=3
-        )
+        h_PH = packed_rnn(self._reader, embedded_PE, state[0], words)
         # All captions of an image look at it together.
         h_NTH = unpack(h_PH, words)
         images, rows, steps = tf.shape(features_BRD)[0], tf.shape(h_NTH)[0], tf.shape(h_NTH)[1]
@@ -104,6 +111,12 @@ class AttendAfter(keras.layers.Layer):
         seen = self._attention.attend(looking, context.memory)
         z = pack(tf.reshape(seen, [rows, steps, config.attention_units]), words)
         output_PE = self._deep_output(embedded_PE, h_PH, z)
+        if self._above:
+            x = dropout_words(output_PE, config.layer_dropout, seed, 3, words)
+            h_PH = packed_stack(
+                self._above, x, state[1:], words, config.layer_dropout, seed, place=3
+            )
+            output_PE += self._output_above(h_PH)
         return self.words.logits(dropout_words(output_PE, config.output_dropout, seed, 2, words))
 
     def _deep_output(self, embedded: tf.Tensor, h: tf.Tensor, z: tf.Tensor) -> tf.Tensor:
