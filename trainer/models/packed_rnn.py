@@ -131,9 +131,7 @@ def _recurrence(
     h_PH = hs.concat()
 
     def gradient(dh_PH: tf.Tensor) -> tuple[tf.Tensor | None, ...]:
-        state_kernel_GH = tf.transpose(
-            state_kernel_HG
-        )  # once: it saves half of each step's product
+        state_kernel_GH = tf.transpose(state_kernel_HG)  # once: saves half of each step's product
 
         def backward(t, dh, dmemory, dgates):
             # dh and dmemory come with the rows of step t + 1; those that end at t start from zero.
