@@ -140,6 +140,15 @@ def test_clipping_bounds_the_step():
     assert clipped[1:] != free[1:]
 
 
+def test_gradients_whose_norm_is_not_finite_are_not_taken_for_short_ones():
+    variables = [keras.Variable(np.ones(3, np.float32)) for _ in range(2)]
+    optimizer = ClippedAdam(0.1, 5.0)
+    optimizer.build(variables)
+    gradients = [tf.fill([3], 1e30), tf.zeros([3])]  # each finite, the sum of squares is not
+    tf.function(lambda: optimizer.apply(gradients, variables))()
+    assert np.isnan([variable.numpy() for variable in variables]).all()
+
+
 def test_the_average_follows_the_weights():
     model, average = (Attend(SIZES, vocabulary_size=20, feature_depth=6) for _ in range(2))
     optimizer = ClippedAdam(0.01, 5.0)

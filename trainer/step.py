@@ -47,11 +47,12 @@ class ClippedAdam(keras.optimizers.Adam):
         dense = [(tf.convert_to_tensor(grad), variable) for grad, variable in grads_and_vars]
         gradients, variables = zip(*super()._all_reduce_sum_gradients(dense), strict=True)
         norm = tf.linalg.global_norm(gradients)
-        # Most gradients are short enough, and are not read and written for nothing.
+        # Most gradients are short enough, and are not read and written for nothing. Where the norm
+        # is not finite, clipping makes them all NaN, so that the loss tells.
         clipped = tf.cond(
-            norm > self._clip_norm,
-            lambda: [gradient * (self._clip_norm / norm) for gradient in gradients],
+            norm <= self._clip_norm,
             lambda: list(gradients),
+            lambda: tf.clip_by_global_norm(gradients, self._clip_norm, norm)[0],
         )
         return list(zip(clipped, variables, strict=True))
 

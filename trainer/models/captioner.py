@@ -103,7 +103,7 @@ def word_before(rows_T: tf.Tensor, row_P: tf.Tensor, time_P: tf.Tensor) -> tf.Te
 
 
 def repeat_images(x_BX: tf.Tensor, words: PackedCaptions) -> tf.Tensor:
-    """x_NX: of each row its image's."""
+    """float32 x_BX [B, ...] to x_NX [N, ...]: what each row's image has."""
 
     @tf.custom_gradient
     def repeat(x_BX: tf.Tensor) -> tuple[tf.Tensor, Callable]:
