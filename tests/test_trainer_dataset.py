@@ -1,9 +1,27 @@
+import itertools
+import os
+import shutil
+
 import numpy as np
 import pytest
 import tensorflow as tf
+from hypothesis import given
+from hypothesis import strategies as st
 
+import trainer.dataset
 from tfrecords_schema.manifest import read_manifest
-from trainer.dataset import READ_AT_ONCE, evaluation_dataset, read_references, train_dataset
+from trainer.dataset import (
+    EPOCH_START,
+    READ_AT_ONCE,
+    SEGMENT_BATCHES,
+    SEGMENT_IMAGES,
+    SEGMENT_SHARDS,
+    Position,
+    evaluation_dataset,
+    read_references,
+    segment_ends,
+    train_dataset,
+)
 
 
 def images_of(batches):
@@ -14,10 +32,10 @@ def images_of(batches):
                 yield features.tobytes(), captions[captions > 0].tobytes()
 
 
-def parts_of_batches(dataset, context, batch_size=8, seed=0, epoch=0):
+def parts_of_batches(dataset, context, batch_size=8, seed=0, epoch=0, start=EPOCH_START):
     """This pipeline's part of each batch, a row a replica."""
     manifest = read_manifest(dataset)
-    batches = train_dataset(dataset, manifest, batch_size, seed, epoch, context)
+    batches = train_dataset(dataset, manifest, batch_size, seed, epoch, context, start)
     parts = list(batches.as_numpy_iterator())
     assert [part.pop("is_last") for part in parts] == [False] * (len(parts) - 1) + [True]
     return parts
@@ -26,7 +44,14 @@ def parts_of_batches(dataset, context, batch_size=8, seed=0, epoch=0):
 def epoch_batches(dataset, **changes):
     """The global batches."""
     parts = parts_of_batches(dataset, tf.distribute.InputContext(1, 0, 1), **changes)
-    return [{name: x[0] for name, x in part.items()} for part in parts]
+    return [{name: x if name == "segment" else x[0] for name, x in part.items()} for part in parts]
+
+
+@pytest.fixture
+def small_segments(monkeypatch):
+    """Each shard is a segment of its own."""
+    for name in ("SEGMENT_SHARDS", "SEGMENT_IMAGES", "SEGMENT_BATCHES"):
+        monkeypatch.setattr(trainer.dataset, name, 1)
 
 
 def test_an_epoch_has_every_image_once_in_full_batches(dataset):
@@ -44,6 +69,63 @@ def test_the_order_is_a_function_of_seed_and_epoch(dataset):
         assert other != first and sorted(other) == sorted(first)
 
 
+def test_segments_share_no_batch_and_have_every_image_once(dataset, small_segments):
+    shards = [shard.images for shard in read_manifest(dataset).splits["train"] if shard.images]
+    batches = epoch_batches(dataset)
+    segments = [batch["segment"] for batch in batches]
+    assert sorted(segments) == segments and len(shards) > 1
+    of_segments = [
+        list(images_of(batch for batch in batches if batch["segment"] == segment))
+        for segment in range(len(shards))
+    ]
+    assert sorted(map(len, of_segments)) == sorted(shards)
+    everything = list(itertools.chain(*of_segments))
+    assert len(everything) == len(set(everything))
+
+
+def test_an_epoch_goes_on_anywhere_without_the_segments_before(dataset, tmp_path, small_segments):
+    shards = [shard for shard in read_manifest(dataset).splits["train"] if shard.images]
+    whole = epoch_batches(dataset)
+    place = EPOCH_START
+    for number, batch in enumerate(whole):
+        assert place.segment <= batch["segment"] <= place.segment + 1
+        rest = epoch_batches(dataset, start=place)
+        assert list(images_of(rest)) == list(images_of(whole[number:]))
+        batches = place.batch if batch["segment"] == place.segment else 0
+        place = Position(int(batch["segment"]), batches + 1)
+
+    # What came before is not even opened.
+    last = Position(len(shards) - 1, 0)
+    found = list(images_of(epoch_batches(dataset, start=last)))
+    copy = tmp_path / "copy"
+    shutil.copytree(dataset, copy)
+    still_read = []
+    for shard in shards:
+        os.rename(copy / shard.file, copy / "away")
+        try:
+            assert list(images_of(epoch_batches(copy, start=last))) == found
+        except tf.errors.NotFoundError:
+            still_read.append(shard)
+        os.rename(copy / "away", copy / shard.file)
+    assert len(still_read) == 1
+
+
+@given(st.lists(st.integers(1, 40_000), min_size=1), st.integers(1, 2000))
+def test_a_segment_is_large_enough_for_shuffling_and_full_batches(images, batch_size):
+    ends = segment_ends(images, batch_size)
+    assert ends[-1] == len(images)
+    for first, end in zip([0, *ends], ends, strict=False):
+        is_enough = end - first >= SEGMENT_SHARDS and sum(images[first:end]) >= max(
+            SEGMENT_IMAGES, SEGMENT_BATCHES * batch_size
+        )
+        assert is_enough or len(ends) == 1
+    for first, end in zip([0, *ends], ends[:-1], strict=False):
+        fewer = images[first : end - 1]
+        assert len(fewer) < SEGMENT_SHARDS or sum(fewer) < max(
+            SEGMENT_IMAGES, SEGMENT_BATCHES * batch_size
+        )
+
+
 @pytest.mark.parametrize(("workers", "replicas"), [(1, 2), (2, 2), (2, 4), (8, 8)])
 def test_replicas_and_workers_share_out_the_same_global_batches(dataset, workers, replicas):
     shards = len(read_manifest(dataset).splits["train"])
@@ -54,6 +136,7 @@ def test_replicas_and_workers_share_out_the_same_global_batches(dataset, workers
         for worker in range(workers)
     ]
     for i, batch in enumerate(alone):
+        assert {part[i].pop("segment") for part in parts} == {batch.pop("segment")}
         for name in batch:
             shared = [rows for part in parts for rows in part[i][name]]
             assert len(shared) == replicas

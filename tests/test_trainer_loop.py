@@ -13,6 +13,7 @@ import pytest
 import tensorflow as tf
 from conftest import SMALL, train_config
 
+import trainer.dataset
 from tfrecords_schema.errors import InputError
 from trainer import loop
 from trainer.config import ModelConfig
@@ -140,6 +141,8 @@ class StopAfter:
 def test_a_run_that_is_stopped_again_and_again_ends_the_same(
     model, sizes, average_decay, dataset, tmp_path, monkeypatch
 ):
+    for name in ("SEGMENT_SHARDS", "SEGMENT_IMAGES", "SEGMENT_BATCHES"):
+        monkeypatch.setattr(trainer.dataset, name, 1)  # an epoch has several
     config = train_config(
         dataset, tmp_path / "run", model=model, model_config=sizes, average_decay=average_decay
     )

@@ -27,7 +27,7 @@ from tfrecords_schema.manifest import VOCABULARY_FILE, Manifest, check_dataset, 
 from tfrecords_schema.vocabulary import read_vocabulary
 from trainer.caption_split import SplitCaptioner
 from trainer.config import TrainConfig
-from trainer.dataset import read_references, train_dataset
+from trainer.dataset import Position, read_references, train_dataset
 from trainer.distribution import (
     from_chief,
     input_context,
@@ -139,7 +139,7 @@ def train_epoch(run: Run, stop: threading.Event) -> dict[str, float]:
     epoch, total = int(progress.epoch), run.manifest.images("train")
     batches = train_dataset(
         config.data, run.manifest, config.batch_size, config.seed, epoch,
-        input_context(strategy), skip=int(progress.batches),
+        input_context(strategy), Position(int(progress.segment), int(progress.segment_batches)),
     )  # fmt: skip
     at_once, train_steps = steps_at_once(), run.train_loop()
     batches_left = iter(batches)
@@ -152,9 +152,13 @@ def train_epoch(run: Run, stop: threading.Event) -> dict[str, float]:
         initial=images_before,
     )  # fmt: skip
 
-    def note(values: dict[str, float]) -> None:
+    def note(values: dict[str, float], segment: int) -> None:
         images = int(values.pop("images"))
         progress.batches.assign_add(1)
+        if segment > int(progress.segment):
+            progress.segment.assign(segment)
+            progress.segment_batches.assign(0)
+        progress.segment_batches.assign_add(1)
         progress.loss_sum.assign_add(values["loss"])
         progress.images.assign_add(images)
         bar.update(images)
@@ -177,15 +181,16 @@ def train_epoch(run: Run, stop: threading.Event) -> dict[str, float]:
             ]
             rates = [run.learning_rates(step + 1 + i, done[i]) for i in numbers]
             shares = [config.scheduled_sampling * d for d in done]
-            found, image_ids, has_ended = train_steps(
+            found, image_ids, segments, has_ended = train_steps(
                 batches_left, tf.constant(rates, tf.float32), tf.constant(shares, tf.float32)
             )
-            for row, ids in zip(found.numpy().astype(float), image_ids.numpy(), strict=True):
+            made = (found.numpy().astype(float), image_ids.numpy(), segments.numpy())
+            for row, ids, segment in zip(*made, strict=True):
                 step += 1
                 values = dict(zip(run.scalars, row, strict=True))
                 if not math.isfinite(values["loss"]):
                     raise _not_finite(run, values["loss"], step, ids)
-                note(values)
+                note(values, segment)
             if has_ended:
                 break
             is_stopped = sum_of_workers(strategy, float(stop.is_set())) > 0

@@ -18,7 +18,7 @@ Batch = dict[str, tf.Tensor]
 Scalars = dict[str, tf.Tensor]
 TrainStep = Callable[[Batch, tf.Tensor], Scalars]
 TrainLoop = Callable[
-    [tf.data.Iterator, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor, tf.Tensor]
+    [tf.data.Iterator, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]
 ]
 
 
@@ -209,27 +209,31 @@ def make_train_loop(
       A function of an iterator over batches of `trainer.dataset`, learning rates float32
       [steps, updates] and shares float32 [steps] of `train_step`. It makes as many steps, or fewer
       where the data ends, and gives their scalars float32 [steps made, scalars]; their image_id,
-      string [steps made, replicas, images]; and whether the data has ended.
+      string [steps made, replicas, images]; their segment of the data, int32 [steps made]; and
+      whether the data has ended.
     """
 
     @tf.function(reduce_retracing=True)
     def train_steps(
         batches: tf.data.Iterator, rates_SU: tf.Tensor, shares_S: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
         shape = batches.element_spec["image_id"].shape
         steps = tf.shape(shares_S)[0]
         found = tf.TensorArray(tf.float32, steps, element_shape=[len(scalars)])
         images = tf.TensorArray(tf.string, steps, element_shape=shape)
+        segments = tf.TensorArray(tf.int32, steps, element_shape=[])
         made, has_ended = 0, False
         while made < steps and not has_ended:
             batch = next(batches)
             has_ended = batch.pop("is_last")
             images = images.write(made, batch.pop("image_id"))
+            segments = segments.write(made, batch.pop("segment"))
             for number, update in enumerate(updates):
                 update.optimizer.learning_rate.assign(rates_SU[made, number])
             values = train_step(to_replicas(strategy, batch), shares_S[made])
             found = found.write(made, tf.stack([values[name] for name in scalars]))
             made += 1
-        return found.gather(tf.range(made)), images.gather(tf.range(made)), has_ended
+        done = tf.range(made)
+        return found.gather(done), images.gather(done), segments.gather(done), has_ended
 
     return train_steps
