@@ -46,11 +46,21 @@ class DotAttention(keras.layers.Layer):
     def attend(
         self, x_BQI: tf.Tensor, memory: Memory, may_look: tf.Tensor | None = None
     ) -> tf.Tensor:
-        """What vectors see.
+        """What vectors see: [B, Q, query_depth] -> [B, Q, units]; see `look`."""
+        return self.output(self.look(self.query(x_BQI), memory, may_look))
+
+    def query(self, x: tf.Tensor) -> tf.Tensor:
+        """Who looks: [..., query_depth] -> [..., units]."""
+        return self._query(x)
+
+    def look(
+        self, query_BQD: tf.Tensor, memory: Memory, may_look: tf.Tensor | None = None
+    ) -> tf.Tensor:
+        """The weighted values of all heads.
 
         Args:
-          x_BQI: who looks.
-          memory: at what.
+          query_BQD: of `query`.
+          memory: at what it looks.
           may_look: bool, to be broadcast to [B, 1, Q, R]; None: at everything.
 
         Returns:
@@ -61,9 +71,14 @@ class DotAttention(keras.layers.Layer):
         def split(x: tf.Tensor) -> tf.Tensor:
             return tf.reshape(x, [tf.shape(x)[0], tf.shape(x)[1], self._heads, depth])
 
-        query_BQhd = split(self._query(x_BQI)) * depth**-0.5
-        scores = tf.einsum("bqhd,brhd->bhqr", query_BQhd, split(memory.keys_BRD))
+        scores = tf.einsum(
+            "bqhd,brhd->bhqr", split(query_BQD * depth**-0.5), split(memory.keys_BRD)
+        )
         if may_look is not None:
             scores = tf.where(may_look, scores, -1e9)
         seen = tf.einsum("bhqr,brhd->bqhd", tf.nn.softmax(scores), split(memory.values_BRD))
-        return self._output(tf.reshape(seen, [tf.shape(seen)[0], tf.shape(seen)[1], self._units]))
+        return tf.reshape(seen, [tf.shape(seen)[0], tf.shape(seen)[1], self._units])
+
+    def output(self, seen: tf.Tensor) -> tf.Tensor:
+        """What follows from what was seen: [..., units] -> [..., units]."""
+        return self._output(seen)

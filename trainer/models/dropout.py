@@ -57,14 +57,6 @@ def dropout_images(x: tf.Tensor, rate: float, seed: Seed | None, place: int) -> 
     return _drop(x, rate, tf.reshape(drawn, shape))
 
 
-def dropout_captions(x_NTX: tf.Tensor, rate: float, seed: Seed | None, place: int) -> tf.Tensor:
-    """The same on captions in the order of the batch, not longer than `seed.longest`."""
-    if seed is None or rate == 0:
-        return x_NTX
-    captions, steps, depth = tf.unstack(tf.shape(x_NTX))
-    return _drop(x_NTX, rate, _bytes_of_captions(seed, place, captions, depth)[:, :steps])
-
-
 def dropout_words(
     x_PX: tf.Tensor, rate: float, seed: Seed | None, place: int, words: PackedCaptions
 ) -> tf.Tensor:
@@ -72,8 +64,9 @@ def dropout_words(
     if seed is None or rate == 0:
         return x_PX
     captions, depth = tf.shape(words.caption_N)[0], tf.shape(x_PX)[1]
-    drawn = tf.gather_nd(_bytes_of_captions(seed, place, captions, depth), places_of(words))
-    return _drop(x_PX, rate, drawn)
+    drawn = random_bytes(seed, place, seed.caption, captions, seed.longest * depth)
+    drawn = tf.reshape(drawn, [captions, seed.longest, depth])
+    return _drop(x_PX, rate, tf.gather_nd(drawn, places_of(words)))
 
 
 def dropout_weights(x: tf.Tensor, rate: float, seed: Seed | None, place: int) -> tf.Tensor:
@@ -94,11 +87,6 @@ def uniform_words(seed: Seed, place: int, words: PackedCaptions) -> tf.Tensor:
     return tf.gather_nd(
         uniform(seed, place, seed.caption, captions, seed.longest), places_of(words)
     )
-
-
-def _bytes_of_captions(seed: Seed, place: int, captions: tf.Tensor, depth: tf.Tensor) -> tf.Tensor:
-    drawn = random_bytes(seed, place, seed.caption, captions, seed.longest * depth)
-    return tf.reshape(drawn, [captions, seed.longest, depth])
 
 
 def _drop(x: tf.Tensor, rate: float, drawn: tf.Tensor) -> tf.Tensor:

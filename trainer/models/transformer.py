@@ -3,7 +3,7 @@
     x_t    = sqrt(D) E y_{t-1} + position(t)                       sections 3.4 and 3.5
     each layer, with the norm before each part (Xiong et al. 2020, arXiv:2002.04745):
         x += SelfAttention(norm(x)), at the words up to t
-        x += CrossAttention(norm(x)), at the regions W_a x_i + b_a
+        x += CrossAttention(norm(x)), at the regions norm(relu(W_a x_i + b_a))
         x += W_2 relu(W_1 norm(x))                                 section 3.3
     p(y_t) = softmax(W_o norm(x_t) + b_o)
 
@@ -24,7 +24,6 @@ from trainer.draws import Seed
 from trainer.models.captioner import PackedCaptions, pack, unpack
 from trainer.models.dot_attention import DotAttention, Memory
 from trainer.models.dropout import (
-    dropout_captions,
     dropout_images,
     dropout_regions,
     dropout_words,
@@ -49,8 +48,8 @@ class Block(keras.layers.Layer):
         super().__init__(name=name)
         units, heads = config.units, config.heads
         self._rate = config.layer_dropout
-        self.itself = DotAttention(units, heads, units, units, "self_attention")
-        self.image = DotAttention(units, heads, units, units, "cross_attention")
+        self._itself = DotAttention(units, heads, units, units, "self_attention")
+        self.image = DotAttention(units, heads, units, config.annotation_units, "cross_attention")
         self._wide = keras.layers.Dense(config.feed_forward_units, "relu", name="feed_forward_1")
         self._narrow = keras.layers.Dense(units, name="feed_forward_2")
         self._norms = [
@@ -61,31 +60,54 @@ class Block(keras.layers.Layer):
         self._narrow.build((None, config.feed_forward_units))
         self.built = True
 
-    def before_self(self, x: tf.Tensor) -> tf.Tensor:
-        """What looks, and is looked at, in the attention of words to words."""
-        return self._norms[0](x)
-
-    def apply(
-        self,
-        x: tf.Tensor,
-        normed: tf.Tensor,
-        words: Memory,
-        may_look: tf.Tensor,
-        image: Memory,
-        seed: Seed | None,
-        place: int,
+    def teacher_force(
+        self, x_PD: tf.Tensor, image: Memory, words: PackedCaptions, seed: Seed | None, place: int
     ) -> tf.Tensor:
-        """The layer on [N, T, D]; the rows of an image follow each other, equally many each."""
-        x += dropout_captions(self.itself.attend(normed, words, may_look), self._rate, seed, place)
-        images = tf.shape(image.keys_BRD)[0]
-        shape = tf.shape(x)
-        looking = tf.reshape(self._norms[1](x), [images, shape[0] // images * shape[1], x.shape[2]])
-        seen = tf.reshape(self.image.attend(looking, image), shape)
-        x += dropout_captions(seen, self._rate, seed, place + 1)
-        x += dropout_captions(
-            self._narrow(self._wide(self._norms[2](x))), self._rate, seed, place + 2
+        """The layer on all words of a batch; `place` is its first one for dropout."""
+
+        def drop(x_PD: tf.Tensor, place: int) -> tf.Tensor:
+            return dropout_words(x_PD, self._rate, seed, place, words)
+
+        x_PD += drop(self._look_at_words(self._norms[0](x_PD), words), place)
+        x_PD += drop(self._look_at_images(self._norms[1](x_PD), image, words), place + 1)
+        return x_PD + drop(self._feed_forward(self._norms[2](x_PD)), place + 2)
+
+    def step(
+        self, x_ND: tf.Tensor, image: Memory, before: Memory, time_N: tf.Tensor
+    ) -> tuple[tf.Tensor, Memory]:
+        """The layer on one more word of each caption, and what the next ones look at."""
+        places_L = tf.range(tf.shape(before.keys_BRD)[1])
+        is_here = (places_L == time_N[:, tf.newaxis])[..., tf.newaxis]
+        may_look = (places_L <= time_N[:, tf.newaxis])[:, tf.newaxis, tf.newaxis]
+        x_N1D = x_ND[:, tf.newaxis]
+        normed = self._norms[0](x_N1D)
+        new = self._itself.memory(normed)
+        memory = Memory(*(tf.where(is_here, *pair) for pair in zip(new, before, strict=True)))
+        x_N1D += self._itself.attend(normed, memory, may_look)
+        x_N1D += self.image.attend(self._norms[1](x_N1D), image)
+        x_N1D += self._feed_forward(self._norms[2](x_N1D))
+        return x_N1D[:, 0], memory
+
+    def _look_at_words(self, x_PD: tf.Tensor, words: PackedCaptions) -> tf.Tensor:
+        attention = self._itself
+        parts_P3D = tf.stack([attention.query(x_PD), *attention.memory(x_PD)], 1)
+        query_NTD, *memory = tf.unstack(unpack(parts_P3D, words), axis=2)
+        times_T = tf.range(tf.shape(query_NTD)[1])
+        may_look_TT = times_T <= times_T[:, tf.newaxis]
+        return attention.output(
+            pack(attention.look(query_NTD, Memory(*memory), may_look_TT), words)
         )
-        return x
+
+    def _look_at_images(self, x_PD: tf.Tensor, image: Memory, words: PackedCaptions) -> tf.Tensor:
+        query_NTD = unpack(self.image.query(x_PD), words)
+        # All captions of an image look at it together.
+        shape = tf.shape(query_NTD)
+        together = tf.stack([tf.shape(image.keys_BRD)[0], -1, shape[2]])
+        seen_BQD = self.image.look(tf.reshape(query_NTD, together), image)
+        return self.image.output(pack(tf.reshape(seen_BQD, shape), words))
+
+    def _feed_forward(self, x: tf.Tensor) -> tf.Tensor:
+        return self._narrow(self._wide(x))
 
 
 class Transformer(keras.layers.Layer):
@@ -97,11 +119,11 @@ class Transformer(keras.layers.Layer):
         units = config.units
         self._config = config
         self.words = Words(vocabulary_size, units, units, config.tied_embeddings)
-        self._image = keras.layers.Dense(units, name="image")
-        self._image.build((None, feature_depth))
+        self._annotate = keras.layers.Dense(config.annotation_units, "relu", name="annotate")
+        self._annotate.build((None, feature_depth))
         self._image_norm = keras.layers.LayerNormalization(epsilon=1e-5, name="image_norm")
         self._last_norm = keras.layers.LayerNormalization(epsilon=1e-5, name="last_norm")
-        self._image_norm.build((None, units))
+        self._image_norm.build((None, config.annotation_units))
         self._last_norm.build((None, units))
         self._blocks = [Block(config, f"layer_{number}") for number in range(config.layers)]
         self.built = True
@@ -109,7 +131,7 @@ class Transformer(keras.layers.Layer):
     def encode(self, features_BRD: tf.Tensor, seed: Seed | None = None) -> list[Memory]:
         """See `Captioner`."""
         features_BRD = dropout_regions(features_BRD, self._config.region_dropout, seed)
-        regions = self._image_norm(self._image(features_BRD))
+        regions = self._image_norm(self._annotate(features_BRD))
         regions = dropout_images(regions, self._config.annotation_dropout, seed, 0)
         return [block.image.memory(regions) for block in self._blocks]
 
@@ -123,18 +145,12 @@ class Transformer(keras.layers.Layer):
         self, context: list[Memory], state: State, token_N: tf.Tensor
     ) -> tuple[tf.Tensor, State]:
         """See `Captioner`."""
-        x_N1D = self._embed(token_N[:, tf.newaxis], state.time_N[:, tf.newaxis])
-        places_L = tf.range(tf.shape(state.memories[0].keys_BRD)[1])
-        is_here = (places_L == state.time_N[:, tf.newaxis])[..., tf.newaxis]
-        may_look = (places_L <= state.time_N[:, tf.newaxis])[:, tf.newaxis, tf.newaxis]
+        x_ND = self._embed(token_N, state.time_N)
         memories = []
         for block, image, before in zip(self._blocks, context, state.memories, strict=True):
-            normed = block.before_self(x_N1D)
-            new = block.itself.memory(normed)
-            memory = Memory(*(tf.where(is_here, *pair) for pair in zip(new, before, strict=True)))
+            x_ND, memory = block.step(x_ND, image, before, state.time_N)
             memories.append(memory)
-            x_N1D = block.apply(x_N1D, normed, memory, may_look, image, None, 0)
-        logits_NV = self.words.logits(self._last_norm(x_N1D[:, 0]))
+        logits_NV = self.words.logits(self._last_norm(x_ND))
         return logits_NV, State(state.time_N + 1, memories)
 
     def teacher_force(
@@ -142,21 +158,13 @@ class Transformer(keras.layers.Layer):
     ) -> tf.Tensor:
         """See `Captioner`."""
         config = self._config
-        ids_NT = unpack(words.inputs_P, words)
-        times_T = tf.range(tf.shape(ids_NT)[1])
-        x_NTD = self._embed(ids_NT, times_T)
-        x_NTD = dropout_captions(x_NTD, config.embedding_dropout, seed, 1)
-        may_look_TT = times_T <= times_T[:, tf.newaxis]
-        for number, (block, image) in enumerate(
-            zip(self._blocks, self.encode(features_BRD, seed), strict=True)
-        ):
-            normed = block.before_self(x_NTD)
-            place = 3 + DROPOUTS_A_LAYER * number
-            x_NTD = block.apply(
-                x_NTD, normed, block.itself.memory(normed), may_look_TT, image, seed, place
-            )
-        output_PD = self._last_norm(pack(x_NTD, words))
-        return self.words.logits(dropout_words(output_PD, config.output_dropout, seed, 2, words))
+        x_PD = self._embed(words.inputs_P, words.time_P)
+        x_PD = dropout_words(x_PD, config.embedding_dropout, seed, 1, words)
+        images = self.encode(features_BRD, seed)
+        for number, (block, image) in enumerate(zip(self._blocks, images, strict=True)):
+            x_PD = block.teacher_force(x_PD, image, words, seed, 3 + DROPOUTS_A_LAYER * number)
+        output_PD = dropout_words(self._last_norm(x_PD), config.output_dropout, seed, 2, words)
+        return self.words.logits(output_PD)
 
     def _embed(self, ids: tf.Tensor, times: tf.Tensor) -> tf.Tensor:
         units = self._config.units
