@@ -27,10 +27,9 @@ _RECURRENT = {"attend", "attend_after", "merge", "inject"}
 OF_MODELS = {  # flags that only some models have
     "cell": _RECURRENT,
     "embedding_units": _RECURRENT,
-    "annotation_units": _RECURRENT,
     "attention_units": {"attend", "attend_after"},
     "recurrent_dropout": {"attend"},
-    "heads": {"attend_after", "transformer"},
+    "heads": {"transformer"},
     "feed_forward_units": {"transformer"},
     "join": {"merge"},
     "inject": {"inject"},
@@ -51,7 +50,7 @@ class ModelConfig:
     embedding_units: int = 512
     annotation_units: int = 512  # of the image, or a region of it, after its projection
     attention_units: int = 256
-    heads: int = 8
+    heads: int = 8  # of the transformer
     feed_forward_units: int = 1024
     join: str = "add"
     inject: str = "first"

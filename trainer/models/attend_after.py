@@ -1,17 +1,21 @@
 """Attention after the recurrence: the fast relative of `attend`.
 
 The LSTM or GRU reads the words alone, and what it has read looks at the image, as in the spatial
-attention of Lu et al. 2017 (arXiv:1612.01887, section 2.2), here with the dot products of Luong et
-al. 2015 (arXiv:1508.04025) in several heads. Nothing of the image stands within the recurrence, so
-it is one fused call on a GPU, and all words of a batch look at their images at once.
+attention of Lu et al. 2017 (arXiv:1612.01887, section 2.2), here with the product of Luong et al.
+2015 (arXiv:1508.04025, equation 8, "general"), which is one of matrices. Nothing of the image
+stands within the recurrence, so it is one fused call on a GPU, and all words of a batch look at
+their images at once.
 
     a_i    = relu(W_a x_i + b_a)                        annotation of region i
     h_t    = LSTM(E y_{t-1}, h_{t-1});  h_0 from the mean annotation
-    z_t    = MultiHeadAttention(h_t, a)                 see `dot_attention`
-    p(y_t) = softmax(L_o (E y_{t-1} + L_h h_t + z_t))
+    alpha  = softmax_i((W_q h_t + b_q) . W_k a_i / sqrt(A))
+    beta   = sigmoid(w_b . h_t + b_b)                   gate, as in `attend`
+    z_t    = beta sum_i alpha_ti a_i
+    p(y_t) = softmax(L_o (E y_{t-1} + L_h h_t + L_z z_t))
 
 Shape suffixes: B images, N rows (captions or beams), R regions, D feature depth, C annotation
-units, E embedding units, H units of the cell, V vocabulary, T time, P packed words.
+units, A attention units, E embedding units, H units of the cell, V vocabulary, T time, P packed
+words.
 """
 
 from typing import NamedTuple
@@ -22,7 +26,6 @@ import tensorflow as tf
 from trainer.config import ModelConfig
 from trainer.draws import Seed
 from trainer.models.captioner import PackedCaptions, pack, repeat_images, unpack
-from trainer.models.dot_attention import DotAttention, Memory
 from trainer.models.dropout import dropout_images, dropout_regions, dropout_words
 from trainer.models.packed_rnn import RnnState, make_rnn, packed_rnn, rnn_step
 from trainer.models.rnn_stack import make_stack, packed_stack, split_states, stack_step
@@ -32,8 +35,8 @@ from trainer.models.words import Words
 class Context(NamedTuple):
     """What depends on the image alone."""
 
-    memory: Memory
-    mean_BC: tf.Tensor
+    annotations_BRC: tf.Tensor
+    keys_BRA: tf.Tensor
 
 
 class AttendAfter(keras.layers.Layer):
@@ -47,19 +50,20 @@ class AttendAfter(keras.layers.Layer):
         self._config = config
         self.words = Words(vocabulary_size, embedding, embedding, config.tied_embeddings)
         self._annotate = dense(context, "relu", name="annotate")
+        self._key = dense(config.attention_units, use_bias=False, name="key")
+        self._query = dense(config.attention_units + 1, name="query_and_gate")
         self._initial = dense(2 * units * config.layers, "tanh", name="initial_state")
         self._output_h = dense(embedding, name="output_h")
         self._output_z = dense(embedding, use_bias=False, name="output_z")
         for layer, depth in (
             (self._annotate, feature_depth),
+            (self._key, context),
+            (self._query, units),
             (self._initial, context),
             (self._output_h, units),
-            (self._output_z, config.attention_units),
+            (self._output_z, context),
         ):
             layer.build((None, depth))
-        self._attention = DotAttention(
-            config.attention_units, config.heads, units, context, "attention"
-        )
         self._reader = make_rnn(config.cell, units, embedding, "reader")
         self._above = make_stack(config, config.layers - 1, embedding)
         if self._above:
@@ -72,11 +76,12 @@ class AttendAfter(keras.layers.Layer):
         features_BRD = dropout_regions(features_BRD, self._config.region_dropout, seed)
         annotations_BRC = self._annotate(features_BRD)
         annotations_BRC = dropout_images(annotations_BRC, self._config.annotation_dropout, seed, 0)
-        return Context(self._attention.memory(annotations_BRC), tf.reduce_mean(annotations_BRC, 1))
+        return Context(annotations_BRC, self._key(annotations_BRC))
 
     def start(self, context: Context, max_words: int) -> list[RnnState]:
         """See `Captioner`."""
-        return split_states(self._config, self._initial(context.mean_BC))
+        mean_BC = tf.reduce_mean(context.annotations_BRC, axis=1)
+        return split_states(self._config, self._initial(mean_BC))
 
     def step(
         self, context: Context, state: list[RnnState], token_N: tf.Tensor
@@ -84,7 +89,7 @@ class AttendAfter(keras.layers.Layer):
         """See `Captioner`."""
         embedded_NE = self.words.embed(token_N)
         read = rnn_step(self._reader, embedded_NE, state[0])
-        z = self._attention.attend(read.h_NH[:, tf.newaxis], context.memory)[:, 0]
+        z = self._attend(self._query(read.h_NH)[:, tf.newaxis], context)[:, 0]
         output_NE = self._deep_output(embedded_NE, read.h_NH, z)
         above: list[RnnState] = []
         if self._above:
@@ -105,11 +110,10 @@ class AttendAfter(keras.layers.Layer):
         embedded_PE = dropout_words(embedded_PE, config.embedding_dropout, seed, 1, words)
         h_PH = packed_rnn(self._reader, embedded_PE, state[0], words)
         # All captions of an image look at it together.
-        h_NTH = unpack(h_PH, words)
-        images, rows, steps = tf.shape(features_BRD)[0], tf.shape(h_NTH)[0], tf.shape(h_NTH)[1]
-        looking = tf.reshape(h_NTH, [images, rows // images * steps, config.units])
-        seen = self._attention.attend(looking, context.memory)
-        z = pack(tf.reshape(seen, [rows, steps, config.attention_units]), words)
+        query_NTA = unpack(self._query(h_PH), words)
+        images, shape = tf.shape(features_BRD)[0], tf.shape(query_NTA)
+        z_BQC = self._attend(tf.reshape(query_NTA, tf.stack([images, -1, shape[2]])), context)
+        z = pack(tf.reshape(z_BQC, [shape[0], shape[1], config.annotation_units]), words)
         output_PE = self._deep_output(embedded_PE, h_PH, z)
         if self._above:
             x = dropout_words(output_PE, config.layer_dropout, seed, 3, words)
@@ -118,6 +122,14 @@ class AttendAfter(keras.layers.Layer):
             )
             output_PE += self._output_above(h_PH)
         return self.words.logits(dropout_words(output_PE, config.output_dropout, seed, 2, words))
+
+    def _attend(self, query_BQA: tf.Tensor, context: Context) -> tf.Tensor:
+        """What Q words see of each image, float32 [B, Q, C]; a query's last number is the gate."""
+        attention = self._config.attention_units
+        query_BQA, gate_BQ1 = tf.split(query_BQA, [attention, 1], axis=2)
+        keys_BRA = context.keys_BRA * attention**-0.5
+        alpha_BQR = tf.nn.softmax(tf.matmul(query_BQA, keys_BRA, transpose_b=True))
+        return tf.sigmoid(gate_BQ1) * tf.matmul(alpha_BQR, context.annotations_BRC)
 
     def _deep_output(self, embedded: tf.Tensor, h: tf.Tensor, z: tf.Tensor) -> tf.Tensor:
         return embedded + self._output_h(h) + self._output_z(z)
