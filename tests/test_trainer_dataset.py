@@ -89,8 +89,9 @@ def test_an_epoch_goes_on_anywhere_without_the_segments_before(dataset, tmp_path
     place = EPOCH_START
     for number, batch in enumerate(whole):
         assert place.segment <= batch["segment"] <= place.segment + 1
-        rest = epoch_batches(dataset, start=place)
-        assert list(images_of(rest)) == list(images_of(whole[number:]))
+        if number % 4 == 0:
+            rest = epoch_batches(dataset, start=place)
+            assert list(images_of(rest)) == list(images_of(whole[number:]))
         batches = place.batch if batch["segment"] == place.segment else 0
         place = Position(int(batch["segment"]), batches + 1)
 
