@@ -135,7 +135,7 @@ class StopAfter:
 
 @pytest.mark.parametrize(
     "model, sizes, average_decay",
-    [("attend", SMALL, 0.998), ("merge", ModelConfig(units=16), 0.0)],
+    [("attend", SMALL, 0.998), ("merge", ModelConfig(units=16, annotation_units=16), 0.0)],
     ids=["attend", "merge without a moving average"],
 )
 def test_a_run_that_is_stopped_again_and_again_ends_the_same(
