@@ -14,6 +14,7 @@ import keras
 import tensorflow as tf
 
 from tfrecords_schema.atomic_file import complete_or_absent, write_text
+from tfrecords_schema.errors import InputError
 
 _MARKER = "complete"
 _WEIGHTS = "state"
@@ -29,10 +30,20 @@ def variables_checkpoint(**variables: list) -> tf.train.Checkpoint:
 
 
 def read_variables(checkpoint: tf.train.Checkpoint, prefix: str) -> None:
-    """Reads all of the checkpoint's variables, and all that was saved."""
-    status = checkpoint.read(prefix)
-    status.assert_existing_objects_matched()
-    status.assert_consumed()
+    """Reads all of the checkpoint's variables, and all that was saved.
+
+    Raises:
+      InputError: what was saved are not just these variables.
+    """
+    try:
+        status = checkpoint.read(prefix)
+        status.assert_existing_objects_matched()
+        status.assert_consumed()
+    except (AssertionError, ValueError) as error:
+        raise InputError(
+            f"{prefix} has other variables than the model that its run is of: another version of "
+            "beamcap wrote it. Use that version, or train in a new --run"
+        ) from error
 
 
 class Checkpoints:

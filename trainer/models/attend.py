@@ -11,26 +11,23 @@ image's regions. Equations are the paper's:
     h_t    = LSTM(E y_{t-1}, z_t, h_{t-1})            (1)-(3)
     p(y_t) = softmax(L_o (E y_{t-1} + L_h h_t + L_z z_t))   (7)
 
-The annotations are projected once an image to `annotation_units`, which the paper does not do: the
-recurrence, where nearly all the time goes, then works on 512 numbers a region instead of 1280.
-Pooled features are a grid of one region. With several layers all but the last run over the words
-alone, and the last one attends.
+Annotations and keys are those of `annotations`. With several layers all but the last run over the
+words alone, and the last one attends.
 
 Shape suffixes: B images, N rows (captions or beams), R regions, D feature depth, C annotation
 units, A attention units, E embedding units, H units of the cell, V vocabulary, P packed words.
 """
-
-from typing import NamedTuple
 
 import keras
 import tensorflow as tf
 
 from trainer.config import ModelConfig
 from trainer.draws import Seed
+from trainer.models.annotations import Annotations, Context
 from trainer.models.attention_rnn import Weights, attention_rnn, attention_step
 from trainer.models.captioner import PackedCaptions, repeat_images
 from trainer.models.cells import CELLS
-from trainer.models.dropout import dropout_images, dropout_regions, dropout_weights, dropout_words
+from trainer.models.dropout import dropout_weights, dropout_words
 from trainer.models.packed_rnn import (
     RnnState,
     input_weights,
@@ -38,15 +35,8 @@ from trainer.models.packed_rnn import (
     make_rnn,
     state_weights,
 )
-from trainer.models.rnn_stack import make_stack, packed_stack, split_states, stack_step
+from trainer.models.rnn_stack import make_stack, packed_stack, stack_step
 from trainer.models.words import Words
-
-
-class Context(NamedTuple):
-    """What depends on the image alone."""
-
-    annotations_BRC: tf.Tensor
-    keys_BRA: tf.Tensor
 
 
 class Attend(keras.layers.Layer):
@@ -59,17 +49,12 @@ class Attend(keras.layers.Layer):
         context, embedding = config.annotation_units, config.embedding_units
         self._config, self._cell = config, CELLS[config.cell]
         self.words = Words(vocabulary_size, embedding, embedding, config.tied_embeddings)
-        self._annotate = dense(context, "relu", name="annotate")
-        self._key = dense(config.attention_units, use_bias=False, name="key")
+        self._annotations = Annotations(config, feature_depth)
         self._query = dense(config.attention_units + 1, name="query_and_gate")
-        self._initial = dense(2 * units * config.layers, "tanh", name="initial_state")
         self._output_h = dense(embedding, name="output_h")
         self._output_z = dense(embedding, use_bias=False, name="output_z")
         for layer, depth in (
-            (self._annotate, feature_depth),
-            (self._key, context),
             (self._query, units),
-            (self._initial, context),
             (self._output_h, units),
             (self._output_z, context),
         ):
@@ -82,15 +67,11 @@ class Attend(keras.layers.Layer):
 
     def encode(self, features_BRD: tf.Tensor, seed: Seed | None = None) -> Context:
         """See `Captioner`."""
-        features_BRD = dropout_regions(features_BRD, self._config.region_dropout, seed)
-        annotations_BRC = self._annotate(features_BRD)
-        annotations_BRC = dropout_images(annotations_BRC, self._config.annotation_dropout, seed, 0)
-        return Context(annotations_BRC, self._key(annotations_BRC))
+        return self._annotations.encode(features_BRD, seed)
 
     def start(self, context: Context, max_words: int) -> list[RnnState]:
-        """See `Captioner`; section 3.1.2 of the paper."""
-        mean_BC = tf.reduce_mean(context.annotations_BRC, axis=1)
-        return split_states(self._config, self._initial(mean_BC))
+        """See `Captioner`."""
+        return self._annotations.start(context)
 
     def step(
         self, context: Context, state: list[RnnState], token_N: tf.Tensor

@@ -1,42 +1,36 @@
 """Attention after the recurrence: the fast relative of `attend`.
 
 The LSTM or GRU reads the words alone, and what it has read looks at the image, as in the spatial
-attention of Lu et al. 2017 (arXiv:1612.01887, section 2.2), here with the product of Luong et al.
-2015 (arXiv:1508.04025, equation 8, "general"), which is one of matrices. Nothing of the image
+attention of Lu et al. 2017 (arXiv:1612.01887, section 2.2), here with a score that is a product
+(Luong et al. 2015, arXiv:1508.04025, section 3.1) and the gate of `attend`. Nothing of the image
 stands within the recurrence, so it is one fused call on a GPU, and all words of a batch look at
 their images at once.
 
-    a_i    = relu(W_a x_i + b_a)                        annotation of region i
     h_t    = LSTM(E y_{t-1}, h_{t-1});  h_0 from the mean annotation
-    alpha  = softmax_i((W_q h_t + b_q) . W_k a_i / sqrt(A))
-    beta   = sigmoid(w_b . h_t + b_b)                   gate, as in `attend`
+    alpha  = softmax_i(k_i . (W_q h_t + b_q) / sqrt(A))
+    beta   = sigmoid(w_b . h_t + b_b)
     z_t    = beta sum_i alpha_ti a_i
     p(y_t) = softmax(L_o (E y_{t-1} + L_h h_t + L_z z_t))
+
+Annotations a and keys k are those of `annotations`. With several layers the first one looks, and
+the others read what it saw.
 
 Shape suffixes: B images, N rows (captions or beams), R regions, D feature depth, C annotation
 units, A attention units, E embedding units, H units of the cell, V vocabulary, T time, P packed
 words.
 """
 
-from typing import NamedTuple
-
 import keras
 import tensorflow as tf
 
 from trainer.config import ModelConfig
 from trainer.draws import Seed
+from trainer.models.annotations import Annotations, Context
 from trainer.models.captioner import PackedCaptions, pack, repeat_images, unpack
-from trainer.models.dropout import dropout_images, dropout_regions, dropout_words
+from trainer.models.dropout import dropout_words
 from trainer.models.packed_rnn import RnnState, make_rnn, packed_rnn, rnn_step
-from trainer.models.rnn_stack import make_stack, packed_stack, split_states, stack_step
+from trainer.models.rnn_stack import make_stack, packed_stack, stack_step
 from trainer.models.words import Words
-
-
-class Context(NamedTuple):
-    """What depends on the image alone."""
-
-    annotations_BRC: tf.Tensor
-    keys_BRA: tf.Tensor
 
 
 class AttendAfter(keras.layers.Layer):
@@ -49,17 +43,12 @@ class AttendAfter(keras.layers.Layer):
         context, embedding = config.annotation_units, config.embedding_units
         self._config = config
         self.words = Words(vocabulary_size, embedding, embedding, config.tied_embeddings)
-        self._annotate = dense(context, "relu", name="annotate")
-        self._key = dense(config.attention_units, use_bias=False, name="key")
+        self._annotations = Annotations(config, feature_depth)
         self._query = dense(config.attention_units + 1, name="query_and_gate")
-        self._initial = dense(2 * units * config.layers, "tanh", name="initial_state")
         self._output_h = dense(embedding, name="output_h")
         self._output_z = dense(embedding, use_bias=False, name="output_z")
         for layer, depth in (
-            (self._annotate, feature_depth),
-            (self._key, context),
             (self._query, units),
-            (self._initial, context),
             (self._output_h, units),
             (self._output_z, context),
         ):
@@ -73,15 +62,11 @@ class AttendAfter(keras.layers.Layer):
 
     def encode(self, features_BRD: tf.Tensor, seed: Seed | None = None) -> Context:
         """See `Captioner`."""
-        features_BRD = dropout_regions(features_BRD, self._config.region_dropout, seed)
-        annotations_BRC = self._annotate(features_BRD)
-        annotations_BRC = dropout_images(annotations_BRC, self._config.annotation_dropout, seed, 0)
-        return Context(annotations_BRC, self._key(annotations_BRC))
+        return self._annotations.encode(features_BRD, seed)
 
     def start(self, context: Context, max_words: int) -> list[RnnState]:
         """See `Captioner`."""
-        mean_BC = tf.reduce_mean(context.annotations_BRC, axis=1)
-        return split_states(self._config, self._initial(mean_BC))
+        return self._annotations.start(context)
 
     def step(
         self, context: Context, state: list[RnnState], token_N: tf.Tensor
@@ -127,8 +112,8 @@ class AttendAfter(keras.layers.Layer):
         """What Q words see of each image, float32 [B, Q, C]; a query's last number is the gate."""
         attention = self._config.attention_units
         query_BQA, gate_BQ1 = tf.split(query_BQA, [attention, 1], axis=2)
-        keys_BRA = context.keys_BRA * attention**-0.5
-        alpha_BQR = tf.nn.softmax(tf.matmul(query_BQA, keys_BRA, transpose_b=True))
+        scores_BQR = tf.matmul(query_BQA, context.keys_BRA * attention**-0.5, transpose_b=True)
+        alpha_BQR = tf.nn.softmax(scores_BQR)
         return tf.sigmoid(gate_BQ1) * tf.matmul(alpha_BQR, context.annotations_BRC)
 
     def _deep_output(self, embedded: tf.Tensor, h: tf.Tensor, z: tf.Tensor) -> tf.Tensor:
