@@ -8,7 +8,6 @@ import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
-import trainer.dataset
 from tfrecords_schema.manifest import read_manifest
 from trainer.dataset import (
     EPOCH_START,
@@ -45,13 +44,6 @@ def epoch_batches(dataset, **changes):
     """The global batches."""
     parts = parts_of_batches(dataset, tf.distribute.InputContext(1, 0, 1), **changes)
     return [{name: x if name == "segment" else x[0] for name, x in part.items()} for part in parts]
-
-
-@pytest.fixture
-def small_segments(monkeypatch):
-    """Each shard is a segment of its own."""
-    for name in ("SEGMENT_SHARDS", "SEGMENT_IMAGES", "SEGMENT_BATCHES"):
-        monkeypatch.setattr(trainer.dataset, name, 1)
 
 
 def test_an_epoch_has_every_image_once_in_full_batches(dataset):

@@ -13,7 +13,6 @@ import pytest
 import tensorflow as tf
 from conftest import SMALL, train_config
 
-import trainer.dataset
 from tfrecords_schema.errors import InputError
 from trainer import loop
 from trainer.config import ModelConfig
@@ -135,14 +134,12 @@ class StopAfter:
 
 @pytest.mark.parametrize(
     "model, sizes, average_decay",
-    [("attend", SMALL, 0.998), ("merge", ModelConfig(units=16, annotation_units=16), 0.0)],
-    ids=["attend", "merge without a moving average"],
+    [("attend", SMALL, 0.998), ("transformer", ModelConfig(units=16, heads=2, layers=2), 0.0)],
+    ids=["attend", "transformer without a moving average"],
 )
 def test_a_run_that_is_stopped_again_and_again_ends_the_same(
-    model, sizes, average_decay, dataset, tmp_path, monkeypatch
+    model, sizes, average_decay, dataset, tmp_path, monkeypatch, small_segments
 ):
-    for name in ("SEGMENT_SHARDS", "SEGMENT_IMAGES", "SEGMENT_BATCHES"):
-        monkeypatch.setattr(trainer.dataset, name, 1)  # an epoch has several
     config = train_config(
         dataset, tmp_path / "run", model=model, model_config=sizes, average_decay=average_decay
     )
