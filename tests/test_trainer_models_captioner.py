@@ -128,7 +128,7 @@ def test_teacher_forcing_predicts_what_stepping_word_by_word_predicts(kind):
     forced = {place: logits for place, logits in zip(places, logits_PV, strict=True)}
     for number, ids in enumerate(CAPTIONS.reshape(-1, CAPTIONS.shape[-1])):
         context = take(model.encode(features), number // CAPTIONS.shape[1])
-        state = model.start(context, 6)
+        state = model.start(context)
         for time in range(np.count_nonzero(ids) - 1):
             logits, state = model.step(context, state, tf.constant(ids[time : time + 1]))
             np.testing.assert_allclose(forced.pop((number, time)), logits[0], atol=1e-4)

@@ -29,7 +29,7 @@ def test_drawn_captions_follow_the_models_distribution(kind):
     ids = sample_captions(model, features[:1], 4000, 2, seed).numpy()[0]
     assert ids.shape == (4000, 3)
     context = model.encode(features[:1])
-    logits, state = model.step(context, model.start(context, 2), tf.constant([START]))
+    logits, state = model.step(context, model.start(context), tf.constant([START]))
     probabilities = np.exp(logits[0])
     probabilities[[PAD, UNK, START]] = 0
     probabilities /= probabilities.sum()

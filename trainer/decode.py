@@ -92,7 +92,7 @@ def beam_search(
             tf.TensorShape([]),
             tf.TensorShape([None, width, steps]),
             *[beams] * 4,
-            tf.nest.map_structure(lambda x: tf.TensorShape([None, *x.shape[1:]]), state),
+            tf.nest.map_structure(any_size, state),
         ),
     )
     return Beams(ids_BWT[..., :max_words], log_probs_BW)
@@ -116,7 +116,7 @@ def sample_captions(
     steps = max_words + 1
     context = model.encode(features_BRD)
     context, state = tf.nest.map_structure(
-        lambda part: tf.repeat(part, samples, axis=0), (context, model.start(context, max_words))
+        lambda part: tf.repeat(part, samples, axis=0), (context, model.start(context))
     )
     rows = tf.shape(features_BRD)[0] * samples
     uniform_NT = uniform(seed, 0, seed.image * samples, rows, steps)
@@ -136,10 +136,17 @@ def sample_captions(
             tf.TensorShape([]),
             tf.TensorShape([None, steps]),
             *[tf.TensorShape([None])] * 2,
-            tf.nest.map_structure(lambda x: tf.TensorShape([None, *x.shape[1:]]), state),
+            tf.nest.map_structure(any_size, state),
         ),
     )
     return tf.reshape(ids_NT, [-1, samples, steps])
+
+
+def any_size(x: tf.Tensor) -> tf.TensorShape:
+    """The shape of a part of the state, [rows, ..., depth] or [rows], within a loop: only its depth
+    stays, since what is remembered of the words grows with them."""
+    depth = x.shape[-1:] if x.shape.rank > 1 else [None]
+    return tf.TensorShape([*[None] * (x.shape.rank - 1), *depth])
 
 
 def next_log_probs(logits: tf.Tensor) -> tf.Tensor:
@@ -171,4 +178,4 @@ def search_captions(
         logits_NV, state = model.step(repeated, state, token_N)
         return next_log_probs(logits_NV), state
 
-    return beam_search(step, model.start(context, max_words), width, max_words, length_penalty)
+    return beam_search(step, model.start(context), width, max_words, length_penalty)

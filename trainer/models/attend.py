@@ -69,7 +69,7 @@ class Attend(keras.layers.Layer):
         """See `Captioner`."""
         return self._annotations.encode(features_BRD, seed)
 
-    def start(self, context: Context, max_words: int) -> list[RnnState]:
+    def start(self, context: Context) -> list[RnnState]:
         """See `Captioner`."""
         return self._annotations.start(context)
 
@@ -97,7 +97,7 @@ class Attend(keras.layers.Layer):
         config = self._config
         context = self.encode(features_BRD, seed)
         state, keys_NRA = tf.nest.map_structure(
-            lambda part: repeat_images(part, words), (self.start(context, 0), context.keys_BRA)
+            lambda part: repeat_images(part, words), (self.start(context), context.keys_BRA)
         )
         embedded_PE = self.words.embed(words.inputs_P)
         embedded_PE = dropout_words(embedded_PE, config.embedding_dropout, seed, 1, words)

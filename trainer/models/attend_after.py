@@ -64,7 +64,7 @@ class AttendAfter(keras.layers.Layer):
         """See `Captioner`."""
         return self._annotations.encode(features_BRD, seed)
 
-    def start(self, context: Context, max_words: int) -> list[RnnState]:
+    def start(self, context: Context) -> list[RnnState]:
         """See `Captioner`."""
         return self._annotations.start(context)
 
@@ -88,9 +88,7 @@ class AttendAfter(keras.layers.Layer):
         """See `Captioner`."""
         config = self._config
         context = self.encode(features_BRD, seed)
-        state = tf.nest.map_structure(
-            lambda part: repeat_images(part, words), self.start(context, 0)
-        )
+        state = tf.nest.map_structure(lambda part: repeat_images(part, words), self.start(context))
         embedded_PE = self.words.embed(words.inputs_P)
         embedded_PE = dropout_words(embedded_PE, config.embedding_dropout, seed, 1, words)
         h_PH = packed_rnn(self._reader, embedded_PE, state[0], words)

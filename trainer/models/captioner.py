@@ -46,8 +46,8 @@ class Captioner(Protocol):
     def encode(self, features_BRD: tf.Tensor, seed: Seed | None = None) -> Any:
         """What depends on the image alone; `seed` turns dropout on."""
 
-    def start(self, context: Any, max_words: int) -> Any:
-        """The state before the first word of captions of up to `max_words`, one row an image."""
+    def start(self, context: Any) -> Any:
+        """The state before the first word, one row an image."""
 
     def step(self, context: Any, state: Any, token_N: tf.Tensor) -> tuple[tf.Tensor, Any]:
         """One word: float32 logits_NV and the next state.

@@ -2,8 +2,8 @@
 
     head_h = softmax(Q W_Q^h (K W_K^h)^T / sqrt(D_h)) K W_V^h;   output = W_O [head_1; ...]
 
-Shape suffixes: B batch, Q queries, R what is looked at, I depth of the queries, D width, h heads,
-d = D / h.
+Shape suffixes: B batch, Q queries, R what is looked at, I depth of the queries, D width, H heads,
+d = D / H.
 """
 
 from typing import NamedTuple
@@ -15,10 +15,10 @@ from tfrecords_schema.errors import InputError
 
 
 class Memory(NamedTuple):
-    """What is looked at."""
+    """What is looked at, each head's apart."""
 
-    keys_BRD: tf.Tensor
-    values_BRD: tf.Tensor
+    keys_BHRd: tf.Tensor
+    values_BHRd: tf.Tensor
 
 
 class DotAttention(keras.layers.Layer):
@@ -41,7 +41,7 @@ class DotAttention(keras.layers.Layer):
 
     def memory(self, x_BRI: tf.Tensor) -> Memory:
         """What these vectors are when they are looked at."""
-        return Memory(self._key(x_BRI), self._value(x_BRI))
+        return self.by_heads(*self.key_and_value(x_BRI))
 
     def attend(
         self, x_BQI: tf.Tensor, memory: Memory, may_look: tf.Tensor | None = None
@@ -52,6 +52,14 @@ class DotAttention(keras.layers.Layer):
     def query(self, x: tf.Tensor) -> tf.Tensor:
         """Who looks: [..., query_depth] -> [..., units]."""
         return self._query(x)
+
+    def key_and_value(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """What is looked at: [..., memory_depth] -> two of [..., units]; see `by_heads`."""
+        return self._key(x), self._value(x)
+
+    def by_heads(self, key_BRD: tf.Tensor, value_BRD: tf.Tensor) -> Memory:
+        """The memory of keys and values."""
+        return Memory(self._split(key_BRD), self._split(value_BRD))
 
     def look(
         self, query_BQD: tf.Tensor, memory: Memory, may_look: tf.Tensor | None = None
@@ -66,18 +74,17 @@ class DotAttention(keras.layers.Layer):
         Returns:
           [B, Q, units].
         """
-        depth = self._units // self._heads
-
-        def split(x: tf.Tensor) -> tf.Tensor:
-            return tf.reshape(x, [tf.shape(x)[0], tf.shape(x)[1], self._heads, depth])
-
-        scores = tf.einsum(
-            "bqhd,brhd->bhqr", split(query_BQD * depth**-0.5), split(memory.keys_BRD)
-        )
+        query_BHQd = self._split(query_BQD * (self._units // self._heads) ** -0.5)
+        scores_BHQR = tf.matmul(query_BHQd, memory.keys_BHRd, transpose_b=True)
         if may_look is not None:
-            scores = tf.where(may_look, scores, -1e9)
-        seen = tf.einsum("bhqr,brhd->bqhd", tf.nn.softmax(scores), split(memory.values_BRD))
-        return tf.reshape(seen, [tf.shape(seen)[0], tf.shape(seen)[1], self._units])
+            scores_BHQR = tf.where(may_look, scores_BHQR, -1e9)
+        seen_BHQd = tf.matmul(tf.nn.softmax(scores_BHQR), memory.values_BHRd)
+        return tf.reshape(tf.transpose(seen_BHQd, [0, 2, 1, 3]), tf.shape(query_BQD))
+
+    def _split(self, x_BRD: tf.Tensor) -> tf.Tensor:
+        rows, columns = tf.unstack(tf.shape(x_BRD)[:2])
+        shape = tf.stack([rows, columns, self._heads, self._units // self._heads])
+        return tf.transpose(tf.reshape(x_BRD, shape), [0, 2, 1, 3])
 
     def output(self, seen: tf.Tensor) -> tf.Tensor:
         """What follows from what was seen: [..., units] -> [..., units]."""

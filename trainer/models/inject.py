@@ -54,7 +54,7 @@ class Inject(keras.layers.Layer):
         mean_BD = tf.reduce_mean(features_BRD, axis=1)
         return dropout_images(self._image(mean_BD), self._config.annotation_dropout, seed, 0)
 
-    def start(self, context: tf.Tensor, max_words: int) -> list[RnnState]:
+    def start(self, context: tf.Tensor) -> list[RnnState]:
         """See `Captioner`."""
         nothing = zero_state(self._stack, tf.shape(context)[0])
         if self._config.inject == "first":
@@ -77,9 +77,7 @@ class Inject(keras.layers.Layer):
         """See `Captioner`."""
         config = self._config
         context = self.encode(features_BRD, seed)
-        state = tf.nest.map_structure(
-            lambda part: repeat_images(part, words), self.start(context, 0)
-        )
+        state = tf.nest.map_structure(lambda part: repeat_images(part, words), self.start(context))
         embedded_PE = self.words.embed(words.inputs_P)
         embedded_PE = dropout_words(embedded_PE, config.embedding_dropout, seed, 1, words)
         x = self._beside_image(

@@ -58,7 +58,7 @@ class Merge(keras.layers.Layer):
         mean_BD = tf.reduce_mean(features_BRD, axis=1)
         return self._image(dropout_images(mean_BD, self._config.annotation_dropout, seed, 0))
 
-    def start(self, context: tf.Tensor, max_words: int) -> list[RnnState]:
+    def start(self, context: tf.Tensor) -> list[RnnState]:
         """See `Captioner`."""
         return zero_state(self._stack, tf.shape(context)[0])
 

@@ -10,10 +10,8 @@
 In decoding the keys and values of earlier words are kept in the state.
 
 Shape suffixes: B images, N rows (captions or beams), R regions, D width (`units`), V vocabulary,
-T time, L longest caption in decoding, P packed words.
+T time, P packed words; H heads, d = D / H.
 """
-
-from typing import NamedTuple
 
 import keras
 import numpy as np
@@ -31,13 +29,6 @@ from trainer.models.dropout import (
 from trainer.models.words import Words
 
 DROPOUTS_A_LAYER = 3
-
-
-class State(NamedTuple):
-    """The words so far."""
-
-    time_N: tf.Tensor  # int32
-    memories: list[Memory]  # one a layer, [N, L, D]; zeros from time_N on
 
 
 class Block(keras.layers.Layer):
@@ -72,37 +63,31 @@ class Block(keras.layers.Layer):
         x_PD += drop(self._look_at_images(self._norms[1](x_PD), image, words), place + 1)
         return x_PD + drop(self._feed_forward(self._norms[2](x_PD)), place + 2)
 
-    def step(
-        self, x_ND: tf.Tensor, image: Memory, before: Memory, time_N: tf.Tensor
-    ) -> tuple[tf.Tensor, Memory]:
+    def step(self, x_ND: tf.Tensor, image: Memory, before: Memory) -> tuple[tf.Tensor, Memory]:
         """The layer on one more word of each caption, and what the next ones look at."""
-        places_L = tf.range(tf.shape(before.keys_BRD)[1])
-        is_here = (places_L == time_N[:, tf.newaxis])[..., tf.newaxis]
-        may_look = (places_L <= time_N[:, tf.newaxis])[:, tf.newaxis, tf.newaxis]
         x_N1D = x_ND[:, tf.newaxis]
         normed = self._norms[0](x_N1D)
         new = self._itself.memory(normed)
-        memory = Memory(*(tf.where(is_here, *pair) for pair in zip(new, before, strict=True)))
-        x_N1D += self._itself.attend(normed, memory, may_look)
+        memory = Memory(*(tf.concat(pair, 2) for pair in zip(before, new, strict=True)))
+        x_N1D += self._itself.attend(normed, memory)
         x_N1D += self.image.attend(self._norms[1](x_N1D), image)
         x_N1D += self._feed_forward(self._norms[2](x_N1D))
         return x_N1D[:, 0], memory
 
     def _look_at_words(self, x_PD: tf.Tensor, words: PackedCaptions) -> tf.Tensor:
         attention = self._itself
-        parts_P3D = tf.stack([attention.query(x_PD), *attention.memory(x_PD)], 1)
+        parts_P3D = tf.stack([attention.query(x_PD), *attention.key_and_value(x_PD)], 1)
         query_NTD, *memory = tf.unstack(unpack(parts_P3D, words), axis=2)
         times_T = tf.range(tf.shape(query_NTD)[1])
         may_look_TT = times_T <= times_T[:, tf.newaxis]
-        return attention.output(
-            pack(attention.look(query_NTD, Memory(*memory), may_look_TT), words)
-        )
+        seen_NTD = attention.look(query_NTD, attention.by_heads(*memory), may_look_TT)
+        return attention.output(pack(seen_NTD, words))
 
     def _look_at_images(self, x_PD: tf.Tensor, image: Memory, words: PackedCaptions) -> tf.Tensor:
         query_NTD = unpack(self.image.query(x_PD), words)
         # All captions of an image look at it together.
         shape = tf.shape(query_NTD)
-        together = tf.stack([tf.shape(image.keys_BRD)[0], -1, shape[2]])
+        together = tf.stack([tf.shape(image.keys_BHRd)[0], -1, shape[2]])
         seen_BQD = self.image.look(tf.reshape(query_NTD, together), image)
         return self.image.output(pack(tf.reshape(seen_BQD, shape), words))
 
@@ -111,7 +96,8 @@ class Block(keras.layers.Layer):
 
 
 class Transformer(keras.layers.Layer):
-    """The captioner; see `captioner.Captioner`. Its context is each layer's view of the image."""
+    """The captioner; see `captioner.Captioner`. Its context is what each layer remembers of the
+    image, and its state what each remembers of the words so far."""
 
     def __init__(self, config: ModelConfig, vocabulary_size: int, feature_depth: int):
         """A captioner for features [regions, feature_depth] and ids in [0, vocabulary_size)."""
@@ -135,23 +121,21 @@ class Transformer(keras.layers.Layer):
         regions = dropout_images(regions, self._config.annotation_dropout, seed, 0)
         return [block.image.memory(regions) for block in self._blocks]
 
-    def start(self, context: list[Memory], max_words: int) -> State:
+    def start(self, context: list[Memory]) -> list[Memory]:
         """See `Captioner`."""
-        rows = tf.shape(context[0].keys_BRD)[0]
-        nothing = tf.zeros([rows, max_words + 1, self._config.units])
-        return State(tf.zeros([rows], tf.int32), [Memory(nothing, nothing)] * len(self._blocks))
+        return [Memory(*(part[:, :, :0] for part in memory)) for memory in context]
 
     def step(
-        self, context: list[Memory], state: State, token_N: tf.Tensor
-    ) -> tuple[tf.Tensor, State]:
+        self, context: list[Memory], state: list[Memory], token_N: tf.Tensor
+    ) -> tuple[tf.Tensor, list[Memory]]:
         """See `Captioner`."""
-        x_ND = self._embed(token_N, state.time_N)
+        time = tf.shape(state[0].keys_BHRd)[2]
+        x_ND = self._embed(token_N, time)
         memories = []
-        for block, image, before in zip(self._blocks, context, state.memories, strict=True):
-            x_ND, memory = block.step(x_ND, image, before, state.time_N)
+        for block, image, before in zip(self._blocks, context, state, strict=True):
+            x_ND, memory = block.step(x_ND, image, before)
             memories.append(memory)
-        logits_NV = self.words.logits(self._last_norm(x_ND))
-        return logits_NV, State(state.time_N + 1, memories)
+        return self.words.logits(self._last_norm(x_ND)), memories
 
     def teacher_force(
         self, features_BRD: tf.Tensor, words: PackedCaptions, seed: Seed | None

@@ -34,9 +34,9 @@ class WithEncoder(keras.layers.Layer):
         """See `Captioner`."""
         return self.captioner.encode(self._regions(pixels), seed)
 
-    def start(self, context: Any, max_words: int) -> Any:
+    def start(self, context: Any) -> Any:
         """See `Captioner`."""
-        return self.captioner.start(context, max_words)
+        return self.captioner.start(context)
 
     def step(self, context: Any, state: Any, token_N: tf.Tensor) -> tuple[tf.Tensor, Any]:
         """See `Captioner`."""
