@@ -5,10 +5,12 @@ import pytest
 import tensorflow as tf
 from test_trainer_models_captioner import CAPTIONS
 
+from tfrecords_schema.vocabulary import START, UNK
 from trainer.draws import replica_seed
 from trainer.models.captioner import pack_captions, unpack
 from trainer.models.dropout import (
     dropout_images,
+    dropout_inputs,
     dropout_regions,
     dropout_weights,
     dropout_words,
@@ -44,6 +46,21 @@ def test_a_word_has_the_same_mask_on_any_replica():
     images = tf.ones([6, 4, 7])
     masks = dropout_images(images, 0.5, seed, 0)
     np.testing.assert_array_equal(dropout_images(images[3:], 0.5, second, 0), masks[3:])
+
+
+def test_words_before_are_hidden_whole_but_never_the_start():
+    ids = tf.concat([tf.fill([50, 2, 1], START), tf.fill([50, 2, 6], 5)], 2)
+    seed, words = replica_seed(1, 2, ids), pack_captions(ids)
+    hidden = dropout_inputs(words, 0.3, seed)
+    is_first = words.time_P.numpy() == 0
+    after = hidden.inputs_P.numpy()
+    assert (after[is_first] == START).all() and set(after[~is_first]) == {5, UNK}
+    assert 0.2 < (after[~is_first] == UNK).mean() < 0.4
+    np.testing.assert_array_equal(hidden.labels_P, words.labels_P)
+    half = pack_captions(ids[25:])  # what a second replica has
+    second = seed._replace(image=tf.constant(25), caption=tf.constant(50))
+    own = dropout_inputs(half, 0.3, second).inputs_P
+    np.testing.assert_array_equal(unpack(own, half), unpack(after, words)[50:])
 
 
 @pytest.mark.parametrize("regions, rate, kept", [(49, 0.3, 34), (4, 0.5, 2), (3, 0.9, 1)])

@@ -86,8 +86,12 @@ def test_losses_do_not_depend_on_the_number_of_replicas(name):
 
 @pytest.mark.parametrize(
     "changes",
-    [{"clip_norm": 0.05}, {"scheduled_sampling": 0.5}, {"objective": "self_critical"}],
-    ids=["clipped", "scheduled sampling", "self-critical"],
+    [
+        {"clip_norm": 0.05},
+        {"scheduled_sampling": 0.5, "word_dropout": 0.3},
+        {"objective": "self_critical"},
+    ],
+    ids=["clipped", "words changed", "self-critical"],
 )
 def test_nor_do_those_of_other_steps(changes):
     one = losses(1, steps=10, **changes)

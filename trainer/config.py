@@ -99,6 +99,7 @@ class TrainConfig:
     plateau_factor: float = 0.5  # to this part of what it was
     clip_norm: float = 5.0
     label_smoothing: float = 0.1
+    word_dropout: float = 0.0  # share of words before that are hidden from the model
     scheduled_sampling: float = 0.0  # share of words before that are the model's own, at the end
     average_decay: float = 0.998  # of the moving average of the weights that is kept; 0: none
     unfreeze_at: int = -1  # epoch after which the CNN of a dataset of images learns too; -1: never
@@ -138,7 +139,11 @@ class TrainConfig:
         for name in counts:
             _at_least(name, getattr(self, name), 1)
         _at_least("warmup_steps", self.warmup_steps, 1 if self.schedule == "noam" else 0)
-        for name in ("label_smoothing", "scheduled_sampling", "average_decay", "plateau_factor"):
+        fractions = (
+            "label_smoothing", "word_dropout", "scheduled_sampling", "average_decay",
+            "plateau_factor",
+        )  # fmt: skip
+        for name in fractions:
             _fraction(name, getattr(self, name))
         _at_least("unfreeze_at", self.unfreeze_at, -1)
         for name in ("learning_rate", "encoder_learning_rate", "clip_norm"):

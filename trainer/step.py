@@ -11,6 +11,7 @@ from trainer.distribution import to_replicas
 from trainer.draws import replica_seed
 from trainer.model_input import as_model_input, flip_some
 from trainer.models.captioner import Captioner, pack_captions
+from trainer.models.dropout import dropout_inputs
 from trainer.objective import cross_entropy_sum, sum_over_replicas
 from trainer.scheduled_sampling import sample_inputs
 
@@ -138,6 +139,8 @@ def make_cross_entropy_step(
         if config.scheduled_sampling:
             guess = model.teacher_force(regions, packed, seed)
             packed = sample_inputs(packed, guess, sampled_share, seed)
+        if config.word_dropout:
+            packed = dropout_inputs(packed, config.word_dropout, seed)
 
         def compute() -> tuple[tf.Tensor, tf.Tensor]:
             logits = model.teacher_force(regions, packed, seed)

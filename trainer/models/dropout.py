@@ -9,10 +9,11 @@ Shape suffixes: B images, R regions, D feature depth, N captions, T time, P pack
 
 import tensorflow as tf
 
+from tfrecords_schema.vocabulary import UNK
 from trainer.draws import PLACES, Seed, random_bytes, uniform
 from trainer.models.captioner import PackedCaptions, places_of
 
-_REGIONS = PLACES - 4
+_REGIONS, _INPUTS = PLACES - 4, PLACES - 5
 
 
 def regions_kept(regions: int, rate: float) -> int:
@@ -67,6 +68,19 @@ def dropout_words(
     drawn = random_bytes(seed, place, seed.caption, captions, seed.longest * depth)
     drawn = tf.reshape(drawn, [captions, seed.longest, depth])
     return _drop(x_PX, rate, tf.gather_nd(drawn, places_of(words)))
+
+
+def dropout_inputs(words: PackedCaptions, rate: float, seed: Seed) -> PackedCaptions:
+    """Hides whole words from the model, as <unk>, so that it must look at the image (Bowman et al.
+    2016, arXiv:1511.06349, section 3.1).
+
+    Args:
+      words: of the batch.
+      rate: share of the words before that are hidden, in [0, 1]; <start> never is.
+      seed: of the step.
+    """
+    is_hidden = (uniform_words(seed, _INPUTS, words) < rate) & (words.time_P > 0)
+    return words._replace(inputs_P=tf.where(is_hidden, UNK, words.inputs_P))
 
 
 def dropout_weights(x: tf.Tensor, rate: float, seed: Seed | None, place: int) -> tf.Tensor:
