@@ -1,9 +1,11 @@
 """A Transformer decoder that looks at the image (Vaswani et al. 2017, arXiv:1706.03762).
 
+    a_i    = relu(W_a v_i + b_a)                                   region i from its features
     x_t    = sqrt(D) E y_{t-1} + position(t)                       sections 3.4 and 3.5
+    x_0   += W_m mean_i a_i + b_m                                  <start> tells of the image
     each layer, with the norm before each part (Xiong et al. 2020, arXiv:2002.04745):
         x += SelfAttention(norm(x)), at the words up to t
-        x += CrossAttention(norm(x)), at the regions norm(relu(W_a x_i + b_a))
+        x += CrossAttention(norm(x)), at the regions norm(a_i)
         x += W_2 relu(W_1 norm(x))                                 section 3.3
     p(y_t) = softmax(W_o norm(x_t) + b_o)
 
@@ -13,13 +15,15 @@ Shape suffixes: B images, N rows (captions or beams), R regions, D width (`units
 T time, P packed words; H heads, d = D / H.
 """
 
+from typing import NamedTuple
+
 import keras
 import numpy as np
 import tensorflow as tf
 
 from trainer.config import ModelConfig
 from trainer.draws import Seed
-from trainer.models.captioner import PackedCaptions, pack, unpack
+from trainer.models.captioner import PackedCaptions, pack, repeat_images, unpack
 from trainer.models.dot_attention import DotAttention, Memory
 from trainer.models.dropout import (
     dropout_images,
@@ -29,6 +33,13 @@ from trainer.models.dropout import (
 from trainer.models.words import Words
 
 DROPOUTS_A_LAYER = 3
+
+
+class Context(NamedTuple):
+    """What depends on the image alone."""
+
+    start_BD: tf.Tensor  # what is added to <start>
+    memories: list[Memory]  # of each layer
 
 
 class Block(keras.layers.Layer):
@@ -96,8 +107,8 @@ class Block(keras.layers.Layer):
 
 
 class Transformer(keras.layers.Layer):
-    """The captioner; see `captioner.Captioner`. Its context is what each layer remembers of the
-    image, and its state what each remembers of the words so far."""
+    """The captioner; see `captioner.Captioner`. Its state is what each layer remembers of the
+    words so far."""
 
     def __init__(self, config: ModelConfig, vocabulary_size: int, feature_depth: int):
         """A captioner for features [regions, feature_depth] and ids in [0, vocabulary_size)."""
@@ -107,6 +118,8 @@ class Transformer(keras.layers.Layer):
         self.words = Words(vocabulary_size, units, units, config.tied_embeddings)
         self._annotate = keras.layers.Dense(config.annotation_units, "relu", name="annotate")
         self._annotate.build((None, feature_depth))
+        self._start = keras.layers.Dense(units, name="start")
+        self._start.build((None, config.annotation_units))
         self._image_norm = keras.layers.LayerNormalization(epsilon=1e-5, name="image_norm")
         self._last_norm = keras.layers.LayerNormalization(epsilon=1e-5, name="last_norm")
         self._image_norm.build((None, config.annotation_units))
@@ -114,25 +127,28 @@ class Transformer(keras.layers.Layer):
         self._blocks = [Block(config, f"layer_{number}") for number in range(config.layers)]
         self.built = True
 
-    def encode(self, features_BRD: tf.Tensor, seed: Seed | None = None) -> list[Memory]:
+    def encode(self, features_BRD: tf.Tensor, seed: Seed | None = None) -> Context:
         """See `Captioner`."""
         features_BRD = dropout_regions(features_BRD, self._config.region_dropout, seed)
-        regions = self._image_norm(self._annotate(features_BRD))
+        regions = self._annotate(features_BRD)
         regions = dropout_images(regions, self._config.annotation_dropout, seed, 0)
-        return [block.image.memory(regions) for block in self._blocks]
+        normed = self._image_norm(regions)
+        memories = [block.image.memory(normed) for block in self._blocks]
+        return Context(self._start(tf.reduce_mean(regions, axis=1)), memories)
 
-    def start(self, context: list[Memory]) -> list[Memory]:
+    def start(self, context: Context) -> list[Memory]:
         """See `Captioner`."""
-        return [Memory(*(part[:, :, :0] for part in memory)) for memory in context]
+        return [Memory(*(part[:, :, :0] for part in memory)) for memory in context.memories]
 
     def step(
-        self, context: list[Memory], state: list[Memory], token_N: tf.Tensor
+        self, context: Context, state: list[Memory], token_N: tf.Tensor
     ) -> tuple[tf.Tensor, list[Memory]]:
         """See `Captioner`."""
         time = tf.shape(state[0].keys_BHRd)[2]
-        x_ND = self._embed(token_N, time)
+        x_ND = self._embed(token_N) + positions(time, self._config.units)
+        x_ND += tf.where(time == 0, context.start_BD, 0.0)
         memories = []
-        for block, image, before in zip(self._blocks, context, state, strict=True):
+        for block, image, before in zip(self._blocks, context.memories, state, strict=True):
             x_ND, memory = block.step(x_ND, image, before)
             memories.append(memory)
         return self.words.logits(self._last_norm(x_ND)), memories
@@ -142,17 +158,21 @@ class Transformer(keras.layers.Layer):
     ) -> tf.Tensor:
         """See `Captioner`."""
         config = self._config
-        x_PD = self._embed(words.inputs_P, words.time_P)
+        context = self.encode(features_BRD, seed)
+        x_PD = self._embed(words.inputs_P)
         x_PD = dropout_words(x_PD, config.embedding_dropout, seed, 1, words)
-        images = self.encode(features_BRD, seed)
-        for number, (block, image) in enumerate(zip(self._blocks, images, strict=True)):
+        x_PD += positions(words.time_P, config.units)
+        # Words are in the order of time: the first of all captions come first.
+        rows = tf.reduce_sum(words.rows_T[:1])  # no captions, no first words
+        start_ND = repeat_images(context.start_BD, words)[:rows]
+        x_PD = tf.concat([x_PD[:rows] + start_ND, x_PD[rows:]], 0)
+        for number, (block, image) in enumerate(zip(self._blocks, context.memories, strict=True)):
             x_PD = block.teacher_force(x_PD, image, words, seed, 3 + DROPOUTS_A_LAYER * number)
         output_PD = dropout_words(self._last_norm(x_PD), config.output_dropout, seed, 2, words)
         return self.words.logits(output_PD)
 
-    def _embed(self, ids: tf.Tensor, times: tf.Tensor) -> tf.Tensor:
-        units = self._config.units
-        return self.words.embed(ids) * units**0.5 + positions(times, units)
+    def _embed(self, ids: tf.Tensor) -> tf.Tensor:
+        return self.words.embed(ids) * self._config.units**0.5
 
 
 def positions(times: tf.Tensor, units: int) -> tf.Tensor:
