@@ -99,6 +99,10 @@ def test_nor_do_those_of_other_steps(changes):
     np.testing.assert_allclose(losses(2, steps=10, **changes), one, rtol=1e-5)
 
 
+def test_hidden_words_make_a_step_another_one():
+    assert losses(1, "merge", steps=2, word_dropout=0.5) != losses(1, "merge", steps=2)
+
+
 def test_a_scaled_loss_gives_the_same_training():
     plain, scaled = (losses(2, "merge", steps=5, precision=p) for p in ("float32", "float16"))
     np.testing.assert_allclose(scaled, plain, rtol=1e-6)

@@ -40,14 +40,12 @@ class DotAttention(keras.layers.Layer):
         self.built = True
 
     def memory(self, x_BRI: tf.Tensor) -> Memory:
-        """What these vectors are when they are looked at."""
+        """What these vectors are when they are looked at: float32 [B, R, memory_depth]."""
         return self.by_heads(*self.key_and_value(x_BRI))
 
-    def attend(
-        self, x_BQI: tf.Tensor, memory: Memory, may_look: tf.Tensor | None = None
-    ) -> tf.Tensor:
+    def attend(self, x_BQI: tf.Tensor, memory: Memory) -> tf.Tensor:
         """What vectors see: [B, Q, query_depth] -> [B, Q, units]; see `look`."""
-        return self.output(self.look(self.query(x_BQI), memory, may_look))
+        return self.output(self.look(self.query(x_BQI), memory))
 
     def query(self, x: tf.Tensor) -> tf.Tensor:
         """Who looks: [..., query_depth] -> [..., units]."""
@@ -58,7 +56,7 @@ class DotAttention(keras.layers.Layer):
         return self._key(x), self._value(x)
 
     def by_heads(self, key_BRD: tf.Tensor, value_BRD: tf.Tensor) -> Memory:
-        """The memory of keys and values."""
+        """The memory of keys and values, each [B, R, units]."""
         return Memory(self._split(key_BRD), self._split(value_BRD))
 
     def look(
@@ -81,11 +79,11 @@ class DotAttention(keras.layers.Layer):
         seen_BHQd = tf.matmul(tf.nn.softmax(scores_BHQR), memory.values_BHRd)
         return tf.reshape(tf.transpose(seen_BHQd, [0, 2, 1, 3]), tf.shape(query_BQD))
 
+    def output(self, seen: tf.Tensor) -> tf.Tensor:
+        """What follows from what was seen: [..., units] -> [..., units]."""
+        return self._output(seen)
+
     def _split(self, x_BRD: tf.Tensor) -> tf.Tensor:
         rows, columns = tf.unstack(tf.shape(x_BRD)[:2])
         shape = tf.stack([rows, columns, self._heads, self._units // self._heads])
         return tf.transpose(tf.reshape(x_BRD, shape), [0, 2, 1, 3])
-
-    def output(self, seen: tf.Tensor) -> tf.Tensor:
-        """What follows from what was seen: [..., units] -> [..., units]."""
-        return self._output(seen)

@@ -25,11 +25,7 @@ from trainer.config import ModelConfig
 from trainer.draws import Seed
 from trainer.models.captioner import PackedCaptions, pack, repeat_images, unpack
 from trainer.models.dot_attention import DotAttention, Memory
-from trainer.models.dropout import (
-    dropout_images,
-    dropout_regions,
-    dropout_words,
-)
+from trainer.models.dropout import dropout_images, dropout_regions, dropout_words
 from trainer.models.words import Words
 
 DROPOUTS_A_LAYER = 3
