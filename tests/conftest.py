@@ -1,6 +1,6 @@
 """What several tests need: drawn pictures, a dataset and a run, made once for all tests.
 
-Two logical CPUs stand for two devices; they must be set up before TensorFlow touches one.
+Four logical CPUs stand for four devices; they must be set up before TensorFlow touches one.
 """
 
 import os

@@ -18,21 +18,24 @@ from trainer.distribution import from_chief, is_chief, make_strategy
 from trainer.loop import train
 from trainer.report import read_metrics
 
+EPOCHS = 4  # 60 steps
+
 
 @pytest.fixture(scope="module")
 def one_device(dataset, tmp_path_factory):
     run = str(tmp_path_factory.mktemp("one") / "run")
-    train(train_config(dataset, run))
+    train(train_config(dataset, run, epochs=EPOCHS))
     return run
 
 
 def assert_same_training(run, other):
-    rows, other_rows = ([r for r in read_metrics(x) if "seconds" in r] for x in (run, other))
-    assert len(rows) == 2
+    """Over 50 steps or more: the loss of each 20 steps and of each epoch, and its validation."""
+    rows, other_rows = read_metrics(run), read_metrics(other)
+    assert rows[-1]["step"] >= 50
     for name, tolerance in (("step", 0), ("loss", 1e-5), ("validation_cider", 1e-2)):
-        np.testing.assert_allclose(
-            [r[name] for r in rows], [r[name] for r in other_rows], rtol=tolerance, err_msg=name
-        )
+        curve, other_curve = ([r[name] for r in x if name in r] for x in (rows, other_rows))
+        assert len(curve) >= EPOCHS
+        np.testing.assert_allclose(curve, other_curve, rtol=tolerance, err_msg=name)
 
 
 def test_auto_takes_all_devices_and_one_takes_one():
@@ -49,7 +52,7 @@ def test_a_single_process_is_the_chief():
 
 def test_four_replicas_train_as_one_device_does(one_device, dataset, tmp_path):
     run = str(tmp_path / "run")
-    train(train_config(dataset, run, strategy="mirrored"))
+    train(train_config(dataset, run, epochs=EPOCHS, strategy="mirrored"))
     assert_same_training(run, one_device)
 
 
@@ -74,13 +77,13 @@ def worker_processes(config, count=2):
 
 
 def multiworker_config(dataset, run, **changes):
-    return train_config(dataset, str(run), **{"strategy": "multiworker", **changes})
+    return train_config(
+        dataset, str(run), **{"epochs": EPOCHS, "strategy": "multiworker", **changes}
+    )
 
 
 @pytest.mark.slow
-def test_two_workers_train_as_one_device_does_and_when_one_dies_the_other_ends_and_says_so(
-    one_device, dataset, tmp_path
-):
+def test_when_a_worker_dies_the_other_ends_and_says_so(dataset, tmp_path):
     config = multiworker_config(dataset, tmp_path / "run", checkpoint_every=2)
     workers = worker_processes(config)
     checkpoints = tmp_path / "run" / "checkpoints"
@@ -94,7 +97,3 @@ def test_two_workers_train_as_one_device_does_and_when_one_dies_the_other_ends_a
     assert workers[0].returncode == 1
     assert re.search(r"error: worker 1 .*the same command.* continues", error), error
     workers[1].communicate()
-    workers = worker_processes(config)
-    errors = [worker.communicate(timeout=300)[1] for worker in workers]
-    assert [worker.returncode for worker in workers] == [0, 0], errors
-    assert_same_training(config.run, one_device)
