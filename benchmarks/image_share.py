@@ -34,7 +34,7 @@ def cross_entropies(run):
     def sums(features, caption_ids):
         words, regions = pack_captions(caption_ids), as_model_input(features)
         losses = [
-            cross_entropy_sum(trained.model.teacher_force(x, words, None), words.labels_P)
+            cross_entropy_sum(trained.model.teacher_force(x, words, None).logits_PV, words.labels_P)
             for x in (regions, tf.roll(regions, 1, axis=0))
         ]
         return tf.stack([*losses, tf.cast(tf.size(words.labels_P), tf.float32)])

@@ -21,6 +21,8 @@ complaint = functools.partial(conftest.complaint, main)
         (["--output_dropout=1"], ["--output_dropout=1.0", "0 to 1"]),
         (["--label_smoothing=1.5"], ["--label_smoothing=1.5", "0 to 1"]),
         (["--units=0"], ["--units=0", "at least 1"]),
+        (["--doubly_stochastic=-1"], ["--doubly_stochastic=-1.0", "0 or more"]),
+        (["--model=merge", "--doubly_stochastic=1"], ["attend and attend_after, not of merge"]),
         (["--lerning_rate=1"], ["--lerning_rate=1"]),
     ],
 )

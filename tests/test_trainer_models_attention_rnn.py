@@ -34,7 +34,7 @@ def random_inputs(cell, rows_T, images, rng):
 def plain_loop(cell, inputs, image_N, rows_T):
     annotations, keys, h, c, words, *weights = inputs
     annotations = tf.einsum("nb,brc->nrc", tf.one_hot(image_N, len(annotations)), annotations)
-    outputs_h, outputs_z, start = [], [], 0
+    outputs_h, outputs_z, start, seen = [], [], 0, tf.zeros([len(keys), REGIONS])
     for n in rows_T:
         x = words[start : start + n]
         rows = (part[:n] for part in (keys, h, c))
@@ -46,7 +46,8 @@ def plain_loop(cell, inputs, image_N, rows_T):
         h, c, start = step.h_nH, step.memory_nH, start + n
         outputs_h.append(step.h_nH)
         outputs_z.append(step.z_nC)
-    return tf.concat(outputs_h, 0), tf.concat(outputs_z, 0)
+        seen += tf.pad(step.alpha_nR, [[0, len(keys) - n], [0, 0]])
+    return tf.concat(outputs_h, 0), tf.concat(outputs_z, 0), seen
 
 
 @pytest.mark.parametrize(
@@ -63,22 +64,24 @@ def test_outputs_and_gradients_are_those_of_the_plain_loop(name, rows_T, images,
     words = words_of(rows_T)._replace(caption_N=tf.constant(caption_N))
     inputs = random_inputs(name, rows_T, images, rng)
     scale_h = tf.constant(rng.standard_normal((sum(rows_T), UNITS)), tf.float32)
+    scale_seen = tf.constant(rng.standard_normal((rows_T[0], REGIONS)), tf.float32)
     scale_z = tf.constant(rng.standard_normal((sum(rows_T), ANNOTATION)), tf.float32)
 
     def run(function):
         with tf.GradientTape() as tape:
             tape.watch(inputs)
-            h, z = function()
-            loss = tf.reduce_sum(h * scale_h) + tf.reduce_sum(z * scale_z)
-        return h, z, tape.gradient(loss, inputs)
+            outputs = function()
+            scaled = zip(outputs, (scale_h, scale_z, scale_seen), strict=True)
+            loss = tf.add_n([tf.reduce_sum(x * scale) for x, scale in scaled])
+        return outputs, tape.gradient(loss, inputs)
 
     def packed():
         return attention_rnn(cell, *inputs[:5], words, Weights(*inputs[5:]))
 
     expected = run(lambda: plain_loop(cell, inputs, image_N, rows_T))
     actual = tf.function(lambda: run(packed))() if compiled else run(packed)
-    np.testing.assert_allclose(actual[0], expected[0], atol=1e-6)
-    np.testing.assert_allclose(actual[1], expected[1], atol=1e-6)
-    for got, want in zip(actual[2], expected[2], strict=True):
+    for got, want in zip(actual[0], expected[0], strict=True):
+        np.testing.assert_allclose(got, want, atol=1e-6)
+    for got, want in zip(actual[1], expected[1], strict=True):
         np.testing.assert_allclose(got, want, atol=1e-5)
         assert np.abs(want).max() > 0

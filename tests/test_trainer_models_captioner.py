@@ -61,7 +61,7 @@ def make(kind, regions=4, depth=6, **changes):
 
 def loss_of(model, features, captions):
     words = pack_captions(tf.convert_to_tensor(captions))
-    return cross_entropy_sum(model.teacher_force(features, words, None), words.labels_P)
+    return cross_entropy_sum(model.teacher_force(features, words, None).logits_PV, words.labels_P)
 
 
 def take(nest, row):
@@ -123,7 +123,7 @@ def test_each_row_has_what_its_image_has_and_the_gradient_of_all_its_rows(compil
 def test_teacher_forcing_predicts_what_stepping_word_by_word_predicts(kind):
     model, features = make(kind)
     words = pack_captions(tf.constant(CAPTIONS))
-    logits_PV = model.teacher_force(features, words, None).numpy()
+    logits_PV = model.teacher_force(features, words, None).logits_PV.numpy()
     places = zip(words.caption_N.numpy()[words.row_P], words.time_P.numpy(), strict=True)
     forced = {place: logits for place, logits in zip(places, logits_PV, strict=True)}
     for number, ids in enumerate(CAPTIONS.reshape(-1, CAPTIONS.shape[-1])):
@@ -207,7 +207,7 @@ def test_a_batch_gives_each_image_what_it_gets_alone(kind):
 def test_the_image_matters(kind):
     model, features = make(kind)
     words = pack_captions(tf.constant(CAPTIONS))
-    logits = [model.teacher_force(x, words, None) for x in (features, features[::-1] * 3)]
+    logits = [model.teacher_force(x, words, None).logits_PV for x in (features, features[::-1] * 3)]
     assert np.abs(logits[0] - logits[1]).max() > 1e-3
 
 
@@ -229,7 +229,7 @@ def test_dropout_depends_on_the_seed_alone(kind, place):
 
     def logits(seed):
         seed = seed and replica_seed(*seed, tf.constant(CAPTIONS))
-        return model.teacher_force(features, words, seed)
+        return model.teacher_force(features, words, seed).logits_PV
 
     np.testing.assert_array_equal(logits([1, 0]), logits([1, 0]))
     assert np.abs(logits([1, 0]) - logits([2, 0])).max() > 1e-5

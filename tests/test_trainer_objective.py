@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from trainer.objective import cross_entropy_sum
+from trainer.objective import cross_entropy_sum, doubly_stochastic_sum
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.5])
@@ -39,3 +39,10 @@ def test_its_gradient_is_that_of_the_formula_also_for_extreme_logits(smoothing, 
         found.append((loss, tape.gradient(loss, logits)))
     np.testing.assert_allclose(found[0][0], found[1][0], rtol=1e-5)
     np.testing.assert_allclose(found[0][1], found[1][1], atol=1e-6)
+
+
+def test_doubly_stochastic_attention_sees_each_region_once():
+    rows_T = tf.constant([2, 1])  # the third row has no words
+    seen_NR = tf.constant([[1.5, 0.5], [1.0, 0.0], [0.0, 0.0]])
+    assert float(doubly_stochastic_sum(seen_NR, rows_T)) == 0.25 + 0.25 + 0 + 1
+    assert float(doubly_stochastic_sum(seen_NR, rows_T[:0])) == 0

@@ -88,10 +88,10 @@ def test_losses_do_not_depend_on_the_number_of_replicas(name):
     "changes",
     [
         {"clip_norm": 0.05},
-        {"scheduled_sampling": 0.5, "word_dropout": 0.3},
+        {"scheduled_sampling": 0.5, "word_dropout": 0.3, "doubly_stochastic": 1.0},
         {"objective": "self_critical"},
     ],
-    ids=["clipped", "words changed", "self-critical"],
+    ids=["clipped", "words changed, all regions seen", "self-critical"],
 )
 def test_nor_do_those_of_other_steps(changes):
     one = losses(1, steps=10, **changes)
@@ -99,8 +99,10 @@ def test_nor_do_those_of_other_steps(changes):
     np.testing.assert_allclose(losses(2, steps=10, **changes), one, rtol=1e-5)
 
 
-def test_hidden_words_make_a_step_another_one():
-    assert losses(1, "merge", steps=2, word_dropout=0.5) != losses(1, "merge", steps=2)
+def test_hidden_words_and_regions_to_see_make_a_step_another_one():
+    plain = losses(1, steps=2)
+    assert losses(1, steps=2, word_dropout=0.5) != plain
+    assert losses(1, steps=2, doubly_stochastic=0.1)[0] > plain[0]
 
 
 def test_a_scaled_loss_gives_the_same_training():

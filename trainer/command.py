@@ -40,6 +40,7 @@ HELP = {
     "plateau_factor": "plateau: to this part of what it was",
     "clip_norm": "bound on the norm of the global gradient",
     "label_smoothing": "share of a label that is spread over the vocabulary",
+    "doubly_stochastic": "weight of the term that asks attention to see all of the image",
     "word_dropout": "share of words read that are hidden, so that the image must tell",
     "scheduled_sampling": "share of words read that are the model's own, at the end of the run",
     "unfreeze_at": "dataset of images: epochs before the CNN learns too; -1: never",

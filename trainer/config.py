@@ -1,6 +1,7 @@
 """What one training run is asked to do."""
 
 import dataclasses
+import math
 
 from tfrecords_schema.errors import InputError
 from trainer.precision import PRECISIONS
@@ -99,6 +100,7 @@ class TrainConfig:
     plateau_factor: float = 0.5  # to this part of what it was
     clip_norm: float = 5.0
     label_smoothing: float = 0.1
+    doubly_stochastic: float = 0.0  # weight of the term that has attention see all of the image
     word_dropout: float = 0.0  # share of words before that are hidden from the model
     scheduled_sampling: float = 0.0  # share of words before that are the model's own, at the end
     average_decay: float = 0.998  # of the moving average of the weights that is kept; 0: none
@@ -133,6 +135,14 @@ class TrainConfig:
                     f"--{name}={value} is of --model={' and '.join(sorted(models))}, "
                     f"not of {self.model}"
                 )
+        of_one_alpha = OF_MODELS["attention_units"]
+        if self.doubly_stochastic and self.model not in of_one_alpha:
+            raise InputError(
+                f"--doubly_stochastic={self.doubly_stochastic} is of --model="
+                f"{' and '.join(sorted(of_one_alpha))}, not of {self.model}"
+            )
+        if not 0 <= self.doubly_stochastic < math.inf:
+            raise InputError(f"--doubly_stochastic={self.doubly_stochastic} must be 0 or more")
         counts = (
             "batch_size", "epochs", "samples", "patience", "plateau_patience", "checkpoint_every"
         )  # fmt: skip

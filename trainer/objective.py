@@ -1,8 +1,8 @@
-"""The training objective: cross-entropy of the words, with label smoothing.
+"""The training objective: cross-entropy of the words, and the term of doubly stochastic attention.
 
 The sum over words is divided by the number of words in the *global* batch, so that the sum of the
 replicas' gradients is the gradient of one device that had the whole batch, however the words fall
-on the replicas. P packed words, V vocabulary.
+on the replicas. P packed words, V vocabulary, N rows (captions), R regions.
 """
 
 from collections.abc import Callable
@@ -55,6 +55,22 @@ def cross_entropy_sum(
         return tf.reduce_sum(losses_P), gradient
 
     return sum_of(logits_PV)
+
+
+def doubly_stochastic_sum(seen_NR: tf.Tensor, rows_T: tf.Tensor) -> tf.Tensor:
+    """Sum over captions of sum_r (1 - sum_t alpha_tr)^2: attention is to see all of the image.
+
+    It is the second term of equation 14 of Xu et al. 2015 (arXiv:1502.03044, section 4.2.1).
+
+    Args:
+      seen_NR: float32, sum_t alpha_tr of each row; see `captioner.TeacherForced`.
+      rows_T: int32, of `captioner.PackedCaptions`; rows without words do not count.
+
+    Returns:
+      Scalar float32.
+    """
+    rows = tf.reduce_sum(rows_T[:1])  # no captions, no first step
+    return tf.reduce_sum(tf.square(1 - seen_NR[:rows]))
 
 
 def sum_over_replicas(values: Any) -> Any:

@@ -69,7 +69,7 @@ def make_self_critical_step(
         captions = images * config.samples
 
         def compute() -> tuple[tf.Tensor, tf.Tensor]:
-            log_probs_PV = next_log_probs(model.teacher_force(regions, packed, None))
+            log_probs_PV = next_log_probs(model.teacher_force(regions, packed, None).logits_PV)
             entropy = -tf.reduce_sum(tf.exp(log_probs_PV) * log_probs_PV)
             log_probs_P = tf.gather(log_probs_PV, packed.labels_P, batch_dims=1)
             caption_P = tf.gather(packed.caption_N, packed.row_P)

@@ -12,7 +12,7 @@ from trainer.draws import replica_seed
 from trainer.model_input import as_model_input, flip_some
 from trainer.models.captioner import Captioner, pack_captions
 from trainer.models.dropout import dropout_inputs
-from trainer.objective import cross_entropy_sum, sum_over_replicas
+from trainer.objective import cross_entropy_sum, doubly_stochastic_sum, sum_over_replicas
 from trainer.scheduled_sampling import sample_inputs
 
 Batch = dict[str, tf.Tensor]
@@ -121,7 +121,8 @@ def make_cross_entropy_step(
 ) -> ReplicaStep:
     """The step of one replica on the words of the references.
 
-    Its scalars, over all replicas: `loss`, the mean a word (nats), and `images`.
+    Its scalars, over all replicas: `loss`, the mean a word (nats), with the term of doubly
+    stochastic attention if that has a weight, and `images`.
     """
     steps = updates[0].optimizer.iterations
 
@@ -137,14 +138,16 @@ def make_cross_entropy_step(
         words = tf.cast(tf.size(packed.labels_P), tf.float32)
         images, words = sum_over_replicas([images, words])
         if config.scheduled_sampling:
-            guess = model.teacher_force(regions, packed, seed)
+            guess = model.teacher_force(regions, packed, seed).logits_PV
             packed = sample_inputs(packed, guess, sampled_share, seed)
         if config.word_dropout:
             packed = dropout_inputs(packed, config.word_dropout, seed)
 
         def compute() -> tuple[tf.Tensor, tf.Tensor]:
-            logits = model.teacher_force(regions, packed, seed)
-            loss = cross_entropy_sum(logits, packed.labels_P, config.label_smoothing)
+            logits_PV, seen_NR = model.teacher_force(regions, packed, seed)
+            loss = cross_entropy_sum(logits_PV, packed.labels_P, config.label_smoothing)
+            if config.doubly_stochastic:
+                loss += config.doubly_stochastic * doubly_stochastic_sum(seen_NR, packed.rows_T)
             return loss / words, images
 
         loss, images = apply_updates(updates, compute)

@@ -25,7 +25,7 @@ from trainer.config import ModelConfig
 from trainer.draws import Seed
 from trainer.models.annotations import Annotations, Context
 from trainer.models.attention_rnn import Weights, attention_rnn, attention_step
-from trainer.models.captioner import PackedCaptions, repeat_images
+from trainer.models.captioner import PackedCaptions, TeacherForced, repeat_images
 from trainer.models.cells import CELLS
 from trainer.models.dropout import dropout_weights, dropout_words
 from trainer.models.packed_rnn import (
@@ -92,7 +92,7 @@ class Attend(keras.layers.Layer):
 
     def teacher_force(
         self, features_BRD: tf.Tensor, words: PackedCaptions, seed: Seed | None
-    ) -> tf.Tensor:
+    ) -> TeacherForced:
         """See `Captioner`."""
         config = self._config
         context = self.encode(features_BRD, seed)
@@ -106,12 +106,13 @@ class Attend(keras.layers.Layer):
             x = packed_stack(self._below, x, state[:-1], words, config.layer_dropout, seed, place=4)
             x = dropout_words(x, config.layer_dropout, seed, 3, words)
         of_words, weights = self._split_weights(seed)
-        h_PH, z_PC = attention_rnn(
+        h_PH, z_PC, seen_NR = attention_rnn(
             self._cell, context.annotations_BRC, keys_NRA, state[-1].h_NH,
             state[-1].memory_NH, linear(x, *of_words), words, weights,
         )  # fmt: skip
         output_PE = self._deep_output(embedded_PE, h_PH, z_PC)
-        return self.words.logits(dropout_words(output_PE, config.output_dropout, seed, 2, words))
+        output_PE = dropout_words(output_PE, config.output_dropout, seed, 2, words)
+        return TeacherForced(self.words.logits(output_PE), seen_NR)
 
     def _split_weights(self, seed: Seed | None) -> tuple[tuple[tf.Tensor, tf.Tensor], Weights]:
         """What goes to the cell's gates: kernel and bias of the words, and all else."""

@@ -26,7 +26,13 @@ import tensorflow as tf
 from trainer.config import ModelConfig
 from trainer.draws import Seed
 from trainer.models.annotations import Annotations, Context
-from trainer.models.captioner import PackedCaptions, pack, repeat_images, unpack
+from trainer.models.captioner import (
+    PackedCaptions,
+    TeacherForced,
+    pack,
+    repeat_images,
+    unpack,
+)
 from trainer.models.dropout import dropout_words
 from trainer.models.packed_rnn import RnnState, make_rnn, packed_rnn, rnn_step
 from trainer.models.rnn_stack import make_stack, packed_stack, stack_step
@@ -74,7 +80,7 @@ class AttendAfter(keras.layers.Layer):
         """See `Captioner`."""
         embedded_NE = self.words.embed(token_N)
         read = rnn_step(self._reader, embedded_NE, state[0])
-        z = self._attend(self._query(read.h_NH)[:, tf.newaxis], context)[:, 0]
+        z = self._attend(self._query(read.h_NH)[:, tf.newaxis], context)[0][:, 0]
         output_NE = self._deep_output(embedded_NE, read.h_NH, z)
         above: list[RnnState] = []
         if self._above:
@@ -84,7 +90,7 @@ class AttendAfter(keras.layers.Layer):
 
     def teacher_force(
         self, features_BRD: tf.Tensor, words: PackedCaptions, seed: Seed | None
-    ) -> tf.Tensor:
+    ) -> TeacherForced:
         """See `Captioner`."""
         config = self._config
         context = self.encode(features_BRD, seed)
@@ -95,8 +101,11 @@ class AttendAfter(keras.layers.Layer):
         # All captions of an image look at it together.
         query_NTA = unpack(self._query(h_PH), words)
         images, shape = tf.shape(features_BRD)[0], tf.shape(query_NTA)
-        z_BQC = self._attend(tf.reshape(query_NTA, tf.stack([images, -1, shape[2]])), context)
-        z = pack(tf.reshape(z_BQC, [shape[0], shape[1], config.annotation_units]), words)
+        query_BQA = tf.reshape(query_NTA, tf.stack([images, -1, shape[2]]))
+        z, alpha_PR = (
+            pack(tf.reshape(x, [shape[0], shape[1], x.shape[2]]), words)
+            for x in self._attend(query_BQA, context)
+        )
         output_PE = self._deep_output(embedded_PE, h_PH, z)
         if self._above:
             x = dropout_words(output_PE, config.layer_dropout, seed, 3, words)
@@ -104,15 +113,18 @@ class AttendAfter(keras.layers.Layer):
                 self._above, x, state[1:], words, config.layer_dropout, seed, place=3
             )
             output_PE += self._output_above(h_PH)
-        return self.words.logits(dropout_words(output_PE, config.output_dropout, seed, 2, words))
+        output_PE = dropout_words(output_PE, config.output_dropout, seed, 2, words)
+        seen_NR = tf.math.unsorted_segment_sum(alpha_PR, words.row_P, shape[0])
+        return TeacherForced(self.words.logits(output_PE), seen_NR)
 
-    def _attend(self, query_BQA: tf.Tensor, context: Context) -> tf.Tensor:
-        """What Q words see of each image, float32 [B, Q, C]; a query's last number is the gate."""
+    def _attend(self, query_BQA: tf.Tensor, context: Context) -> tuple[tf.Tensor, tf.Tensor]:
+        """What Q words see of each image, float32 [B, Q, C], and their alpha [B, Q, R]; a query's
+        last number is the gate."""
         attention = self._config.attention_units
         query_BQA, gate_BQ1 = tf.split(query_BQA, [attention, 1], axis=2)
         scores_BQR = tf.matmul(query_BQA, context.keys_BRA * attention**-0.5, transpose_b=True)
         alpha_BQR = tf.nn.softmax(scores_BQR)
-        return tf.sigmoid(gate_BQ1) * tf.matmul(alpha_BQR, context.annotations_BRC)
+        return tf.sigmoid(gate_BQ1) * tf.matmul(alpha_BQR, context.annotations_BRC), alpha_BQR
 
     def _deep_output(self, embedded: tf.Tensor, h: tf.Tensor, z: tf.Tensor) -> tf.Tensor:
         return embedded + self._output_h(h) + self._output_z(z)

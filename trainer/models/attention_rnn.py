@@ -89,7 +89,7 @@ def attention_rnn(
     input_PG: tf.Tensor,
     words: PackedCaptions,
     weights: Weights,
-) -> tuple[tf.Tensor, tf.Tensor]:
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """All steps of all captions.
 
     Args:
@@ -103,7 +103,7 @@ def attention_rnn(
       weights: float32.
 
     Returns:
-      h_PH and z_PC of every word; float32.
+      h_PH and z_PC of every word, and seen_NR, the sum of alpha over each row's words; float32.
     """
     recurrence = tf.custom_gradient(lambda *tensors: _recurrence(cell, *tensors))
     return recurrence(
@@ -124,8 +124,8 @@ def _recurrence(
     row_P: tf.Tensor,
     time_P: tf.Tensor,
     *weights: tf.Tensor,
-) -> tuple[tuple[tf.Tensor, tf.Tensor], Callable]:
-    """h_PH and z_PC, and the function that turns their gradients into those of the arguments."""
+) -> tuple[tuple[tf.Tensor, tf.Tensor, tf.Tensor], Callable]:
+    """What `attention_rnn` gives, and the function from its gradients to those of the arguments."""
     w = Weights(*weights)
     steps = tf.shape(rows_T)[0]
     units, depth = h_NH.shape[1], annotations_BRC.shape[2]
@@ -163,19 +163,22 @@ def _recurrence(
         maximum_iterations=steps,
     )
     h_PH, z_PC = kept.h_nH.concat(), kept.z_nC.concat()
+    seen_NR = tf.math.unsorted_segment_sum(kept.alpha_nR.concat(), row_P, tf.shape(h_NH)[0])
 
-    def gradient(dh_PH: tf.Tensor, dz_PC: tf.Tensor) -> tuple[tf.Tensor | None, ...]:
+    def gradient(
+        dh_PH: tf.Tensor, dz_PC: tf.Tensor, dseen_NR: tf.Tensor
+    ) -> tuple[tf.Tensor | None, ...]:
         return _gradient(
             cell, annotations_BRC, keys_NRA, h_NH, memory_NH, caption_N, rows_T, row_P, time_P, w,
-            kept, h_PH, z_PC, dh_PH, dz_PC,
+            kept, h_PH, z_PC, dh_PH, dz_PC, dseen_NR,
         )  # fmt: skip
 
-    return (h_PH, z_PC), gradient
+    return (h_PH, z_PC, seen_NR), gradient
 
 
 def _gradient(
     cell, annotations_BRC, keys_NRA, h_NH, memory_NH, caption_N, rows_T, row_P, time_P, w,
-    kept, h_PH, z_PC, dh_PH, dz_PC,
+    kept, h_PH, z_PC, dh_PH, dz_PC, dseen_NR,
 ):  # fmt: skip
     steps, rows = tf.shape(rows_T)[0], tf.shape(h_NH)[0]
     units, depth = h_NH.shape[1], annotations_BRC.shape[2]
@@ -202,7 +205,7 @@ def _gradient(
         dgate_n1 = tf.reduce_sum(kept.u_nC.read(t) * dz_nC, 1, keepdims=True)
         du_BKC = _by_image(du_nC, caption_N, images)
         dalpha_BKR = tf.matmul(du_BKC, annotations_BRC, transpose_b=True)
-        dalpha_nR = _by_row(dalpha_BKR, caption_N[:n])
+        dalpha_nR = _by_row(dalpha_BKR, caption_N[:n]) + dseen_NR[:n]
         weighted_nR = alpha_nR * dalpha_nR
         dscores_nR = weighted_nR - alpha_nR * tf.reduce_sum(weighted_nR, 1, keepdims=True)
         tanh_nRA = kept.tanh_nRA.read(t)

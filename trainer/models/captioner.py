@@ -30,6 +30,13 @@ class PackedCaptions(NamedTuple):
     image_N: tf.Tensor  # which of its B images
 
 
+class TeacherForced(NamedTuple):
+    """What a model makes of captions, given the words before each word."""
+
+    logits_PV: tf.Tensor  # float32
+    seen_NR: tf.Tensor | None = None  # sum_t alpha_tr of each row, for models that have one alpha
+
+
 class Captioner(Protocol):
     """Features to words. Images' context and state are nests of tensors, one row an image.
 
@@ -60,8 +67,8 @@ class Captioner(Protocol):
 
     def teacher_force(
         self, features_BRD: tf.Tensor, words: PackedCaptions, seed: Seed | None
-    ) -> tf.Tensor:
-        """float32 logits_PV of every word of every caption, given the words before it.
+    ) -> TeacherForced:
+        """The logits of every word of every caption, given the words before it.
 
         Args:
           features_BRD: float32.

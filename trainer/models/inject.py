@@ -20,7 +20,7 @@ import tensorflow as tf
 
 from trainer.config import ModelConfig
 from trainer.draws import Seed
-from trainer.models.captioner import PackedCaptions, repeat_images
+from trainer.models.captioner import PackedCaptions, TeacherForced, repeat_images
 from trainer.models.dropout import dropout_images, dropout_regions, dropout_words
 from trainer.models.packed_rnn import RnnState
 from trainer.models.rnn_stack import make_stack, packed_stack, split_states, stack_step, zero_state
@@ -73,7 +73,7 @@ class Inject(keras.layers.Layer):
 
     def teacher_force(
         self, features_BRD: tf.Tensor, words: PackedCaptions, seed: Seed | None
-    ) -> tf.Tensor:
+    ) -> TeacherForced:
         """See `Captioner`."""
         config = self._config
         context = self.encode(features_BRD, seed)
@@ -84,7 +84,8 @@ class Inject(keras.layers.Layer):
             embedded_PE, tf.gather(context, tf.gather(words.image_N, words.row_P))
         )
         h_PH = packed_stack(self._stack, x, state, words, config.layer_dropout, seed, place=3)
-        return self.words.logits(dropout_words(h_PH, config.output_dropout, seed, 2, words))
+        h_PH = dropout_words(h_PH, config.output_dropout, seed, 2, words)
+        return TeacherForced(self.words.logits(h_PH))
 
     def _beside_image(self, embedded: tf.Tensor, context: tf.Tensor) -> tf.Tensor:
         return tf.concat([embedded, context], 1) if self._config.inject == "every" else embedded

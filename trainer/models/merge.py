@@ -22,7 +22,7 @@ import tensorflow as tf
 from tfrecords_schema.errors import InputError
 from trainer.config import ModelConfig
 from trainer.draws import Seed
-from trainer.models.captioner import PackedCaptions
+from trainer.models.captioner import PackedCaptions, TeacherForced
 from trainer.models.dropout import dropout_images, dropout_regions, dropout_words
 from trainer.models.packed_rnn import RnnState
 from trainer.models.rnn_stack import make_stack, packed_stack, stack_step, zero_state
@@ -71,7 +71,7 @@ class Merge(keras.layers.Layer):
 
     def teacher_force(
         self, features_BRD: tf.Tensor, words: PackedCaptions, seed: Seed | None
-    ) -> tf.Tensor:
+    ) -> TeacherForced:
         """See `Captioner`."""
         config = self._config
         context_BC = self.encode(features_BRD, seed)
@@ -83,7 +83,8 @@ class Merge(keras.layers.Layer):
         )
         context_PC = tf.gather(context_BC, tf.gather(words.image_N, words.row_P))
         output_PH = self._join(context_PC, h_PH)
-        return self.words.logits(dropout_words(output_PH, config.output_dropout, seed, 2, words))
+        output_PH = dropout_words(output_PH, config.output_dropout, seed, 2, words)
+        return TeacherForced(self.words.logits(output_PH))
 
     def _join(self, context: tf.Tensor, h: tf.Tensor) -> tf.Tensor:
         is_sum = self._config.join == "add"

@@ -23,7 +23,7 @@ import tensorflow as tf
 
 from trainer.config import ModelConfig
 from trainer.draws import Seed
-from trainer.models.captioner import PackedCaptions, pack, repeat_images, unpack
+from trainer.models.captioner import PackedCaptions, TeacherForced, pack, repeat_images, unpack
 from trainer.models.dot_attention import DotAttention, Memory
 from trainer.models.dropout import dropout_images, dropout_regions, dropout_words
 from trainer.models.words import Words
@@ -151,7 +151,7 @@ class Transformer(keras.layers.Layer):
 
     def teacher_force(
         self, features_BRD: tf.Tensor, words: PackedCaptions, seed: Seed | None
-    ) -> tf.Tensor:
+    ) -> TeacherForced:
         """See `Captioner`."""
         config = self._config
         context = self.encode(features_BRD, seed)
@@ -165,7 +165,7 @@ class Transformer(keras.layers.Layer):
         for number, (block, image) in enumerate(zip(self._blocks, context.memories, strict=True)):
             x_PD = block.teacher_force(x_PD, image, words, seed, 3 + DROPOUTS_A_LAYER * number)
         output_PD = dropout_words(self._last_norm(x_PD), config.output_dropout, seed, 2, words)
-        return self.words.logits(output_PD)
+        return TeacherForced(self.words.logits(output_PD))
 
     def _embed(self, ids: tf.Tensor) -> tf.Tensor:
         return self.words.embed(ids) * self._config.units**0.5

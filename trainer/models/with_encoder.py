@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from trainer.draws import Seed
 from trainer.model_input import as_model_input
-from trainer.models.captioner import Captioner, PackedCaptions
+from trainer.models.captioner import Captioner, PackedCaptions, TeacherForced
 
 
 class WithEncoder(keras.layers.Layer):
@@ -44,7 +44,7 @@ class WithEncoder(keras.layers.Layer):
 
     def teacher_force(
         self, pixels: tf.Tensor, words: PackedCaptions, seed: Seed | None
-    ) -> tf.Tensor:
+    ) -> TeacherForced:
         """See `Captioner`."""
         return self.captioner.teacher_force(self._regions(pixels), words, seed)
 
