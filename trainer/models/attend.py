@@ -11,6 +11,8 @@ image's regions. Equations are the paper's:
     h_t    = LSTM(E y_{t-1}, z_t, h_{t-1})            (1)-(3)
     p(y_t) = softmax(L_o (E y_{t-1} + L_h h_t + L_z z_t))   (7)
 
+The second term of (14), doubly stochastic attention, is in `objective`.
+
 Annotations and keys are those of `annotations`. With several layers all but the last run over the
 words alone, and the last one attends.
 
