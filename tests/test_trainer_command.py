@@ -23,6 +23,10 @@ complaint = functools.partial(conftest.complaint, main)
         (["--units=0"], ["--units=0", "at least 1"]),
         (["--doubly_stochastic=-1"], ["--doubly_stochastic=-1.0", "0 or more"]),
         (["--model=merge", "--doubly_stochastic=1"], ["attend and attend_after, not of merge"]),
+        (
+            ["--objective=self_critical", "--initial_run=r", "--word_dropout=0.1"],
+            ["--word_dropout=0.1 is of --objective=cross_entropy"],
+        ),
         (["--lerning_rate=1"], ["--lerning_rate=1"]),
     ],
 )

@@ -29,6 +29,7 @@ OF_MODELS = {  # flags that only some models have
     "cell": _RECURRENT,
     "embedding_units": _RECURRENT,
     "attention_units": {"attend", "attend_after"},
+    "doubly_stochastic": {"attend", "attend_after"},
     "recurrent_dropout": {"attend"},
     "heads": {"transformer"},
     "feed_forward_units": {"transformer"},
@@ -129,18 +130,19 @@ class TrainConfig:
                 "compared with"
             )
         for name, models in OF_MODELS.items():
-            value = getattr(self.model_config, name)
-            if self.model not in models and value != getattr(ModelConfig, name):
+            config = self if hasattr(self, name) else self.model_config
+            value = getattr(config, name)
+            if self.model not in models and value != getattr(type(config), name):
                 raise InputError(
                     f"--{name}={value} is of --model={' and '.join(sorted(models))}, "
                     f"not of {self.model}"
                 )
-        of_one_alpha = OF_MODELS["attention_units"]
-        if self.doubly_stochastic and self.model not in of_one_alpha:
-            raise InputError(
-                f"--doubly_stochastic={self.doubly_stochastic} is of --model="
-                f"{' and '.join(sorted(of_one_alpha))}, not of {self.model}"
-            )
+        for name in ("doubly_stochastic", "word_dropout", "scheduled_sampling"):
+            if self.objective == "self_critical" and getattr(self, name):
+                raise InputError(
+                    f"--{name}={getattr(self, name)} is of --objective=cross_entropy, not of "
+                    "self_critical"
+                )
         if not 0 <= self.doubly_stochastic < math.inf:
             raise InputError(f"--doubly_stochastic={self.doubly_stochastic} must be 0 or more")
         counts = (

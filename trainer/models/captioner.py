@@ -34,7 +34,7 @@ class TeacherForced(NamedTuple):
     """What a model makes of captions, given the words before each word."""
 
     logits_PV: tf.Tensor  # float32
-    seen_NR: tf.Tensor | None = None  # sum_t alpha_tr of each row, for models that have one alpha
+    seen_NR: tf.Tensor | None = None  # sum_t alpha_tr of each row, where a model has one alpha
 
 
 class Captioner(Protocol):
