@@ -18,7 +18,7 @@ from trainer.distribution import from_chief, is_chief, make_strategy
 from trainer.loop import train
 from trainer.report import read_metrics
 
-EPOCHS = 4  # 60 steps
+EPOCHS = 4  # 52 steps
 
 
 @pytest.fixture(scope="module")
