@@ -60,10 +60,12 @@ def cross_entropy_sum(
 def doubly_stochastic_sum(seen_NR: tf.Tensor, rows_T: tf.Tensor) -> tf.Tensor:
     """Sum over captions of sum_r (1 - sum_t alpha_tr)^2: attention is to see all of the image.
 
-    It is the second term of equation 14 of Xu et al. 2015 (arXiv:1502.03044, section 4.2.1).
+    It is the second term of equation 14 of Xu et al. 2015 (arXiv:1502.03044, section 4.2.1). Like
+    the cross-entropy, which it is added to, it is divided by the words of the global batch.
 
     Args:
-      seen_NR: float32, sum_t alpha_tr of each row; see `captioner.TeacherForced`.
+      seen_NR: float32, sum_t alpha_tr of each row, over the regions that were not left out; see
+        `captioner.TeacherForced`.
       rows_T: int32, of `captioner.PackedCaptions`; rows without words do not count.
 
     Returns:

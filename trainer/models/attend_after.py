@@ -26,13 +26,7 @@ import tensorflow as tf
 from trainer.config import ModelConfig
 from trainer.draws import Seed
 from trainer.models.annotations import Annotations, Context
-from trainer.models.captioner import (
-    PackedCaptions,
-    TeacherForced,
-    pack,
-    repeat_images,
-    unpack,
-)
+from trainer.models.captioner import PackedCaptions, TeacherForced, pack, repeat_images, unpack
 from trainer.models.dropout import dropout_words
 from trainer.models.packed_rnn import RnnState, make_rnn, packed_rnn, rnn_step
 from trainer.models.rnn_stack import make_stack, packed_stack, stack_step
