@@ -15,7 +15,12 @@ DATASET_NAME = "captions"  # TFDS puts it in front of every shard's name
 
 def stable_hash(text: str, salt: str = "") -> int:
     """An integer in [0, 2**64) that depends on `text` and `salt` alone."""
-    digest = hashlib.sha256(f"{salt}\0{text}".encode("utf-8", "surrogateescape")).digest()
+    salted = f"{salt}\0{text}"
+    try:
+        encoded = salted.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # a surrogate that stands for no byte, as JSON can have it
+        encoded = salted.encode("utf-8", "surrogatepass")
+    digest = hashlib.sha256(encoded).digest()
     return int.from_bytes(digest[:8], "big")
 
 
