@@ -4,9 +4,9 @@
 
 `read` is what must be done at least: TensorFlow reads the shards from the page cache and checks
 their CRCs, by as many readers as the trainer has. `parsed` are batches of records as they come,
-`batches` those of the trainer, shuffled and bucketed by length. A step of `attend` on the trainer's
-batches takes turns with one on batches that lie in memory. Memory is the peak of a process that
-trains a small model for an epoch of DATA repeated 1, 4 and 16 times.
+`batches` those of the trainer, shuffled and sorted by length within windows. A step of `attend` on
+the trainer's batches takes turns with one on batches that lie in memory. Memory is the peak of a
+process that trains a small model for an epoch of DATA repeated 1, 4 and 16 times.
 """
 
 import dataclasses
@@ -33,11 +33,12 @@ from trainer.config import TrainConfig
 from trainer.dataset import (
     PARSE_AT_ONCE,
     READ_AT_ONCE,
-    READERS,
+    READ_THREADS,
     shard_paths,
     train_dataset,
     without_autotune,
 )
+from trainer.epoch_plan import plan_epoch
 from trainer.run_directory import make_model
 from trainer.step import Update, make_cross_entropy_step, make_optimizer, make_train_step
 
@@ -50,7 +51,8 @@ SMALL = (
 
 def batches(data, manifest, epoch):
     context = tf.distribute.InputContext(1, 0, 1)
-    return train_dataset(data, manifest, BATCH, seed=0, epoch=epoch, context=context)
+    plan = plan_epoch(manifest, BATCH, readers=1, seed=0, epoch=epoch)
+    return train_dataset(data, manifest, plan, context)
 
 
 def seconds(dataset):
@@ -64,7 +66,7 @@ def reading(data, manifest):
     paths = shard_paths(data, manifest, "train")
     megabytes = sum(shard.bytes for shard in manifest.splits["train"]) / 1e6
     files = tf.data.Dataset.from_tensor_slices(paths)
-    read = files.interleave(tf.data.TFRecordDataset, READ_AT_ONCE, num_parallel_calls=READERS)
+    read = files.interleave(tf.data.TFRecordDataset, READ_AT_ONCE, num_parallel_calls=READ_THREADS)
     features = manifest.features()
     parsed = read.batch(BATCH).map(lambda x: parse_batch(features, x), PARSE_AT_ONCE)
     read, parsed = without_autotune(read), without_autotune(parsed)

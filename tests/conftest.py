@@ -16,7 +16,7 @@ tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 4
 )
 
-import trainer.dataset
+import trainer.epoch_plan
 from pipeline.command import beam_options
 from pipeline.config import PipelineConfig
 from pipeline.drawn_pictures import write_pictures
@@ -60,7 +60,7 @@ def trained_run(dataset, tmp_path_factory):
 def small_segments(monkeypatch):
     """Each shard is a segment of its own."""
     for name in ("SEGMENT_SHARDS", "SEGMENT_IMAGES", "SEGMENT_BATCHES"):
-        monkeypatch.setattr(trainer.dataset, name, 1)
+        monkeypatch.setattr(trainer.epoch_plan, name, 1)
 
 
 def pipeline_config(pictures, directory, **changes):

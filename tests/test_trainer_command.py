@@ -16,6 +16,7 @@ complaint = functools.partial(conftest.complaint, main)
         (["--model=gpt"], ["--model", "'gpt'", "attend"]),
         (["--strategy=tpu"], ["--strategy", "'tpu'", "multiworker"]),
         (["--batch_size=0"], ["--batch_size=0", "at least 1"]),
+        (["--readers=3"], ["--readers=3 must divide --batch_size=32"]),
         (["--epochs=many"], ["--epochs", "'many'"]),
         (["--learning_rate=-1"], ["--learning_rate=-1.0", "more than 0"]),
         (["--output_dropout=1"], ["--output_dropout=1.0", "0 to 1"]),

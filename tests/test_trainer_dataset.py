@@ -5,22 +5,11 @@ import shutil
 import numpy as np
 import pytest
 import tensorflow as tf
-from hypothesis import given
-from hypothesis import strategies as st
 
 from tfrecords_schema.manifest import read_manifest
-from trainer.dataset import (
-    EPOCH_START,
-    READ_AT_ONCE,
-    SEGMENT_BATCHES,
-    SEGMENT_IMAGES,
-    SEGMENT_SHARDS,
-    Position,
-    evaluation_dataset,
-    read_references,
-    segment_ends,
-    train_dataset,
-)
+from trainer import epoch_plan
+from trainer.dataset import READ_AT_ONCE, evaluation_dataset, read_references, train_dataset
+from trainer.epoch_plan import plan_epoch
 
 
 def images_of(batches):
@@ -31,109 +20,115 @@ def images_of(batches):
                 yield features.tobytes(), captions[captions > 0].tobytes()
 
 
-def parts_of_batches(dataset, context, batch_size=8, seed=0, epoch=0, start=EPOCH_START):
+def plan_of(dataset, batch_size=8, readers=1, seed=0, epoch=0):
+    return plan_epoch(read_manifest(dataset), batch_size, readers, seed, epoch)
+
+
+def parts_of_batches(dataset, plan, context, start=0):
     """This pipeline's part of each batch, a row a replica."""
-    manifest = read_manifest(dataset)
-    batches = train_dataset(dataset, manifest, batch_size, seed, epoch, context, start)
+    batches = train_dataset(dataset, read_manifest(dataset), plan, context, start)
     parts = list(batches.as_numpy_iterator())
-    assert [part.pop("is_last") for part in parts] == [False] * (len(parts) - 1) + [True]
+    assert len(parts) == plan.batches - start
     return parts
 
 
-def epoch_batches(dataset, **changes):
+def epoch_batches(dataset, plan=None, start=0, **changes):
     """The global batches."""
-    parts = parts_of_batches(dataset, tf.distribute.InputContext(1, 0, 1), **changes)
-    return [{name: x if name == "segment" else x[0] for name, x in part.items()} for part in parts]
+    plan = plan or plan_of(dataset, **changes)
+    parts = parts_of_batches(dataset, plan, tf.distribute.InputContext(1, 0, 1), start)
+    return [{name: x[0] for name, x in part.items()} for part in parts]
 
 
-def test_an_epoch_has_every_image_once_in_full_batches(dataset):
-    batches = epoch_batches(dataset)
+@pytest.fixture
+def padding(monkeypatch):
+    """However much of it, for shards that cannot be shared out well."""
+    monkeypatch.setattr(epoch_plan, "MOST_PADDING", 0.99)
+
+
+@pytest.mark.parametrize("readers", [1, 2, 8])
+def test_an_epoch_has_every_image_once_in_full_batches(readers, dataset, padding):
+    batches = epoch_batches(dataset, readers=readers)
     images = list(images_of(batches))
     assert len(images) == len(set(images)) == read_manifest(dataset).images("train")
     assert {len(batch["caption_ids"]) for batch in batches} == {8}
+    if readers == 1:
+        assert len(batches) == -(-len(images) // 8)
 
 
-def test_the_order_is_a_function_of_seed_and_epoch(dataset):
+def test_the_order_is_a_function_of_seed_epoch_and_readers(dataset, padding):
     first = list(images_of(epoch_batches(dataset)))
     assert list(images_of(epoch_batches(dataset))) == first
-    for changed in ({"epoch": 1}, {"seed": 1}):
+    for changed in ({"epoch": 1}, {"seed": 1}, {"readers": 2}):
         other = list(images_of(epoch_batches(dataset, **changed)))
         assert other != first and sorted(other) == sorted(first)
 
 
-def test_segments_share_no_batch_and_have_every_image_once(dataset, small_segments):
-    shards = [shard.images for shard in read_manifest(dataset).splits["train"] if shard.images]
-    batches = epoch_batches(dataset)
-    segments = [batch["segment"] for batch in batches]
-    assert sorted(segments) == segments and len(shards) > 1
-    of_segments = [
-        list(images_of(batch for batch in batches if batch["segment"] == segment))
-        for segment in range(len(shards))
-    ]
-    assert sorted(map(len, of_segments)) == sorted(shards)
-    everything = list(itertools.chain(*of_segments))
-    assert len(everything) == len(set(everything))
-
-
-def test_an_epoch_goes_on_anywhere_without_the_segments_before(dataset, tmp_path, small_segments):
-    shards = [shard for shard in read_manifest(dataset).splits["train"] if shard.images]
-    whole = epoch_batches(dataset)
-    place = EPOCH_START
-    for number, batch in enumerate(whole):
-        assert place.segment <= batch["segment"] <= place.segment + 1
-        if number % 4 == 0:
-            rest = epoch_batches(dataset, start=place)
-            assert list(images_of(rest)) == list(images_of(whole[number:]))
-        batches = place.batch if batch["segment"] == place.segment else 0
-        place = Position(int(batch["segment"]), batches + 1)
+@pytest.mark.parametrize("readers", [1, 2])
+def test_an_epoch_goes_on_anywhere_without_the_segments_before(
+    readers, dataset, tmp_path, small_segments, padding
+):
+    plan = plan_of(dataset, readers=readers)
+    assert len(plan.segments) > 1
+    whole = epoch_batches(dataset, plan)
+    for start in range(0, len(whole), 3):
+        rest = epoch_batches(dataset, plan, start)
+        assert list(images_of(rest)) == list(images_of(whole[start:]))
 
     # What came before is not even opened.
-    last = Position(len(shards) - 1, 0)
-    found = list(images_of(epoch_batches(dataset, start=last)))
+    *before, last = plan.segments
     copy = tmp_path / "copy"
     shutil.copytree(dataset, copy)
-    still_read = []
-    for shard in shards:
-        os.rename(copy / shard.file, copy / "away")
-        try:
-            assert list(images_of(epoch_batches(copy, start=last))) == found
-        except tf.errors.NotFoundError:
-            still_read.append(shard)
-        os.rename(copy / "away", copy / shard.file)
-    assert len(still_read) == 1
+    for segment in before:
+        for shard in itertools.chain(*segment.shards_by_reader):
+            os.remove(copy / shard.file)
+    found = list(images_of(epoch_batches(copy, plan, plan.batches - last.batches)))
+    shards = itertools.chain(*last.shards_by_reader)
+    assert len(set(found)) == len(found) == sum(shard.images for shard in shards)
 
 
-@given(st.lists(st.integers(1, 40_000), min_size=1), st.integers(1, 2000))
-def test_a_segment_is_large_enough_for_shuffling_and_full_batches(images, batch_size):
-    ends = segment_ends(images, batch_size)
-    assert ends[-1] == len(images)
-    for first, end in zip([0, *ends], ends, strict=False):
-        is_enough = end - first >= SEGMENT_SHARDS and sum(images[first:end]) >= max(
-            SEGMENT_IMAGES, SEGMENT_BATCHES * batch_size
-        )
-        assert is_enough or len(ends) == 1
-    for first, end in zip([0, *ends], ends[:-1], strict=False):
-        fewer = images[first : end - 1]
-        assert len(fewer) < SEGMENT_SHARDS or sum(fewer) < max(
-            SEGMENT_IMAGES, SEGMENT_BATCHES * batch_size
-        )
-
-
-@pytest.mark.parametrize(("workers", "replicas"), [(1, 2), (2, 2), (2, 4), (8, 8)])
-def test_replicas_and_workers_share_out_the_same_global_batches(dataset, workers, replicas):
+@pytest.mark.parametrize(
+    ("workers", "replicas", "readers"),
+    [(1, 2, 1), (2, 2, 1), (2, 4, 1), (8, 8, 1), (1, 4, 2), (2, 4, 2), (4, 4, 2), (2, 2, 4)],
+)
+def test_replicas_and_workers_share_out_the_same_global_batches(
+    dataset, workers, replicas, readers, padding
+):
+    plan = plan_of(dataset, readers=readers)
+    assert plan.readers == readers
     shards = len(read_manifest(dataset).splits["train"])
     assert shards < 8 <= READ_AT_ONCE  # fewer than are read at once, and than workers
-    alone = epoch_batches(dataset)
     parts = [
-        parts_of_batches(dataset, tf.distribute.InputContext(workers, worker, replicas))
+        parts_of_batches(dataset, plan, tf.distribute.InputContext(workers, worker, replicas))
         for worker in range(workers)
     ]
-    for i, batch in enumerate(alone):
-        assert {part[i].pop("segment") for part in parts} == {batch.pop("segment")}
+    for i, batch in enumerate(epoch_batches(dataset, plan)):
         for name in batch:
             shared = [rows for part in parts for rows in part[i][name]]
             assert len(shared) == replicas
+            if name == "caption_ids":  # as long as each worker's own
+                assert max(rows.shape[1:] for rows in shared) == batch[name].shape[1:]
+                shared = [padded(rows, batch[name].shape[1:]) for rows in shared]
             np.testing.assert_array_equal(np.concatenate(shared), batch[name])
+
+
+def padded(ids, shape):
+    wanted = np.zeros([len(ids), *shape], ids.dtype)
+    wanted[:, : ids.shape[1], : ids.shape[2]] = ids
+    return wanted
+
+
+def test_a_worker_opens_the_shards_of_its_readers_alone(dataset, tmp_path, padding):
+    plan = plan_of(dataset, readers=2)
+    [segment] = plan.segments
+    for worker in range(2):
+        context = tf.distribute.InputContext(2, worker, 2)
+        expected = parts_of_batches(dataset, plan, context)
+        copy = tmp_path / f"copy-{worker}"
+        shutil.copytree(dataset, copy)
+        for shard in segment.shards_by_reader[1 - worker]:
+            os.remove(copy / shard.file)
+        for part, same in zip(parts_of_batches(copy, plan, context), expected, strict=True):
+            np.testing.assert_array_equal(part["image_id"], same["image_id"])
 
 
 def test_captions_run_from_start_to_end_and_are_padded_with_zeros(dataset):
@@ -144,9 +139,11 @@ def test_captions_run_from_start_to_end_and_are_padded_with_zeros(dataset):
             assert words == 0 or (ids[0], ids[words - 1]) == (2, 3)
 
 
-def test_a_batch_holds_captions_of_like_length(dataset):
+@pytest.mark.parametrize("readers", [1, 2])
+def test_a_batch_holds_captions_of_like_length(readers, dataset, padding):
     lengths = [
-        sorted((batch["caption_ids"] > 0).sum(-1).max(-1)) for batch in epoch_batches(dataset)
+        sorted((batch["caption_ids"] > 0).sum(-1).max(-1))
+        for batch in epoch_batches(dataset, readers=readers)
     ]
     within = np.mean([row[-1] - next(n for n in row if n) for row in lengths])
     longest = np.concatenate(lengths)

@@ -18,7 +18,7 @@ from trainer.distribution import from_chief, is_chief, make_strategy
 from trainer.loop import train
 from trainer.report import read_metrics
 
-EPOCHS = 4  # 52 steps
+EPOCHS = 5
 
 
 @pytest.fixture(scope="module")
@@ -92,8 +92,9 @@ def test_when_a_worker_dies_the_other_ends_and_says_so(dataset, tmp_path):
         time.sleep(0.05)
     workers[1].kill()
     died = time.monotonic()
-    error = workers[0].communicate(timeout=120)[1]
+    output, error = workers[0].communicate(timeout=120)
     assert time.monotonic() - died < 60
     assert workers[0].returncode == 1
     assert re.search(r"error: worker 1 .*the same command.* continues", error), error
+    assert "2 workers read the same shards; with --readers=2 in a new run" in output
     workers[1].communicate()

@@ -9,8 +9,10 @@ import pytest
 from conftest import complaint
 from test_trainer_distribution import assert_same_training, multiworker_config
 
+from tfrecords_schema.manifest import read_manifest
 from trainer import launch as module
 from trainer.command import main, to_arguments
+from trainer.epoch_plan import plan_epoch
 from trainer.launch import launch
 from trainer.loop import train
 
@@ -19,11 +21,14 @@ pytestmark = pytest.mark.skipif(
 )
 
 
+def two_readers(dataset, run, **changes):
+    """Each worker reads its own shards."""
+    return multiworker_config(dataset, run, checkpoint_every=3, readers=2, **changes)
+
+
 @pytest.fixture(scope="module")
 def one_device(dataset, tmp_path_factory):
-    config = multiworker_config(
-        dataset, tmp_path_factory.mktemp("one") / "run", strategy="one", checkpoint_every=3
-    )
+    config = two_readers(dataset, tmp_path_factory.mktemp("one") / "run", strategy="one")
     train(config)
     return config.run
 
@@ -57,7 +62,8 @@ def assert_gone(pids):
 def test_it_trains_as_one_device_does_through_a_dead_worker_and_a_stop(
     one_device, dataset, tmp_path
 ):
-    config = multiworker_config(dataset, tmp_path / "run", checkpoint_every=3)
+    config = two_readers(dataset, tmp_path / "run")
+    assert plan_epoch(read_manifest(dataset), config.batch_size, 2, config.seed, 0).readers == 2
     process = start(config)
     wait_for_checkpoint(process, config)
     pids = workers_of(process)

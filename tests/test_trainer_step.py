@@ -40,8 +40,11 @@ def global_batches(steps):
         yield {"image_features": features, "caption_ids": captions}
 
 
-def losses(replicas, name="attend", steps=STEPS, **changes):
-    """Of each step, and in the end a norm of the averaged weights."""
+def losses(replicas, name="attend", steps=STEPS, is_trimmed=False, **changes):
+    """Of each step, and in the end a norm of the averaged weights.
+
+    `is_trimmed`: each replica's captions are as long and as many as its own images need.
+    """
     devices = [f"/cpu:{i}" for i in range(replicas)]
     # The default reduction keeps one group of devices a process; a test needs several.
     strategy = (
@@ -68,7 +71,11 @@ def losses(replicas, name="attend", steps=STEPS, **changes):
 
         def own(context, batch=batch):
             first = context.replica_id_in_sync_group * size
-            return {name: tf.constant(x[first : first + size]) for name, x in batch.items()}
+            part = {name: x[first : first + size] for name, x in batch.items()}
+            if is_trimmed:
+                used = np.argwhere(part["caption_ids"]).max(axis=0) + 1
+                part["caption_ids"] = part["caption_ids"][:, : used[1], : used[2]]
+            return {name: tf.constant(x) for name, x in part.items()}
 
         scalars = step(strategy.experimental_distribute_values_from_function(own), tf.constant(0.3))
         assert int(scalars["images"]) == BATCH - 1
@@ -97,6 +104,11 @@ def test_nor_do_those_of_other_steps(changes):
     one = losses(1, steps=10, **changes)
     assert len(set(one)) == 11
     np.testing.assert_allclose(losses(2, steps=10, **changes), one, rtol=1e-5)
+
+
+def test_nor_do_they_where_each_replica_knows_the_longest_of_its_own_captions_alone():
+    one, two = (losses(replicas, steps=10, is_trimmed=True) for replicas in (1, 2))
+    np.testing.assert_allclose(two, one, rtol=1e-5)
 
 
 def test_hidden_words_and_regions_to_see_make_a_step_another_one():

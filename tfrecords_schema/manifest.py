@@ -81,8 +81,8 @@ class Manifest:
     schema_version: int = SCHEMA_VERSION
 
     def images(self, split: str) -> int:
-        """Number of images in the split."""
-        return sum(shard.images for shard in self.splits[split])
+        """Number of images in the split; 0 where there is no such split."""
+        return sum(shard.images for shard in self.splits.get(split, []))
 
     def feature_shape(self) -> tuple[int, ...]:
         """Shape of one image's features; of images, (side, side, 3).

@@ -27,6 +27,8 @@ HELP = {
     "model": "the captioner",
     "strategy": "devices; auto: multiworker with TF_CONFIG, mirrored with several devices",
     "batch_size": "images a step over all replicas, each with all its captions",
+    "readers": "of the data, each with shards of its own: with one a worker, each worker reads its "
+    "own; decides the order of the data, on any number of devices",
     "epochs": "at most",
     "objective": "what is learned from: the words of captions, or the CIDEr of the model's own",
     "initial_run": "run whose best weights are where this one starts",

@@ -89,6 +89,7 @@ class TrainConfig:
     strategy: str = "auto"
     precision: str = "float32"
     batch_size: int = 32  # images a step, over all replicas; each comes with all its captions
+    readers: int = 1  # each with shards of its own; a worker reads for those of its replicas alone
     epochs: int = 12
     objective: str = "cross_entropy"
     initial_run: str = ""  # whose best weights are where this one starts
@@ -146,10 +147,16 @@ class TrainConfig:
         if not 0 <= self.doubly_stochastic < math.inf:
             raise InputError(f"--doubly_stochastic={self.doubly_stochastic} must be 0 or more")
         counts = (
-            "batch_size", "epochs", "samples", "patience", "plateau_patience", "checkpoint_every"
+            "batch_size", "readers", "epochs", "samples", "patience", "plateau_patience",
+            "checkpoint_every",
         )  # fmt: skip
         for name in counts:
             _at_least(name, getattr(self, name), 1)
+        if self.batch_size % self.readers:
+            raise InputError(
+                f"--readers={self.readers} must divide --batch_size={self.batch_size}: each reader "
+                "gives an equal part of a batch"
+            )
         _at_least("warmup_steps", self.warmup_steps, 1 if self.schedule == "noam" else 0)
         fractions = (
             "label_smoothing", "word_dropout", "scheduled_sampling", "average_decay",

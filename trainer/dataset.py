@@ -1,140 +1,138 @@
 """From shards to batches.
 
-Training: shards in an order drawn from (seed, epoch), interleaved, shuffled; images grouped into
-batches by the length of their longest caption, so that the captions of a batch end at about the
-same step. Each replica gets its slice of the same global batch, whatever the number of replicas
-and workers. An epoch is made of segments, groups of shards that share no batch, so that a run
-continued in the middle of an epoch reads no more than a segment to find its place. The last batches
-of a segment are padded with images without captions, never dropped.
+Training: shards in the order of the epoch's plan, interleaved, shuffled; the images of a window of
+batches sorted by the length of their longest caption, so that the captions of a batch end at about
+the same step. Each reader does so with shards of its own, and the batches of all readers make a
+global batch, each with its part; windows keep the parts of a batch of like length too. Each replica
+gets its slice of the same global batch, whatever the number of replicas and workers, and a worker
+reads for the readers alone that its replicas' slices come from. The last batches of a segment are
+padded with images without captions, never dropped.
 
 Evaluation: the images in file order, the last batch padded likewise.
 """
 
 import os
-from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
 from tfrecords_schema.manifest import Manifest
 from tfrecords_schema.parse import caption_shapes, parse_batch, parse_record
+from trainer.epoch_plan import EpochPlan
 
 LENGTHS_AT_ONCE = 64  # records
-SHUFFLE_IMAGES = 1024  # 128 MB of 7x7x1280 float16 grids
-READ_AT_ONCE, READERS = 8, 2  # shards, threads
+SHUFFLE_IMAGES = 1024  # of all readers; 128 MB of 7x7x1280 float16 grids
+WINDOW_BATCHES = 8
+READ_AT_ONCE, READ_THREADS = 8, 2  # shards
 PARSE_AT_ONCE = 2  # batches
-BUCKETS = (12, 16, 20, 26)  # tokens of the longest caption; the last bucket has no upper bound
-SEGMENT_SHARDS, SEGMENT_IMAGES, SEGMENT_BATCHES = 16, 16_384, 512  # at least
-
-
-class Position(NamedTuple):
-    """A place in an epoch."""
-
-    segment: int
-    batch: int  # of the segment
-
-
-EPOCH_START = Position(0, 0)
 
 
 def train_dataset(
     directory: str,
     manifest: Manifest,
-    batch_size: int,
-    seed: int,
-    epoch: int,
+    plan: EpochPlan,
     context: tf.distribute.InputContext,
-    start: Position = EPOCH_START,
+    start: int = 0,
 ) -> tf.data.Dataset:
     """One epoch of the training split, for one input pipeline of a strategy.
 
     Args:
       directory: of the dataset.
       manifest: of the dataset.
-      batch_size: images in a global batch; a multiple of the number of replicas.
-      seed: of the run.
-      epoch: from 0.
+      plan: of the epoch; its batches are for a multiple of the number of replicas.
       context: of the strategy: which slice of each global batch to give.
       start: the first batch; those before it are left out.
 
     Returns:
-      This pipeline's part of each global batch, one row a replica: image_features
-      [replicas, b, ...] as stored, or images uint8 in their place, caption_ids int32
-      [replicas, b, captions, T], 0 where there is nothing, image_id string [replicas, b]; and
-      scalars: segment, int32, and is_last, bool.
+      This pipeline's part of each of the `plan.batches - start` global batches, one row a replica:
+      image_features [replicas, b, ...] as stored, or images uint8 in their place, caption_ids int32
+      [replicas, b, captions, T], as many and as long as this part needs, 0 where there is nothing,
+      and image_id string [replicas, b].
     """
-    file_seed, shuffle_seed = np.random.SeedSequence([seed, epoch]).generate_state(2)
-    shards = [shard for shard in manifest.splits["train"] if shard.images]
-    np.random.default_rng(file_seed).shuffle(shards)
-    ends = segment_ends([shard.images for shard in shards], batch_size)
-    paths = tf.constant([os.path.join(directory, shard.file) for shard in shards])
-
-    def batches_of(segment: tf.Tensor, first: tf.Tensor, end: tf.Tensor) -> tf.data.Dataset:
-        files = tf.data.Dataset.from_tensor_slices(paths[first:end])
-        reader = tf.data.TFRecordDataset
-        records = files.interleave(reader, READ_AT_ONCE, num_parallel_calls=READERS)
-        # Records stay as in the file, of which they are no copy, until their batch is known.
-        records = records.shuffle(SHUFFLE_IMAGES, shuffle_seed, False).batch(LENGTHS_AT_ONCE)
-        with_shapes = records.map(lambda x: (x, caption_shapes(x)), PARSE_AT_ONCE).unbatch()
-        batches = with_shapes.bucket_by_sequence_length(
-            lambda _, shape: shape[1], BUCKETS, [batch_size] * (len(BUCKETS) + 1)
+    replicas = context.num_replicas_in_sync // context.num_input_pipelines
+    images = plan.batch_size // context.num_replicas_in_sync
+    first = context.input_pipeline_id * replicas * images
+    size = plan.images_of_reader
+    rows_by_reader = {}
+    for reader in range(plan.readers):
+        rows = slice(
+            max(first - reader * size, 0), min(first + replicas * images - reader * size, size)
         )
-        return batches.map(lambda serialized, shapes: (segment, serialized, shapes))
+        if rows.start < rows.stop:
+            rows_by_reader[reader] = rows
 
-    segments = np.array([range(len(ends)), [0, *ends[:-1]], ends], np.int32)
-    batches = tf.data.Dataset.from_tensor_slices(tuple(segments)).skip(start.segment)
-    batches = batches.flat_map(batches_of).skip(start.batch)
-    workers, replicas = context.num_input_pipelines, context.num_replicas_in_sync
-    own = replicas // workers
-    first, size = context.input_pipeline_id * own, batch_size // replicas
+    segment, skipped = 0, start
+    while segment < len(plan.segments) - 1 and skipped >= plan.segments[segment].batches:
+        skipped -= plan.segments[segment].batches
+        segment += 1
+    by_reader = [_batches_of(directory, plan, reader, segment) for reader in rows_by_reader]
+    batches = tf.data.Dataset.zip(tuple(by_reader)).skip(skipped)
 
-    def own_part(
-        segment: tf.Tensor, serialized: tf.Tensor, shapes: tf.Tensor
-    ) -> dict[str, tf.Tensor]:
-        parsed = _parse(manifest, serialized[first * size : (first + own) * size])
+    def own_part(*by_reader: tuple[tf.Tensor, tf.Tensor]) -> dict[str, tf.Tensor]:
+        shapes_X2 = tf.concat([[[1, 2]], *(shapes for _, shapes in by_reader)], axis=0)
         inner = {
             "image_id": [],
             "image_features": manifest.feature_shape(),
-            "caption_ids": tf.unstack(tf.reduce_max(shapes, axis=0)),  # of the global batch
+            "caption_ids": tf.unstack(tf.reduce_max(shapes_X2, axis=0)),
         }
-        part = {"segment": segment}
-        for name, x in parsed.items():
-            wanted = tf.stack([own * size, *inner[name]])
-            padded = tf.pad(x, tf.stack([tf.zeros_like(wanted), wanted - tf.shape(x)], axis=1))
-            part[name] = tf.reshape(padded, [own, size, *inner[name]])
-        return part
+        parts: dict[str, list[tf.Tensor]] = {name: [] for name in inner}
+        for rows, (serialized, _) in zip(rows_by_reader.values(), by_reader, strict=True):
+            for name, x in _parse(manifest, serialized[rows]).items():
+                wanted = tf.stack([rows.stop - rows.start, *inner[name]])
+                padding = tf.stack([tf.zeros_like(wanted), wanted - tf.shape(x)], axis=1)
+                parts[name].append(tf.pad(x, padding))
+        return {
+            name: tf.reshape(tf.concat(parts[name], 0), [replicas, images, *inner[name]])
+            for name in inner
+        }
 
-    parts = batches.map(own_part, PARSE_AT_ONCE)
-    return without_autotune(_with_is_last(parts).prefetch(4))
-
-
-def segment_ends(images: list[int], batch_size: int) -> list[int]:
-    """Where segments end, and the next ones begin, among shards of so many images each."""
-    enough = max(SEGMENT_IMAGES, SEGMENT_BATCHES * batch_size)
-    ends, first, in_segment = [], 0, 0
-    for end, count in enumerate(images, 1):
-        in_segment += count
-        if end - first >= SEGMENT_SHARDS and in_segment >= enough:
-            ends.append(end)
-            first, in_segment = end, 0
-    return [*ends[:-1], len(images)]  # the last one has what is left, too
+    return without_autotune(batches.map(own_part, PARSE_AT_ONCE).prefetch(4))
 
 
-def _with_is_last(batches: tf.data.Dataset) -> tf.data.Dataset:
-    """Batches that know whether another one follows, for those who cannot be told by an error."""
+def _batches_of(directory: str, plan: EpochPlan, reader: int, start: int) -> tf.data.Dataset:
+    """A reader's part of each batch, from a segment on.
 
-    def nothing(spec: tf.TensorSpec) -> tf.Tensor:
-        return tf.zeros([size or 0 for size in spec.shape], spec.dtype)
+    Returns:
+      Of each batch serialized records, string [b], b up to `plan.images_of_reader`, and their
+      `caption_shapes`, int32 [b, 2].
+    """
+    size = plan.images_of_reader
+    shards_by_segment = [segment.shards_by_reader[reader] for segment in plan.segments]
+    ends = np.cumsum([len(shards) for shards in shards_by_segment])
+    files = [shard.file for shards in shards_by_segment for shard in shards]
+    paths = tf.constant([os.path.join(directory, file) for file in files], tf.string)
+    nothing = tf.data.Dataset.from_tensors((tf.zeros([0], tf.string), tf.zeros([0, 2], tf.int32)))
 
-    end = tf.nest.map_structure(nothing, batches.element_spec)
-    ended = tf.data.Dataset.from_tensors((end, True))
-    flagged = batches.map(lambda batch: (batch, False)).concatenate(ended)
+    def of_segment(first: tf.Tensor, end: tf.Tensor, batches: tf.Tensor) -> tf.data.Dataset:
+        paths_of_segment = tf.data.Dataset.from_tensor_slices(paths[first:end])
+        open_shard = tf.data.TFRecordDataset
+        records = paths_of_segment.interleave(
+            open_shard, READ_AT_ONCE, num_parallel_calls=READ_THREADS
+        )
+        # Records stay as in the file, of which they are no copy, until their batch is known.
+        records = records.shuffle(-(-SHUFFLE_IMAGES // plan.readers), plan.seed, False)
+        records = records.batch(LENGTHS_AT_ONCE)
+        with_shapes = records.map(lambda x: (x, caption_shapes(x)), PARSE_AT_ONCE).unbatch()
+        windows = with_shapes.batch(WINDOW_BATCHES * size).enumerate()
+        found = windows.flat_map(by_length)
+        return found.concatenate(nothing.repeat()).take(batches)
 
-    def one_later(before: dict[str, tf.Tensor], element: tuple) -> tuple:
-        batch, is_end = element
-        return batch, {**before, "is_last": is_end}
+    def by_length(number: tf.Tensor, window: tuple[tf.Tensor, tf.Tensor]) -> tf.data.Dataset:
+        serialized, shapes = window
+        places = tf.argsort(shapes[:, 1], stable=True)
+        batches = -(-tf.size(places) // size)
+        # The same in all readers: what is drawn together is of like length.
+        drawn = tf.random.stateless_uniform([batches], tf.stack([plan.seed, number]))
 
-    return flagged.scan(end, one_later).skip(1)  # the first is what the scan began with
+        def batch(i: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            own = places[i * size : (i + 1) * size]
+            return tf.gather(serialized, own), tf.gather(shapes, own)
+
+        return tf.data.Dataset.from_tensor_slices(tf.argsort(drawn)).map(batch)
+
+    batches_of_segments = [segment.batches for segment in plan.segments]
+    segments = np.array([[0, *ends[:-1]], ends, batches_of_segments], np.int64)[:, start:]
+    return tf.data.Dataset.from_tensor_slices(tuple(segments)).flat_map(of_segment)
 
 
 def evaluation_dataset(

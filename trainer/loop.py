@@ -27,7 +27,7 @@ from tfrecords_schema.manifest import VOCABULARY_FILE, Manifest, check_dataset, 
 from tfrecords_schema.vocabulary import read_vocabulary
 from trainer.caption_split import SplitCaptioner
 from trainer.config import TrainConfig
-from trainer.dataset import Position, read_references, train_dataset
+from trainer.dataset import read_references, train_dataset
 from trainer.distribution import (
     from_chief,
     input_context,
@@ -36,6 +36,7 @@ from trainer.distribution import (
     make_strategy,
     sum_of_workers,
 )
+from trainer.epoch_plan import plan_epoch
 from trainer.metrics import score_cider, tokenize_references
 from trainer.models.captioner import Captioner
 from trainer.precision import set_precision
@@ -69,8 +70,9 @@ def train(config: TrainConfig) -> float:
             f"{flag} is for a dataset of images, written with --features=image; {config.data} has "
             "features"
         )
-    if not manifest.splits.get("validation"):
-        raise InputError(f"--data: {config.data} has no validation split to choose the model by")
+    for split, purpose in (("train", "to learn from"), ("validation", "to choose the model by")):
+        if not manifest.images(split):
+            raise InputError(f"--data: {config.data} has no {split} split {purpose}")
     set_precision(config.precision)
     strategy = make_strategy(config.strategy)
     replicas = strategy.num_replicas_in_sync
@@ -97,6 +99,12 @@ def train_run(run: Run, stop: threading.Event) -> float:
         f"{strategy.extended.worker_devices[0].split(':')[-2]}; "
         f"{run.model.count_params():,} parameters"
     )
+    workers = input_context(strategy).num_input_pipelines
+    if workers > config.readers:
+        print(
+            f"{workers} workers read the same shards; with --readers={workers} in a new run each "
+            "would read its own"
+        )
     while int(progress.epoch) < config.epochs and int(progress.stale) < config.patience:
         row = train_epoch(run, stop)
         score = from_chief(strategy, validate() if log else 0.0)
@@ -136,29 +144,26 @@ def train_epoch(run: Run, stop: threading.Event) -> dict[str, float]:
       StoppedError: `stop` was set; the run is saved.
     """
     config, progress, log, strategy = run.config, run.progress, run.log, run.strategy
-    epoch, total = int(progress.epoch), run.manifest.images("train")
-    batches = train_dataset(
-        config.data, run.manifest, config.batch_size, config.seed, epoch,
-        input_context(strategy), Position(int(progress.segment), int(progress.segment_batches)),
-    )  # fmt: skip
+    epoch, images = int(progress.epoch), run.manifest.images("train")
+    plan = plan_epoch(run.manifest, config.batch_size, config.readers, config.seed, epoch)
+    batches = iter(
+        train_dataset(
+            config.data, run.manifest, plan, input_context(strategy), int(progress.batches)
+        )
+    )
     at_once, train_steps = steps_at_once(), run.train_loop()
-    batches_left = iter(batches)
     start, images_before = time.perf_counter(), int(progress.images)
     step = run.steps
     recent: list[dict[str, float]] = []
     bar = tqdm(
-        total=total, unit=" images", desc=f"epoch {epoch + 1}", leave=False,
+        total=images, unit=" images", desc=f"epoch {epoch + 1}", leave=False,
         disable=None if log else True,  # None: where no one looks on
         initial=images_before,
     )  # fmt: skip
 
-    def note(values: dict[str, float], segment: int) -> None:
+    def note(values: dict[str, float]) -> None:
         images = int(values.pop("images"))
         progress.batches.assign_add(1)
-        if segment > int(progress.segment):
-            progress.segment.assign(segment)
-            progress.segment_batches.assign(0)
-        progress.segment_batches.assign_add(1)
         progress.loss_sum.assign_add(values["loss"])
         progress.images.assign_add(images)
         bar.update(images)
@@ -171,28 +176,23 @@ def train_epoch(run: Run, stop: threading.Event) -> dict[str, float]:
             recent.clear()
 
     with bar:
-        while True:
-            numbers = range(at_once - step % at_once)  # up to the next multiple
+        while left := plan.batches - int(progress.batches):
+            numbers = range(min(at_once - step % at_once, left))  # up to the next multiple
             batch = int(progress.batches)
-            done = [
-                # Length buckets have a batch each that is not full.
-                min((epoch + (batch + i) * config.batch_size / total) / config.epochs, 1.0)
-                for i in numbers
-            ]
+            done = [(epoch + (batch + i) / plan.batches) / config.epochs for i in numbers]
             rates = [run.learning_rates(step + 1 + i, done[i]) for i in numbers]
             shares = [config.scheduled_sampling * d for d in done]
-            found, image_ids, segments, has_ended = train_steps(
-                batches_left, tf.constant(rates, tf.float32), tf.constant(shares, tf.float32)
+            found, image_ids = train_steps(
+                batches, tf.constant(rates, tf.float32), tf.constant(shares, tf.float32)
             )
-            made = (found.numpy().astype(float), image_ids.numpy(), segments.numpy())
-            for row, ids, segment in zip(*made, strict=True):
+            for row, ids in zip(found.numpy().astype(float), image_ids.numpy(), strict=True):
                 step += 1
                 values = dict(zip(run.scalars, row, strict=True))
                 if not math.isfinite(values["loss"]):
                     raise _not_finite(run, values["loss"], step, ids)
-                note(values, segment)
-            if has_ended:
-                break
+                note(values)
+            if len(numbers) == left:
+                break  # what is saved after validation has the same step
             is_stopped = sum_of_workers(strategy, float(stop.is_set())) > 0
             if is_stopped or step % config.checkpoint_every < at_once:
                 run.save()

@@ -6,7 +6,6 @@ on the replicas. P packed words, V vocabulary, N rows (captions), R regions.
 """
 
 from collections.abc import Callable
-from typing import Any
 
 import tensorflow as tf
 
@@ -73,9 +72,3 @@ def doubly_stochastic_sum(seen_NR: tf.Tensor, rows_T: tf.Tensor) -> tf.Tensor:
     """
     rows = tf.reduce_sum(rows_T[:1])  # no captions, no first step
     return tf.reduce_sum(tf.square(1 - seen_NR[:rows]))
-
-
-def sum_over_replicas(values: Any) -> Any:
-    """The sum of a float32 tensor, or of each of a list, over all replicas, in each of them."""
-    context = tf.distribute.get_replica_context()
-    return context.all_reduce(tf.distribute.ReduceOp.SUM, values)

@@ -39,8 +39,6 @@ class Progress(tf.Module):
 
         self.epoch = number(0, tf.int64)  # epochs completed
         self.batches = number(0, tf.int64)  # of the epoch after them
-        self.segment = number(0, tf.int64)  # of that epoch, under way
-        self.segment_batches = number(0, tf.int64)  # of that segment
         self.images = number(0, tf.int64)  # likewise
         self.loss_sum = number(0, tf.float64)  # likewise, one loss a batch
         self.best = number(-1.0, tf.float64)  # validation CIDEr
@@ -50,8 +48,6 @@ class Progress(tf.Module):
     def begin_epoch(self) -> None:
         """Of the epoch under way nothing has been done yet."""
         self.batches.assign(0)
-        self.segment.assign(0)
-        self.segment_batches.assign(0)
         self.images.assign(0)
         self.loss_sum.assign(0)
 

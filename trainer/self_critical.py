@@ -18,9 +18,9 @@ from trainer.cider_reward import CiderReward
 from trainer.config import TrainConfig
 from trainer.decode import next_log_probs, sample_captions, search_captions
 from trainer.draws import replica_seed
+from trainer.global_batch import sum_over_replicas
 from trainer.model_input import as_model_input
 from trainer.models.captioner import Captioner, pack_captions
-from trainer.objective import sum_over_replicas
 from trainer.step import Batch, ReplicaStep, Scalars, Update, apply_updates
 
 MAX_WORDS = 20  # of a drawn caption; 98 % of Flickr8k's are shorter

@@ -9,18 +9,17 @@ import tensorflow as tf
 from trainer.config import TrainConfig
 from trainer.distribution import to_replicas
 from trainer.draws import replica_seed
+from trainer.global_batch import global_batch, sum_over_replicas
 from trainer.model_input import as_model_input, flip_some
 from trainer.models.captioner import Captioner, pack_captions
 from trainer.models.dropout import dropout_inputs
-from trainer.objective import cross_entropy_sum, doubly_stochastic_sum, sum_over_replicas
+from trainer.objective import cross_entropy_sum, doubly_stochastic_sum
 from trainer.scheduled_sampling import sample_inputs
 
 Batch = dict[str, tf.Tensor]
 Scalars = dict[str, tf.Tensor]
 TrainStep = Callable[[Batch, tf.Tensor], Scalars]
-TrainLoop = Callable[
-    [tf.data.Iterator, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]
-]
+TrainLoop = Callable[[tf.data.Iterator, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 
 
 class ReplicaStep(NamedTuple):
@@ -127,16 +126,11 @@ def make_cross_entropy_step(
     steps = updates[0].optimizer.iterations
 
     def replica_step(batch: Batch, sampled_share: tf.Tensor) -> Scalars:
-        captions = batch["caption_ids"]
+        captions, images, words = global_batch(batch["caption_ids"])
         seed = replica_seed(config.seed, steps, captions)
         packed, regions = pack_captions(captions), as_model_input(batch["image_features"])
         if config.flip:
             regions = flip_some(regions, seed)
-        has_captions = tf.reduce_any(captions > 0, axis=[1, 2])
-        # Counted in float32: MirroredStrategy cannot reduce a list of int32.
-        images = tf.math.count_nonzero(has_captions, dtype=tf.float32)
-        words = tf.cast(tf.size(packed.labels_P), tf.float32)
-        images, words = sum_over_replicas([images, words])
         if config.scheduled_sampling:
             guess = model.teacher_force(regions, packed, seed).logits_PV
             packed = sample_inputs(packed, guess, sampled_share, seed)
@@ -213,33 +207,25 @@ def make_train_loop(
 
     Returns:
       A function of an iterator over batches of `trainer.dataset`, learning rates float32
-      [steps, updates] and shares float32 [steps] of `train_step`. It makes as many steps, or fewer
-      where the data ends, and gives their scalars float32 [steps made, scalars]; their image_id,
-      string [steps made, replicas, images]; their segment of the data, int32 [steps made]; and
-      whether the data has ended.
+      [steps, updates] and shares float32 [steps] of `train_step`. It makes as many steps and gives
+      their scalars float32 [steps, scalars], and their image_id, string [steps, replicas, images].
     """
 
     @tf.function(reduce_retracing=True)
     def train_steps(
         batches: tf.data.Iterator, rates_SU: tf.Tensor, shares_S: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         shape = batches.element_spec["image_id"].shape
         steps = tf.shape(shares_S)[0]
         found = tf.TensorArray(tf.float32, steps, element_shape=[len(scalars)])
         images = tf.TensorArray(tf.string, steps, element_shape=shape)
-        segments = tf.TensorArray(tf.int32, steps, element_shape=[])
-        made, has_ended = 0, False
-        while made < steps and not has_ended:
+        for made in tf.range(steps):
             batch = next(batches)
-            has_ended = batch.pop("is_last")
             images = images.write(made, batch.pop("image_id"))
-            segments = segments.write(made, batch.pop("segment"))
             for number, update in enumerate(updates):
                 update.optimizer.learning_rate.assign(rates_SU[made, number])
             values = train_step(to_replicas(strategy, batch), shares_S[made])
             found = found.write(made, tf.stack([values[name] for name in scalars]))
-            made += 1
-        done = tf.range(made)
-        return found.gather(done), images.gather(done), segments.gather(done), has_ended
+        return found.stack(), images.stack()
 
     return train_steps
