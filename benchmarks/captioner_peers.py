@@ -44,7 +44,7 @@ LENGTHS = np.random.default_rng(0).normal(10.8, 3.8, 10_000).clip(3, LONGEST - 2
 
 
 def captions(rng, images, an_image, vocabulary):
-    """int32 [images, an_image, T], lengths sorted into a batch as the trainer's buckets do."""
+    """int32 [images, an_image, T], lengths sorted into a batch as the trainer's windows do."""
     lengths = np.sort(rng.choice(LENGTHS, 8 * images * an_image))
     first = rng.integers(0, 7) * images * an_image
     lengths = rng.permutation(lengths[first : first + images * an_image])
