@@ -24,6 +24,7 @@ from tfrecords_schema.atomic_file import complete_or_absent, read_text, write_te
 from tfrecords_schema.manifest import ENCODER_DIRECTORY, ENCODER_KERAS_FILE, Encoder
 
 RECEIPT_FILE = "receipts/image_encoder.json"
+IMAGE_BYTES = tf.TensorSpec([None], tf.string, name="image_bytes")
 
 
 class ImageEncoder(tf.Module):
@@ -39,11 +40,11 @@ class ImageEncoder(tf.Module):
         else:
             encode = freeze(model, config.precision)
         images = tf.TensorSpec([None, side, side, 3], tf.float32, name="images")
-        image_bytes = tf.TensorSpec([None], tf.string, name="image_bytes")
 
         self.decode_image = tf.function(
             lambda image_bytes: decode_image(image_bytes, decoding),
             [tf.TensorSpec([], tf.string, name="image_bytes")],
+            autograph=False,
         )
         """One image: scalar string -> float32 [side, side, 3] in [0, 255]."""
         self.decode_images = tf.function(
@@ -52,16 +53,16 @@ class ImageEncoder(tf.Module):
                 self.decode_image, image_bytes, parallel_iterations=1,
                 fn_output_signature=tf.TensorSpec([side, side, 3], tf.float32),
             ),
-            [image_bytes],
+            [IMAGE_BYTES], autograph=False,
         )  # fmt: skip
         """A batch: string [batch] -> float32 [batch, side, side, 3] in [0, 255]."""
-        self.encode = tf.function(encode, [images])
+        self.encode = tf.function(encode, [images], autograph=False)
         """Decoded images: float32 [batch, side, side, 3] -> float32 [batch, *feature_shape].
 
         Where the dataset holds images: JPEG files, string [batch].
         """
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
+    @tf.function(input_signature=[IMAGE_BYTES], autograph=False)
     def __call__(self, image_bytes: tf.Tensor) -> tf.Tensor:
         """Encoded images, string [batch], to what `encode` gives."""
         return self.encode(self.decode_images(image_bytes))

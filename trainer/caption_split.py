@@ -32,7 +32,7 @@ class SplitCaptioner:
         self._batches = evaluation_dataset(data, manifest, split, BATCH)
         self._images = manifest.images(split)
 
-        @tf.function
+        @tf.function(autograph=False)
         def search(features: tf.Tensor) -> tf.Tensor:
             regions = as_model_input(features)
             return search_captions(model, regions, beam_width, max_words, length_penalty).ids_BWT

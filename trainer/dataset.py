@@ -27,6 +27,7 @@ READ_AT_ONCE, READ_THREADS = 8, 2  # shards
 PARSE_AT_ONCE = 2  # batches
 
 
+@tf.autograph.experimental.do_not_convert
 def train_dataset(
     directory: str,
     manifest: Manifest,
@@ -135,6 +136,7 @@ def _batches_of(directory: str, plan: EpochPlan, reader: int, start: int) -> tf.
     return tf.data.Dataset.from_tensor_slices(tuple(segments)).flat_map(of_segment)
 
 
+@tf.autograph.experimental.do_not_convert
 def evaluation_dataset(
     directory: str, manifest: Manifest, split: str, batch_size: int
 ) -> tf.data.Dataset:
@@ -165,6 +167,7 @@ def _parse(manifest: Manifest, serialized: tf.Tensor) -> dict[str, tf.Tensor]:
     return {"image_features" if name == "image" else name: x for name, x in batch.items()}
 
 
+@tf.autograph.experimental.do_not_convert
 def read_references(directory: str, manifest: Manifest, split: str) -> dict[str, list[str]]:
     """image_id -> its captions as the source has them, for scoring."""
     features = manifest.features()

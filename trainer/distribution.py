@@ -85,7 +85,7 @@ def sum_of_workers(strategy: tf.distribute.Strategy, value: float) -> float:
         return value
     per_replica = value / len(strategy.extended.worker_devices)
 
-    @tf.function
+    @tf.function(autograph=False)
     def reduce() -> tf.Tensor:
         replicas = strategy.run(lambda: tf.constant(per_replica, tf.float64))
         return strategy.reduce(tf.distribute.ReduceOp.SUM, replicas, axis=None)

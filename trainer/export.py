@@ -28,6 +28,7 @@ from trainer.models.captioner import Captioner
 from trainer.run_directory import load_run
 
 METADATA_FILE = os.path.join("assets.extra", "beamcap.json")
+IMAGE_BYTES = tf.TensorSpec([None], tf.string, name="image_bytes")
 
 
 class CaptionServer(tf.Module):
@@ -55,12 +56,12 @@ class CaptionServer(tf.Module):
             ["" if i in silent else token for i, token in enumerate(vocabulary.tokens)]
         )
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
+    @tf.function(input_signature=[IMAGE_BYTES], autograph=False)
     def encode(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         """Features as the dataset has them, before they are rounded to its dtype; or JPEG files."""
         return {"features": self._encoder(image_bytes)}
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
+    @tf.function(input_signature=[IMAGE_BYTES], autograph=False)
     def caption(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         """Captions of encoded images."""
         features = self._encoder(image_bytes)

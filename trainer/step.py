@@ -166,7 +166,7 @@ def make_train_step(
     towards it, unless that is the model itself.
     """
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True, autograph=False)
     def train_step(batch: Batch, sampled_share: tf.Tensor) -> Scalars:
         per_replica = strategy.run(replica_step.run, args=(batch, sampled_share))
         scalars = {
@@ -211,21 +211,31 @@ def make_train_loop(
       their scalars float32 [steps, scalars], and their image_id, string [steps, replicas, images].
     """
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True, autograph=False)
     def train_steps(
         batches: tf.data.Iterator, rates_SU: tf.Tensor, shares_S: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
         shape = batches.element_spec["image_id"].shape
         steps = tf.shape(shares_S)[0]
-        found = tf.TensorArray(tf.float32, steps, element_shape=[len(scalars)])
-        images = tf.TensorArray(tf.string, steps, element_shape=shape)
-        for made in tf.range(steps):
+
+        def one_more(made, found, images):
             batch = next(batches)
             images = images.write(made, batch.pop("image_id"))
             for number, update in enumerate(updates):
                 update.optimizer.learning_rate.assign(rates_SU[made, number])
             values = train_step(to_replicas(strategy, batch), shares_S[made])
             found = found.write(made, tf.stack([values[name] for name in scalars]))
+            return made + 1, found, images
+
+        _, found, images = tf.while_loop(
+            lambda made, *_: made < steps,
+            one_more,
+            (
+                0,
+                tf.TensorArray(tf.float32, steps, element_shape=[len(scalars)]),
+                tf.TensorArray(tf.string, steps, element_shape=shape),
+            ),
+        )
         return found.stack(), images.stack()
 
     return train_steps
