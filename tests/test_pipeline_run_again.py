@@ -137,7 +137,7 @@ def test_a_killed_retry_goes_on(pictures, dataset, tmp_path, monkeypatch):
     for row in rejected(out).values():
         shutil.copy(source / "images" / "drawn_00000.jpg", row["uri"])
     with monkeypatch.context() as patch:
-        patch.setattr(build, "write_dataset", lambda *args: os.kill(os.getpid(), signal.SIGINT))
+        patch.setattr(build, "write_dataset", lambda *args: signal.raise_signal(signal.SIGINT))
         with pytest.raises(KeyboardInterrupt):
             run(source, out, retry_rejected=True)
     with pytest.raises(InputError, match="did not finish"):
