@@ -106,4 +106,4 @@ def uniform_words(seed: Seed, place: int, words: PackedCaptions) -> tf.Tensor:
 def _drop(x: tf.Tensor, rate: float, drawn: tf.Tensor) -> tf.Tensor:
     dropped = min(round(256 * rate), 255)
     is_kept = drawn >= tf.constant(dropped, tf.uint8)
-    return x * tf.cast(is_kept, tf.float32) * (256 / (256 - dropped))
+    return x * (tf.cast(is_kept, tf.float32) * (256 / (256 - dropped)))

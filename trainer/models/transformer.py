@@ -83,8 +83,8 @@ class Block(keras.layers.Layer):
 
     def _look_at_words(self, x_PD: tf.Tensor, words: PackedCaptions) -> tf.Tensor:
         attention = self._itself
-        parts_P3D = tf.stack([attention.query(x_PD), *attention.key_and_value(x_PD)], 1)
-        query_NTD, *memory = tf.unstack(unpack(parts_P3D, words), axis=2)
+        parts = attention.query(x_PD), *attention.key_and_value(x_PD)
+        query_NTD, *memory = [unpack(part_PD, words) for part_PD in parts]
         times_T = tf.range(tf.shape(query_NTD)[1])
         may_look_TT = times_T <= times_T[:, tf.newaxis]
         seen_NTD = attention.look(query_NTD, attention.by_heads(*memory), may_look_TT)
@@ -157,11 +157,12 @@ class Transformer(keras.layers.Layer):
         context = self.encode(features_BRD, seed)
         x_PD = self._embed(words.inputs_P)
         x_PD = dropout_words(x_PD, config.embedding_dropout, seed, 1, words)
-        x_PD += positions(words.time_P, config.units)
+        times_T = tf.range(tf.shape(words.rows_T)[0])
+        x_PD += tf.gather(positions(times_T, config.units), words.time_P)
         # Words are in the order of time: the first of all captions come first.
         rows = tf.reduce_sum(words.rows_T[:1])  # no captions, no first words
         start_ND = repeat_images(context.start_BD, words)[:rows]
-        x_PD = tf.concat([x_PD[:rows] + start_ND, x_PD[rows:]], 0)
+        x_PD += tf.pad(start_ND, [[0, tf.shape(x_PD)[0] - rows], [0, 0]])
         for number, (block, image) in enumerate(zip(self._blocks, context.memories, strict=True)):
             x_PD = block.teacher_force(x_PD, image, words, seed, 3 + DROPOUTS_A_LAYER * number)
         output_PD = dropout_words(self._last_norm(x_PD), config.output_dropout, seed, 2, words)
