@@ -32,6 +32,12 @@ SMALL = ModelConfig(
 )  # fmt: skip
 
 
+def pytest_collection_modifyitems(items):
+    """Files with slow tests come first, or one process ends long after the others."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.fixture(scope="session")
 def pictures(tmp_path_factory):
     """120 drawn pictures, three of them damaged, one in each split."""

@@ -58,6 +58,7 @@ def images(pictures):
     return {name: os.path.join(folder, name) for name in sorted(os.listdir(folder))[:20]}
 
 
+@pytest.mark.slow
 def test_a_directory_elsewhere_gives_the_same_dataset(pictures, dataset, tmp_path):
     manifest = run("flickr8k", tmp_path / "out", pictures, features="none")
     assert manifest.images("train") == 96

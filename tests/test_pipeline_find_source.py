@@ -177,6 +177,7 @@ def test_every_source_has_a_layout_here():
     assert LAYOUTS.keys() == set(SOURCES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source", LAYOUTS)
 def test_a_source_gives_its_pictures_captions_and_splits(source, tmp_path):
     flags = LAYOUTS[source](tmp_path / "in")

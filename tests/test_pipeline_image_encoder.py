@@ -287,6 +287,7 @@ def test_the_saved_model_resizes_as_it_was_told(resize, black_rows, grid, tmp_pa
     np.testing.assert_array_equal(image, expected)
 
 
+@pytest.mark.slow
 def test_a_saved_model_that_crops_sees_the_middle_only(grid):
     pixels = np.zeros((48, 96, 3), np.uint8)
     pixels[:, 24:72] = 255

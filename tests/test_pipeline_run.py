@@ -281,6 +281,7 @@ def test_without_split_files_images_are_split_by_hash(tmp_path):
     assert record["captions"].numpy()[0].decode() == 'A "red" square, number 0 .'
 
 
+@pytest.mark.slow
 def test_a_dataset_of_images_holds_them_as_jpegs_of_one_size(pictures, tmp_path):
     out = tmp_path / "out"
     manifest = run(pictures, out, features="image", image_size=48, resize="crop")
@@ -298,6 +299,7 @@ def test_a_dataset_of_images_holds_them_as_jpegs_of_one_size(pictures, tmp_path)
     assert manifest.has_images() and manifest.feature_shape() == (48, 48, 3)
 
 
+@pytest.mark.slow
 def test_a_network_in_bfloat16_writes_features_close_to_those_in_float32(pictures, tmp_path):
     found = {}
     for precision in ("float32", "bfloat16"):

@@ -56,6 +56,7 @@ def test_missing_and_damaged_shards_are_made_again_and_nothing_else(pictures, da
     assert not list(out.glob("*incomplete*"))
 
 
+@pytest.mark.slow
 def test_changed_captions_make_their_shards_again(pictures, tmp_path):
     source = tmp_path / "in"
     source.mkdir()

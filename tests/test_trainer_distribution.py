@@ -50,6 +50,7 @@ def test_a_single_process_is_the_chief():
     assert from_chief(strategy, 12.5) == 12.5
 
 
+@pytest.mark.slow
 def test_four_replicas_train_as_one_device_does(one_device, dataset, tmp_path):
     run = str(tmp_path / "run")
     train(train_config(dataset, run, epochs=EPOCHS, strategy="mirrored"))

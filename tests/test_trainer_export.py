@@ -60,6 +60,7 @@ def records(dataset, split):
             yield parse_record(manifest.features(), serialized)
 
 
+@pytest.mark.slow
 def test_a_process_with_only_tensorflow_serves_captions_and_the_datasets_features(
     exported, evaluated, dataset, pictures, tmp_path
 ):
@@ -146,6 +147,7 @@ def test_what_is_no_run_or_export_is_named(trained_run, tmp_path):
         evaluate(trained_run, str(tmp_path / "nowhere"), "test", **SEARCH)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "model, options",
     [

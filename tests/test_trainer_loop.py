@@ -132,6 +132,7 @@ class StopAfter:
         return self.left <= 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "model, sizes, average_decay",
     [("attend", SMALL, 0.998), ("transformer", ModelConfig(units=16, heads=2, layers=2), 0.0)],

@@ -251,6 +251,7 @@ def meteors(monkeypatch):
     return started
 
 
+@pytest.mark.slow
 @needs_java
 def test_meteor_works_twice_and_leaves_nothing_behind(meteors, monkeypatch, capfd, recwarn):
     # A German METEOR writes decimal commas.

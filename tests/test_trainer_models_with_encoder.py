@@ -60,6 +60,7 @@ def changed(weights, others):
     return {path for path in weights if np.abs(weights[path] - others[path]).max() > 0}
 
 
+@pytest.mark.slow
 def test_the_cnn_is_held_still_and_then_released_but_for_its_batch_normalization(
     images, tmp_path, monkeypatch
 ):
@@ -75,6 +76,7 @@ def test_the_cnn_is_held_still_and_then_released_but_for_its_batch_normalization
     assert len(moved) == 4
 
 
+@pytest.mark.slow
 def test_a_run_that_is_continued_after_the_release_ends_the_same(images, tmp_path, monkeypatch):
     config = config_of(images, tmp_path / "whole", unfreeze_at=0)
     train(config)
@@ -97,6 +99,7 @@ def test_a_run_that_is_continued_after_the_release_ends_the_same(images, tmp_pat
     assert_same_end(config.run, again.run)
 
 
+@pytest.mark.slow
 def test_the_export_captions_as_the_run_does(images, pictures, tmp_path):
     run = str(tmp_path / "run")
     train(config_of(images, run, unfreeze_at=0, epochs=3, learning_rate=0.01))
@@ -121,6 +124,7 @@ def test_flags_of_images_are_refused_for_features(dataset, tmp_path, capsys):
         assert f"{flag} is for a dataset of images, written with --features=image" in error
 
 
+@pytest.mark.slow
 def test_a_run_on_features_is_where_a_model_of_images_starts(
     images, pictures, network_file, trained_run, tmp_path
 ):

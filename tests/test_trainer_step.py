@@ -83,6 +83,7 @@ def losses(replicas, name="attend", steps=STEPS, is_trimmed=False, **changes):
     return [*found, float(tf.norm(average.trainable_variables[0]))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["attend", "merge", "transformer"])
 def test_losses_do_not_depend_on_the_number_of_replicas(name):
     one = losses(1, name)
@@ -106,6 +107,7 @@ def test_nor_do_those_of_other_steps(changes):
     np.testing.assert_allclose(losses(2, steps=10, **changes), one, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_nor_do_they_where_each_replica_knows_the_longest_of_its_own_captions_alone():
     one, two = (losses(replicas, "merge", steps=8, is_trimmed=True) for replicas in (1, 2))
     np.testing.assert_allclose(two, one, rtol=1e-5)
