@@ -17,7 +17,7 @@ from pipeline.build_vocabulary import (
     LENGTH,
     ChooseWords,
     CountText,
-    WriteList,
+    WriteOneFile,
     write_json,
     write_vocabulary,
 )
@@ -61,29 +61,29 @@ def count_source(
         (
             counts
             | "ChooseWords" >> ChooseWords(config.min_count, config.max_size)  # (word, count)
-            | "WriteVocabulary" >> WriteList(write_vocabulary, paths["vocabulary"])
+            | "WriteVocabulary" >> WriteOneFile(write_vocabulary, paths["vocabulary"])
         )
     (
         counts
         | "OfImages" >> beam.Filter(lambda item: item[0][0] == IMAGES)
         | "Images" >> beam.MapTuple(lambda key, n: (key[1], n))  # (split, images)
-        | "WriteImages" >> WriteList(write_json, paths["images"])
+        | "WriteImages" >> WriteOneFile(write_json, paths["images"])
     )
     (
         counts
         | "OfLengths" >> beam.Filter(lambda item: item[0][0] == LENGTH)
         | "Lengths" >> beam.MapTuple(lambda key, n: (*key[1:], n))  # (split, words, captions)
-        | "WriteLengths" >> WriteList(write_json, paths["lengths"])
+        | "WriteLengths" >> WriteOneFile(write_json, paths["lengths"])
     )
     (
         read
         | "SumRead" >> beam.CombinePerKey(sum)  # (split, images read)
-        | "WriteRead" >> WriteList(write_json, paths["read"])
+        | "WriteRead" >> WriteOneFile(write_json, paths["read"])
     )
     (
         rejects
         | "OfSource" >> beam.Filter(lambda row: row.stage == SOURCE)  # Reject, one a file
-        | "WriteUnreadable" >> WriteList(write_json, paths["unreadable"])
+        | "WriteUnreadable" >> WriteOneFile(write_json, paths["unreadable"])
     )
 
 
@@ -102,7 +102,7 @@ def write_dataset(
     _, images, unusable = read_source(pipeline, source, rules)
     shards = (
         pipeline
-        | "Splits" >> beam.Create(list(job.shard_counts.items()))  # (split, shards)
+        | "Splits" >> beam.Create(list(job.shard_counts.items()), reshuffle=False)
         # Every shard is named, so that one which no image falls into is written too.
         | "NameShards" >> beam.FlatMap(_name_shards)  # ((split, shard), None)
     )
@@ -114,19 +114,14 @@ def write_dataset(
         | "WriteShard" >> beam.ParDo(WriteShard(job))  # Reject
     )
     rejects = (unusable, unreadable) | "AllRejects" >> beam.Flatten()
-    (
-        pipeline
-        | "RejectsPath" >> beam.Create([rejects_path])
-        | "WriteRejects" >> beam.Map(write_rejects, beam.pvalue.AsIter(rejects))
-    )
+    rejects | "WriteRejects" >> WriteOneFile(write_rejects, rejects_path)
 
 
 def read_source(pipeline: beam.Pipeline, source: Source, rules: JoinRules) -> SourceCollections:
     """Reads the parts of a source and joins what they say by image."""
     mentions = (
         pipeline
-        | "Parts" >> beam.Create(source.parts)
-        | "SpreadParts" >> beam.Reshuffle()
+        | "Parts" >> beam.Create(source.parts)  # it spreads them over the workers
         | "ReadPart" >> beam.FlatMap(_read_part, source).with_outputs("rejects", main="mentions")
     )
     joined = (

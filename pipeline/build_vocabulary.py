@@ -2,7 +2,7 @@
 
 import collections
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import apache_beam as beam
@@ -95,17 +95,22 @@ class ChooseWords(beam.PTransform):
         )
 
 
-class WriteList(beam.PTransform):
-    """Writes the whole PCollection, which must be small, by `write(list, path)`."""
+class WriteOneFile(beam.PTransform):
+    """Writes the whole PCollection by `write(elements, path)`, on one worker."""
 
-    def __init__(self, write: Any, path: str):
+    def __init__(self, write: Callable[[Iterable[Any], str], None], path: str):
         """`write` gets the elements in no particular order."""
         super().__init__()
         self._write, self._path = write, path
 
     def expand(self, elements: beam.PCollection) -> beam.PCollection:
         """Nothing comes out."""
-        return elements | beam.combiners.ToList() | beam.Map(self._write, self._path)
+        # A combination to a list would be ten times the steps, and that list in memory.
+        return (
+            elements.pipeline
+            | beam.Impulse()
+            | beam.Map(_write, beam.pvalue.AsIter(elements), self._write, self._path)
+        )
 
 
 def write_vocabulary(counts: Iterable[tuple[str, int]], path: str) -> None:
@@ -113,9 +118,15 @@ def write_vocabulary(counts: Iterable[tuple[str, int]], path: str) -> None:
     write_text(path, Vocabulary.from_counts(dict(counts)).to_text())
 
 
-def write_json(elements: list[Any], path: str) -> None:
+def write_json(elements: Iterable[Any], path: str) -> None:
     """Writes `elements` as JSON, sorted."""
     write_text(path, json.dumps(sorted(elements)))
+
+
+def _write(
+    _: bytes, elements: Iterable[Any], write: Callable[[Iterable[Any], str], None], path: str
+) -> None:
+    write(elements, path)
 
 
 def _rank(item: tuple[str, int]) -> tuple[int, str]:

@@ -52,7 +52,7 @@ def printable(text: str) -> str:
     return encoded.decode("utf-8", "backslashreplace")
 
 
-def write_rejects(path: str, rows: Iterable[Reject]) -> None:
+def write_rejects(rows: Iterable[Reject], path: str) -> None:
     """Writes the rejects table, a Parquet file of REJECT_SCHEMA, in bounded memory."""
     remaining = iter(rows)
     # TensorFlow's files lack what pyarrow asks of a file: it writes to a local one.

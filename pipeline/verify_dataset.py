@@ -17,7 +17,7 @@ from absl import logging as absl_logging
 from absl.flags import argparse_flags
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from pipeline.build_vocabulary import WriteList, write_json
+from pipeline.build_vocabulary import WriteOneFile, write_json
 from pipeline.command import beam_options
 from pipeline.image_encoder import describe
 from pipeline.local_processes import make_pipeline
@@ -87,8 +87,7 @@ def verify_dataset(
     with make_pipeline(options) as pipeline:
         found = (
             pipeline
-            | "Shards" >> beam.Create(asked)
-            | "SpreadShards" >> beam.Reshuffle()
+            | "Shards" >> beam.Create(asked)  # it spreads them over the workers
             | "VerifyShard" >> beam.FlatMap(verify_shard)  # ("image", id) or ("problem", message)
         )
         twice = (
@@ -103,7 +102,7 @@ def verify_dataset(
             | "Problems" >> beam.Filter(lambda item: item[0] == "problem")
             | "Message" >> beam.Map(lambda item: item[1])
         )
-        (wrong, twice) | beam.Flatten() | "WriteProblems" >> WriteList(write_json, path)
+        (wrong, twice) | beam.Flatten() | "WriteProblems" >> WriteOneFile(write_json, path)
     problems += json.loads(read_text(path))
     tf.io.gfile.remove(path)
     return problems

@@ -85,6 +85,7 @@ def _sha256(path: str) -> tuple[int, str]:
 def _records(path: str, asked: ShardToVerify) -> Iterator[dict[str, Any]]:
     features = record_features(asked.feature_shape, asked.feature_dtype)
 
+    @tf.autograph.experimental.do_not_convert
     def examine(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
         record = parse_record(features, serialized)
         ids = record["caption_ids"]

@@ -18,7 +18,7 @@ from pipeline.build_vocabulary import (
     WORD,
     ChooseWords,
     CountText,
-    WriteList,
+    WriteOneFile,
     write_json,
     write_vocabulary,
 )
@@ -144,7 +144,7 @@ def test_the_vocabulary_has_as_many_words_as_are_asked_for(tmp_path):
             | beam.Create([captioned(0, "train", ["<unk> dog <unk>", "dog dog cat <unk>"])])
             | CountText("none", words=True)
             | ChooseWords(min_count=1, max_size=2)
-            | WriteList(write_vocabulary, path)
+            | WriteOneFile(write_vocabulary, path)
         )
     assert read_vocabulary(path).tokens[4:] == ("dog", "cat")
 
@@ -160,5 +160,5 @@ def test_the_order_of_the_words_does_not_change_the_file(tmp_path_factory, data,
 def test_a_list_is_written_whole_and_sorted(tmp_path, elements):
     path = tmp_path / "list.json"
     with Pipeline(runner="FnApiRunner") as pipeline:
-        _ = pipeline | beam.Create(elements) | WriteList(write_json, str(path))
+        _ = pipeline | beam.Create(elements) | WriteOneFile(write_json, str(path))
     assert json.loads(path.read_text()) == [list(one) for one in sorted(elements)]

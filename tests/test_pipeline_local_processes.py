@@ -33,6 +33,6 @@ def test_work_is_done_in_quiet_processes(tmp_path, capfd):
     flags = ["--direct_running_mode=multi_processing", "--direct_num_workers=2"]
     with make_pipeline(beam_options(flags)) as pipeline:
         path = str(tmp_path / "rejected.parquet")
-        pipeline | beam.Create([path]) | beam.Map(write_rejects, [])
+        pipeline | beam.Create([[]]) | beam.Map(write_rejects, path)
     assert (tmp_path / "rejected.parquet").exists()
     assert capfd.readouterr().err == ""

@@ -46,7 +46,7 @@ def path(tmp_path):
 @given(ROWS)
 def test_the_table_has_the_rows_in_their_order_and_counts_them(tmp_path_factory, rows):
     path = str(tmp_path_factory.getbasetemp() / "rejected.parquet")
-    write_rejects(path, iter(rows))
+    write_rejects(iter(rows), path)
     table = pq.read_table(path)
     assert table.schema.equals(REJECT_SCHEMA)
     assert [Reject(**row) for row in table.to_pylist()] == rows
@@ -63,7 +63,7 @@ def test_rejects_are_counted_by_split_and_stage(path):
         Reject("b#1", "", "train", CAPTION, "ValueError", "café"),
         Reject("c", "", UNASSIGNED, SPLIT, "ValueError", ""),
     ]
-    write_rejects(path, rows)
+    write_rejects(rows, path)
     assert count_rejects(path) == {
         ("train", DECODE): 2,
         ("train", CAPTION): 1,
@@ -72,7 +72,7 @@ def test_rejects_are_counted_by_split_and_stage(path):
 
 
 def test_a_table_without_rejects_is_a_table(path):
-    write_rejects(path, [])
+    write_rejects([], path)
     assert pq.read_table(path).schema.equals(REJECT_SCHEMA)
     assert count_rejects(path) == {}
 
@@ -92,7 +92,7 @@ def test_rows_are_written_and_forgotten_as_they_come(path):
             most = max(most, len(alive))
             yield ROW._replace(id=text)
 
-    write_rejects(path, rows())
+    write_rejects(rows(), path)
     assert most <= 20_001  # a batch that is written, one that is gathered
     assert pq.read_table(path)["id"].to_pylist() == [str(number) for number in range(50_000)]
     assert count_rejects(path) == {("train", DECODE): 50_000}
@@ -106,16 +106,16 @@ def fails_after(count):
 @pytest.mark.parametrize("count", [0, 3, 10_001])
 def test_no_table_is_left_where_the_rows_end_in_an_error(path, tmp_path, count):
     with pytest.raises(OSError, match="is gone"):
-        write_rejects(path, fails_after(count))
+        write_rejects(fails_after(count), path)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_table_is_replaced_whole_or_left_as_it_was(path, tmp_path):
-    write_rejects(path, [ROW, ROW])
+    write_rejects([ROW, ROW], path)
     with pytest.raises(OSError, match="is gone"):
-        write_rejects(path, fails_after(10_001))
+        write_rejects(fails_after(10_001), path)
     assert count_rejects(path) == {("train", DECODE): 2}
-    write_rejects(path, [ROW])
+    write_rejects([ROW], path)
     assert count_rejects(path) == {("train", DECODE): 1}
     assert [file.name for file in tmp_path.iterdir()] == ["rejected.parquet"]
 
@@ -125,7 +125,7 @@ def test_a_row_names_the_exception_and_says_in_one_line_why(path):
     assert row == Reject("a.jpg", "images/a.jpg", "train", DECODE, "ValueError", "too large")
     row = reject("a.jpg", "images/a.jpg", "train", DECODE, OSError("no \udcff here"))
     assert row.message == "no \\xff here"
-    write_rejects(path, [row])
+    write_rejects([row], path)
     assert count_rejects(path) == {("train", DECODE): 1}
 
 
