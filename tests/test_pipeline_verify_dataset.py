@@ -84,58 +84,46 @@ def test_a_dataset_of_text_is_verified_too(pictures, tmp_path):
 
 
 def test_every_flipped_byte_of_a_shard_is_found(copy):
-    path = shard_of(copy)
-    content = path.read_bytes()
+    *flipped, cut = [shard.file for shard in read_manifest(str(copy)).splits["train"]]
     rng = np.random.default_rng(0)
-    for place in rng.integers(0, len(content), 3):
-        damaged = bytearray(content)
-        damaged[place] ^= 4
-        path.write_bytes(bytes(damaged))
-        found = problems(copy)
-        assert any("SHA-256" in problem for problem in found)
-        assert any("cannot be read" in problem for problem in found)  # by its CRC
-    path.write_bytes(content[:-10])
-    assert any("cannot be read" in problem for problem in problems(copy))
+    for name in flipped:
+        damaged = bytearray((copy / name).read_bytes())
+        damaged[rng.integers(len(damaged))] ^= 4
+        (copy / name).write_bytes(bytes(damaged))
+    (copy / cut).write_bytes((copy / cut).read_bytes()[:-10])
+    found = problems(copy)
+    for name in (*flipped, cut):
+        assert any(name in problem and "SHA-256" in problem for problem in found)
+        # By its CRC.
+        assert any(name in problem and "cannot be read" in problem for problem in found)
 
 
-@pytest.mark.parametrize(
-    "change, expected",
-    [
-        (lambda rows: rows[:-1], "holds 19 images and 95 captions, the manifest says 20 and 100"),
-        (lambda rows: [*rows[:-1], rows[0]], "comes 2 times"),
-        (lambda rows: [rows[0]._replace(image_id="no.jpg"), *rows[1:]], "belongs in shard"),
-        (
-            lambda rows: [rows[0]._replace(caption_ids=[[2, 9999, 3]] * 5), *rows[1:]],
-            "caption ids that are no words of the",
-        ),
-        (
-            lambda rows: [rows[0]._replace(caption_ids=[[2, 0, 3]] * 5), *rows[1:]],
-            "caption ids that are no words of the",
-        ),
-        (
-            lambda rows: [rows[0]._replace(caption_ids=[[5, 6, 3]] * 5), *rows[1:]],
-            "do not go from <start> to <end>",
-        ),
-        (
-            lambda rows: [rows[0]._replace(caption_ids=[[]] * 5), *rows[1:]],
-            "do not go from <start> to <end>",
-        ),
-        (
-            lambda rows: [rows[0]._replace(captions=[], caption_ids=[]), *rows[1:]],
-            "has no captions",
-        ),
-        (
-            lambda rows: [
-                rows[0]._replace(image_features=np.full_like(rows[0].image_features, np.inf)),
-                *rows[1:],
-            ],
-            "features that are not finite",
-        ),
-    ],
-)
-def test_wrong_records_under_a_right_checksum_are_found(copy, change, expected):
+WRONG = [
+    (dict(image_id="no.jpg"), "belongs in shard"),
+    (dict(caption_ids=[[2, 9999, 3]] * 5), "caption ids that are no words of the"),
+    (dict(caption_ids=[[2, 0, 3]] * 5), "caption ids that are no words of the"),
+    (dict(caption_ids=[[5, 6, 3]] * 5), "do not go from <start> to <end>"),
+    (dict(caption_ids=[[]] * 5), "do not go from <start> to <end>"),
+    (dict(captions=[], caption_ids=[]), "has no captions"),
+    (dict(image_features=np.full([8, 8, 128], np.inf, np.float16)), "features that are not finite"),
+]
+
+
+def test_wrong_records_under_a_right_checksum_are_found(copy):
+    names = []
+
+    def change(rows):
+        wrong = [row._replace(**fields) for row, (fields, _) in zip(rows, WRONG, strict=False)]
+        names.extend(row.image_id for row in wrong)
+        return [*wrong, *rows[len(WRONG) : -2], rows[-3]]  # two are missing, one is there twice
+
     rewrite(copy, change)
     found = problems(copy)
+    assert len(found) == len(WRONG) + 2, found
+    for name, (_, expected) in zip(names, WRONG, strict=True):
+        assert any(f"image {name}: " in problem and expected in problem for problem in found)
+    assert any("comes 2 times" in problem for problem in found)
+    expected = "holds 19 images and 90 captions, the manifest says 20 and 100"
     assert any(expected in problem for problem in found), found
 
 
