@@ -89,6 +89,7 @@ def _walk(
     return tf.minimum(at, end)
 
 
+@not_inlined
 def _tiff_orientation(data: tf.Tensor, tiff: tf.Tensor) -> tf.Tensor:
     """The orientation in the first directory of the TIFF structure at `tiff` (TIFF 6.0, 2)."""
 

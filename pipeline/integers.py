@@ -14,7 +14,7 @@ def file_bytes(image_bytes: tf.Tensor) -> tf.Tensor:
 def integer(data: tf.Tensor, at: tf.Tensor | int, size: int, little_endian: bool) -> tf.Tensor:
     """The unsigned integer of `size` bytes at each position `at` of `file_bytes`, int64."""
     powers = [256**i for i in range(size)]
-    places = tf.cast(at, tf.int64)[..., tf.newaxis] + tf.range(size, dtype=tf.int64)
+    places = tf.expand_dims(tf.cast(at, tf.int64), -1) + range(size)
     last = tf.size(data, tf.int64) - 1
     values = tf.cast(tf.gather(data, tf.clip_by_value(places, 0, last)), tf.int64)
     return tf.reduce_sum(values * (powers if little_endian else powers[::-1]), -1)
