@@ -1,5 +1,6 @@
 """Weights files in every layout, written here by Keras, and those that do not fit."""
 
+import functools
 import shutil
 import warnings
 
@@ -28,6 +29,9 @@ def make(name, with_top=False, **options):
     return FUNCTIONS[name](
         weights=None, include_top=with_top, input_shape=(SIDE, SIDE, 3), **options
     )
+
+
+made = functools.cache(make)  # for networks that are only written
 
 
 def save_published(network, path):
@@ -93,7 +97,7 @@ def with_top(request):
 @pytest.mark.parametrize("save, file", LAYOUTS)
 def test_weights_are_loaded_from_a_file_without_top(with_top, save, file, tmp_path):
     name, _ = with_top
-    written = make(name)
+    written = made(name)
     save(written, tmp_path / file)
     assert_weights_equal(load(name, tmp_path / file), written)
 
@@ -117,7 +121,7 @@ def test_weights_are_loaded_from_a_file_with_the_state_of_an_optimizer(save, fil
 
 @pytest.mark.parametrize("save, file", LAYOUTS)
 def test_weights_of_a_vgg_are_loaded_into_its_convolutions(save, file, tmp_path):
-    written = make("vgg16")
+    written = made("vgg16")
     save(written, tmp_path / file)
     assert_weights_equal(load("vgg16", tmp_path / file), written)
 
@@ -136,7 +140,7 @@ def test_a_vgg_file_with_top_serves_its_grid_and_its_layer_fc2(tmp_path):
 @pytest.mark.parametrize("save, file", [LAYOUTS[0], LAYOUTS[2]])
 def test_a_vgg_file_without_top_is_refused_for_layer_fc2(save, file, tmp_path):
     path = tmp_path / file
-    save(make("vgg16"), path)
+    save(made("vgg16"), path)
     with pytest.raises(InputError, match="do not fit vgg16: layer fc1 ") as error:
         build_network("vgg16", "fc2", str(path), 0, 224, pooled=True)
     assert str(error.value).startswith(f"--encoder_weights={path}: ")
@@ -154,7 +158,7 @@ def test_weights_of_another_width_are_refused_with_layer_and_shapes(save, file, 
 
 @pytest.mark.parametrize("save, file", LAYOUTS[::2])
 def test_weights_of_another_network_are_refused_with_layer_and_shapes(save, file, tmp_path):
-    save(make("vgg19"), tmp_path / file)
+    save(made("vgg19"), tmp_path / file)
     message = refusal("vgg16", tmp_path / file)
     # The fourth convolution of the third block is one that VGG16 does not have.
     assert message.startswith("these weights do not fit vgg16: layer block4_conv1 ")
@@ -164,7 +168,7 @@ def test_weights_of_another_network_are_refused_with_layer_and_shapes(save, file
 
 @pytest.mark.parametrize("save, file", LAYOUTS[::2])
 def test_weights_of_a_network_of_other_layers_are_refused(save, file, tmp_path):
-    save(make("mobilenet_v2"), tmp_path / file)
+    save(made("mobilenet_v2"), tmp_path / file)
     message = refusal("vgg16", tmp_path / file)
     assert message.startswith("these weights do not fit vgg16: layer block1_conv1 ")
     assert "in the file, not" in message
@@ -179,7 +183,7 @@ def test_weights_of_a_top_of_other_classes_are_refused(tmp_path):
 
 def test_a_file_of_keras_3_without_one_layer_is_refused(tmp_path):
     path = tmp_path / "it.weights.h5"
-    save_keras_3(make("mobilenet_v2"), path)
+    save_keras_3(made("mobilenet_v2"), path)
     with h5py.File(path, "a") as file:
         del file["layers"]["batch_normalization_3"]
     assert "layer block_1_expand_BN has 0 weights in the file, not 4" in refusal(
@@ -189,7 +193,7 @@ def test_a_file_of_keras_3_without_one_layer_is_refused(tmp_path):
 
 def test_a_published_file_without_one_layer_is_refused(tmp_path):
     path = tmp_path / "it.h5"
-    save_published(make("mobilenet_v2"), path)
+    save_published(made("mobilenet_v2"), path)
     with h5py.File(path, "a") as file:
         names = [name for name in file.attrs["layer_names"] if "block_1_expand_BN" not in str(name)]
         file.attrs["layer_names"] = names
@@ -201,7 +205,7 @@ def test_a_published_file_without_one_layer_is_refused(tmp_path):
 @pytest.mark.parametrize("last, where", [("block5_conv3", "network"), ("block6_conv1", "file")])
 def test_a_published_file_with_a_layer_less_or_more_at_its_end_is_refused(last, where, tmp_path):
     path = tmp_path / "it.h5"
-    save_published(make("vgg16"), path)
+    save_published(made("vgg16"), path)
     with h5py.File(path, "a") as file:
         names = list(file.attrs["layer_names"])
         if where == "file":
@@ -233,7 +237,7 @@ def test_a_missing_file_is_refused_and_the_choices_are_named(tmp_path):
 
 
 def test_a_file_whose_name_is_that_of_the_other_layout_is_refused_with_the_right_name(tmp_path):
-    network = make("vgg16")
+    network = made("vgg16")
     save_published(network, tmp_path / "published.h5")
     shutil.move(tmp_path / "published.h5", tmp_path / "published.weights.h5")
     assert "rename it, without .weights" in refusal("vgg16", tmp_path / "published.weights.h5")
