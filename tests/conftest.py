@@ -3,6 +3,7 @@
 Four logical CPUs stand for four devices; they must be set up before TensorFlow touches one.
 """
 
+import collections
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -35,9 +36,10 @@ SMALL = ModelConfig(
 
 
 def pytest_collection_modifyitems(items):
-    """Files with slow tests come first, or one process ends long after the others."""
+    """Files with slow or many tests come first, or one process ends long after the others."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: item.path not in slow)
+    tests = collections.Counter(item.path for item in items)
+    items.sort(key=lambda item: (item.path not in slow, -tests[item.path]))
 
 
 @pytest.fixture(scope="session")
