@@ -105,7 +105,7 @@ class WriteOneFile(beam.PTransform):
 
     def expand(self, elements: beam.PCollection) -> beam.PCollection:
         """Nothing comes out."""
-        # A combination to a list would be ten times the steps, and that list in memory.
+        # A combination to a list would be many times the steps, and that list in memory.
         return (
             elements.pipeline
             | beam.Impulse()
