@@ -7,8 +7,6 @@ import collections
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-# Processes run tests side by side: threads of operations that wait for cores take a fifth more.
-os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -18,6 +16,9 @@ import tensorflow as tf
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 4
 )
+# Processes run tests side by side: threads of operations that wait for cores take a fifth more.
+# What a test starts, such as a run that is killed, has as many threads as a user's.
+tf.config.threading.set_intra_op_parallelism_threads(1)
 
 import trainer.epoch_plan
 from pipeline.command import beam_options
