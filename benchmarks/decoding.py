@@ -3,7 +3,8 @@
     .venv/bin/python benchmarks/decoding.py
 
 MobileNetV2's grid, 2,536 words, 32 images a batch, default sizes (the transformer with two
-layers), in turns. Weights are random, so nearly all captions are as long as they may be, 20 words.
+layers), without and, where the model can, with `--jit_compile`, in turns. Weights are random, so
+nearly all captions are as long as they may be, 20 words.
 """
 
 import statistics
@@ -15,7 +16,7 @@ start_tensorflow(3)
 
 import tensorflow as tf
 
-from trainer.config import ModelConfig
+from trainer.config import OF_MODELS, ModelConfig
 from trainer.decode import sample_captions, search_captions
 from trainer.draws import replica_seed
 from trainer.run_directory import MODELS
@@ -24,30 +25,52 @@ ROUNDS, IMAGES, REGIONS, DEPTH, VOCABULARY, WORDS = 7, 32, 49, 1280, 2536, 20
 
 
 def make_jobs(name, features):
-    """Name of the job -> a function that captions the features."""
+    """Name of the job, and whether XLA does it -> a function that captions the features."""
     layers = 2 if name == "transformer" else 1
     model = MODELS[name](ModelConfig(layers=layers), VOCABULARY, DEPTH)
     seed = replica_seed(0, 0, tf.zeros([IMAGES, 5, WORDS], tf.int32))
-    return {
-        "greedy": tf.function(lambda: search_captions(model, features, 1, WORDS).ids_BWT),
-        "5 beams": tf.function(lambda: search_captions(model, features, 5, WORDS, 1.0).ids_BWT),
-        "5 drawn": tf.function(lambda: sample_captions(model, features, 5, WORDS, seed)),
-    }
+
+    def search(features, width, jit_compile):
+        return search_captions(model, features, width, WORDS, 1.0, jit_compile).ids_BWT
+
+    def draw(features, samples, jit_compile):
+        return sample_captions(model, features, samples, WORDS, seed, jit_compile)
+
+    jobs = {}
+    for job, write, count in (
+        ("greedy", search, 1),
+        ("5 beams", search, 5),
+        ("5 drawn", draw, 5),
+    ):
+        for jit_compile in [False] + [True] * (name in OF_MODELS["jit_compile"]):
+
+            @tf.function(autograph=False)
+            def caption(features, write=write, count=count, jit_compile=jit_compile):
+                return write(features, count, jit_compile)
+
+            jobs[job, jit_compile] = lambda caption=caption: caption(features)
+    return jobs
 
 
 def main():
     """Times all jobs in turns."""
+    tf.get_logger().setLevel("ERROR")  # it takes functions made in a loop for one that is retraced
     features = tf.random.stateless_normal([IMAGES, REGIONS, DEPTH], [1, 2])
     jobs = {name: make_jobs(name, features) for name in MODELS}
-    times = {(name, job): [] for name in jobs for job in jobs[name]}
+    times = {(name, *job): [] for name in jobs for job in jobs[name]}
     for round_number in range(ROUNDS + 1):
-        for (name, job), seconds in times.items():
+        for (name, *job), seconds in times.items():
             start = time.perf_counter()
-            jobs[name][job]().numpy()
+            jobs[name][tuple(job)]().numpy()
             if round_number:  # the first call traces
                 seconds.append(time.perf_counter() - start)
-    for (name, job), seconds in times.items():
-        print(f"{name:<13}{job:<9}{IMAGES / statistics.median(seconds):7.0f} images/s")
+    for (name, job, jit_compile), seconds in times.items():
+        median, xla = statistics.median(seconds), times.get((name, job, True))
+        if jit_compile:
+            continue
+        ratios = [a / b for a, b in zip(seconds, xla, strict=True)] if xla else []
+        by_xla = f", XLA {statistics.median(ratios):.2f} times that" if xla else ""
+        print(f"{name:<13}{job:<9}{IMAGES / median:7.0f} images/s{by_xla}")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,14 @@
 """What a user does wrong at the command line: one clear line, status 2, no stack trace."""
 
+import dataclasses
 import functools
+import json
 
 import conftest
 import pytest
 
 from trainer.command import main
+from trainer.config import TrainConfig
 
 complaint = functools.partial(conftest.complaint, main)
 
@@ -23,6 +26,7 @@ complaint = functools.partial(conftest.complaint, main)
         (["--label_smoothing=1.5"], ["--label_smoothing=1.5", "0 to 1"]),
         (["--units=0"], ["--units=0", "at least 1"]),
         (["--doubly_stochastic=-1"], ["--doubly_stochastic=-1.0", "0 or more"]),
+        (["--model=transformer", "--jit_compile"], ["--jit_compile=True is", "not of transformer"]),
         (["--model=merge", "--doubly_stochastic=1"], ["attend and attend_after, not of merge"]),
         (
             ["--objective=self_critical", "--initial_run=r", "--word_dropout=0.1"],
@@ -57,6 +61,13 @@ def test_a_dataset_that_is_not_there_or_not_complete_is_named(capsys, tmp_path):
 )
 def test_a_bad_search_is_named(trained_run, capsys, flag, expected):
     assert expected in complaint(capsys, "evaluate", f"--run={trained_run}", flag)
+
+
+def test_a_run_that_xla_cannot_compile_is_named(capsys, tmp_path):
+    fields = dataclasses.asdict(TrainConfig(data="-", run="-", model="transformer"))
+    (tmp_path / "config.json").write_text(json.dumps({**fields, "dataset": {}}))
+    error = complaint(capsys, "evaluate", f"--run={tmp_path}", "--jit_compile")
+    assert f"--jit_compile: {tmp_path} has a transformer" in error
 
 
 @pytest.mark.parametrize("config", ["", "{", '{"cluster": {"worker": []}}'])

@@ -1,5 +1,6 @@
 """The export, loaded where there is only TensorFlow."""
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -10,6 +11,7 @@ import pytest
 import tensorflow as tf
 from conftest import train_config
 
+import trainer.decode
 from tfrecords_schema.errors import InputError
 from tfrecords_schema.manifest import read_manifest
 from tfrecords_schema.parse import parse_record
@@ -18,7 +20,7 @@ from trainer.caption_split import SplitCaptioner
 from trainer.config import ModelConfig
 from trainer.evaluate import evaluate
 from trainer.export import export
-from trainer.loop import train
+from trainer.loop import Validation, train
 from trainer.report import read_metrics
 from trainer.run_directory import load_run
 
@@ -51,6 +53,21 @@ def evaluated(trained_run):
     scores = evaluate(trained_run, "", "test", **SEARCH)
     with open(os.path.join(trained_run, "captions-test.json")) as file:
         return scores, {row["image_id"]: row["caption"] for row in json.load(file)}
+
+
+def test_xla_gives_the_same_scores(trained_run, evaluated, monkeypatch):
+    asked = []
+    compiled = trainer.decode.compiled
+    monkeypatch.setattr(
+        trainer.decode, "compiled", lambda write, flag: asked.append(flag) or compiled(write, flag)
+    )
+    assert evaluate(trained_run, "", "test", **SEARCH, jit_compile=True) == evaluated[0]
+    trained = load_run(trained_run)
+    config = dataclasses.replace(trained.config, jit_compile=True)
+    score = Validation(config, trained.manifest, trained.model)()
+    scores = [row.get("validation_cider", 0) for row in read_metrics(trained_run)]
+    assert score == pytest.approx(max(scores), abs=0.01)
+    assert asked == [True, True]
 
 
 def records(dataset, split):

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tfrecords_schema.vocabulary import END, START
-from trainer.config import ModelConfig, TrainConfig
-from trainer.decode import search_captions
+from trainer.config import OF_MODELS, ModelConfig, TrainConfig
+from trainer.decode import sample_captions, search_captions
 from trainer.draws import replica_seed
 from trainer.models.captioner import pack, pack_captions, repeat_images, unpack, word_before
 from trainer.objective import cross_entropy_sum
@@ -202,6 +202,30 @@ def test_a_batch_gives_each_image_what_it_gets_alone(kind):
         alone = search_captions(model, features[i : i + 1], width=3, max_words=5)
         np.testing.assert_array_equal(together.ids_BWT[i], alone.ids_BWT[0])
         np.testing.assert_allclose(together.log_probs_BW[i], alone.log_probs_BW[0], atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", sorted(OF_MODELS["jit_compile"]))
+@pytest.mark.parametrize("job", ["3 beams", "2 drawn"])
+def test_xla_writes_the_same_captions(kind, job):
+    model, features = make(kind)
+    for weight in model.trainable_variables:
+        weight.assign(weight * 3)  # so that one word does not follow itself forever
+
+    def written(jit_compile):
+        @tf.function(autograph=False)
+        def write(features):
+            if job == "2 drawn":
+                seed = replica_seed(1, 2, tf.constant(CAPTIONS))
+                return sample_captions(model, features, 2, 6, seed, jit_compile)
+            return search_captions(model, features, 3, 6, 1.0, jit_compile).ids_BWT
+
+        library = write.get_concrete_function(features).graph.as_graph_def().library
+        assert any("_XlaMustCompile" in f.attr for f in library.function) == jit_compile
+        return write(features).numpy()
+
+    plain = written(False)
+    assert len(np.unique(plain)) > 1
+    np.testing.assert_array_equal(written(True), plain)
 
 
 def test_the_image_matters(kind):

@@ -82,6 +82,16 @@ def test_it_finds_captions_of_high_reward_by_itself(kind, baseline):
     assert float(again["greedy_reward"]) == pytest.approx(expected, abs=1e-4)
 
 
+@pytest.mark.parametrize("is_compiled", [False, True])
+def test_xla_draws_captions_where_it_is_asked_to(is_compiled):
+    model, features = make("merge")
+    step = self_critical_step(model, model, baseline="greedy", jit_compile=is_compiled)
+    batch = {"image_features": features, "caption_ids": tf.constant(CAPTIONS)}
+    graph = step.get_concrete_function(batch, tf.constant(0.0)).graph.as_graph_def()
+    by_xla = [f for f in graph.library.function if "_XlaMustCompile" in f.attr]
+    assert len(by_xla) == 2 * is_compiled  # drawn captions, and the greedy ones
+
+
 def test_the_baseline_of_a_caption_is_of_the_others_alone():
     found = mean_of_others(tf.constant([[1.0, 2.0, 6.0], [0.0, 3.0, 0.0]]))
     np.testing.assert_allclose(found, [[4.0, 3.5, 1.5], [1.5, 0.0, 1.5]])

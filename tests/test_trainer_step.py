@@ -98,8 +98,9 @@ def test_losses_do_not_depend_on_the_number_of_replicas(name):
         {"clip_norm": 0.05},
         {"scheduled_sampling": 0.5, "word_dropout": 0.3, "doubly_stochastic": 1.0},
         {"objective": "self_critical"},
+        {"objective": "self_critical", "baseline": "greedy", "jit_compile": True},
     ],
-    ids=["clipped", "words changed, all regions seen", "self-critical"],
+    ids=["clipped", "words changed, all regions seen", "self-critical", "compiled"],
 )
 def test_nor_do_those_of_other_steps(changes):
     one = losses(1, steps=10, **changes)

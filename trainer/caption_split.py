@@ -26,8 +26,9 @@ class SplitCaptioner:
         beam_width: int = 1,
         max_words: int = MAX_WORDS,
         length_penalty: float = 0.0,
+        jit_compile: bool = False,
     ):
-        """Captions `split` of the dataset at `data`; see `beam_search` for the rest."""
+        """Captions `split` of the dataset at `data`; see `search_captions` for the rest."""
         self._vocabulary, self._split = vocabulary, split
         self._batches = evaluation_dataset(data, manifest, split, BATCH)
         self._images = manifest.images(split)
@@ -35,7 +36,9 @@ class SplitCaptioner:
         @tf.function(autograph=False)
         def search(features: tf.Tensor) -> tf.Tensor:
             regions = as_model_input(features)
-            return search_captions(model, regions, beam_width, max_words, length_penalty).ids_BWT
+            return search_captions(
+                model, regions, beam_width, max_words, length_penalty, jit_compile
+            ).ids_BWT
 
         self._search = search
 

@@ -21,6 +21,7 @@ from trainer.loop import train
 from trainer.presets import PRESETS
 from trainer.stop_request import STOPPED_STATUS, StoppedError
 
+COMPILED = "captions are written by XLA; not of transformer, whose keys grow with the words"
 HELP = {
     "data": "dataset directory",
     "run": "directory of the run; an unfinished one goes on",
@@ -66,6 +67,7 @@ HELP = {
     "inject": "inject: the image is the first input, the initial state, or part of every input",
     "precision": "of the products of matrices: float16 is faster on GPUs, bfloat16 on CPUs that "
     "have it",
+    "jit_compile": f"{COMPILED}; in validation and self_critical",
     "tied_embeddings": "the output layer shares the weights of the embedding",
     "region_dropout": "share of an image's regions that is left out, others at each step; 0 where "
     "captions count things",
@@ -129,6 +131,7 @@ def make_parser(preset: str = "") -> argparse.ArgumentParser:
     add("--data", default="", help="dataset directory, where it has moved since training")
     add("--split", default="test", help="train, validation or test (default: %(default)s)")
     add_search(add)
+    add("--jit_compile", action=argparse.BooleanOptionalAction, default=False, help=COMPILED)
 
     add = command("export", _export, "Writes a SavedModel from image bytes to captions.")
     add("--run", required=True, help="directory of a trained run")
@@ -202,8 +205,9 @@ def _configuration(flags: argparse.Namespace) -> TrainConfig:
 def _evaluate(flags: argparse.Namespace) -> None:
     _check_search(flags)
     evaluate(
-        flags.run, flags.data, flags.split, flags.beam_width, flags.max_words, flags.length_penalty
-    )
+        flags.run, flags.data, flags.split, flags.beam_width, flags.max_words,
+        flags.length_penalty, flags.jit_compile,
+    )  # fmt: skip
 
 
 def _export(flags: argparse.Namespace) -> None:

@@ -35,6 +35,7 @@ OF_MODELS = {  # flags that only some models have
     "feed_forward_units": {"transformer"},
     "join": {"merge"},
     "inject": {"inject"},
+    "jit_compile": {"attend", "attend_after", "merge", "inject"},
 }
 
 
@@ -88,6 +89,7 @@ class TrainConfig:
     model: str = "attend"
     strategy: str = "auto"
     precision: str = "float32"
+    jit_compile: bool = False  # XLA for what writes captions; see trainer.decode.compiled
     batch_size: int = 32  # images a step, over all replicas; each comes with all its captions
     readers: int = 1  # each with shards of its own; a worker reads for those of its replicas alone
     epochs: int = 12

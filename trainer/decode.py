@@ -8,7 +8,7 @@ Shape suffixes: B batch, W beams, T time, V vocabulary, N = B * W rows.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import tensorflow as tf
 
@@ -20,6 +20,7 @@ MAX_WORDS = 30  # 99.9 % of Flickr8k's captions are shorter
 NEVER = -1e9  # the log probability of what must not be chosen; finite, so that sums stay numbers
 
 Step = Callable[[tf.Tensor, Any], tuple[tf.Tensor, Any]]
+Written = TypeVar("Written")
 
 
 class Beams(NamedTuple):
@@ -99,7 +100,12 @@ def beam_search(
 
 
 def sample_captions(
-    model: Captioner, features_BRD: tf.Tensor, samples: int, max_words: int, seed: Seed
+    model: Captioner,
+    features_BRD: tf.Tensor,
+    samples: int,
+    max_words: int,
+    seed: Seed,
+    jit_compile: bool = False,
 ) -> tf.Tensor:
     """Captions drawn word by word from the model's distribution, `samples` an image.
 
@@ -109,6 +115,7 @@ def sample_captions(
       samples: K.
       max_words: the longest caption, <end> not counted.
       seed: of the step.
+      jit_compile: see `compiled`.
 
     Returns:
       ids_BKT int32 [batch, samples, max_words + 1]; without <start>; <pad> after <end>.
@@ -118,28 +125,45 @@ def sample_captions(
     context, state = tf.nest.map_structure(
         lambda part: tf.repeat(part, samples, axis=0), (context, model.start(context))
     )
+    # Drawn outside of what XLA may compile: its own numbers are others.
     rows = tf.shape(features_BRD)[0] * samples
     uniform_NT = uniform(seed, 0, seed.image * samples, rows, steps)
 
-    def body(t, ids_NT, token_N, ended_N, state):
-        logits_NV, state = model.step(context, state, token_N)
-        drawn_N = draw_words(next_log_probs(logits_NV), uniform_NT[:, t])
-        token_N = tf.where(ended_N, PAD, drawn_N)
-        ids_NT = tf.where(tf.range(steps) == t, token_N[:, None], ids_NT)
-        return t + 1, ids_NT, token_N, ended_N | (token_N == END), state
+    def draw(context: Any, state: Any, uniform_NT: tf.Tensor) -> tf.Tensor:
+        rows = tf.shape(uniform_NT)[0]
 
-    _, ids_NT, *_ = tf.while_loop(
-        lambda t, ids_NT, token_N, ended_N, state: (t < steps) & ~tf.reduce_all(ended_N),
-        body,
-        (0, tf.fill([rows, steps], PAD), tf.fill([rows], START), tf.fill([rows], False), state),
-        shape_invariants=(
-            tf.TensorShape([]),
-            tf.TensorShape([None, steps]),
-            *[tf.TensorShape([None])] * 2,
-            tf.nest.map_structure(any_size, state),
-        ),
-    )
-    return tf.reshape(ids_NT, [-1, samples, steps])
+        def body(t, ids_NT, token_N, ended_N, state):
+            logits_NV, state = model.step(context, state, token_N)
+            drawn_N = draw_words(next_log_probs(logits_NV), uniform_NT[:, t])
+            token_N = tf.where(ended_N, PAD, drawn_N)
+            ids_NT = tf.where(tf.range(steps) == t, token_N[:, None], ids_NT)
+            return t + 1, ids_NT, token_N, ended_N | (token_N == END), state
+
+        _, ids_NT, *_ = tf.while_loop(
+            lambda t, ids_NT, token_N, ended_N, state: (t < steps) & ~tf.reduce_all(ended_N),
+            body,
+            (0, tf.fill([rows, steps], PAD), tf.fill([rows], START), tf.fill([rows], False), state),
+            shape_invariants=(
+                tf.TensorShape([]),
+                tf.TensorShape([None, steps]),
+                *[tf.TensorShape([None])] * 2,
+                tf.nest.map_structure(any_size, state),
+            ),
+        )
+        return tf.reshape(ids_NT, [-1, samples, steps])
+
+    return compiled(draw, jit_compile)(context, state, uniform_NT)
+
+
+def compiled(write: Callable[..., Written], jit_compile: bool) -> Callable[..., Written]:
+    """`write`, a function of tensors that writes words, compiled by XLA where that is asked for.
+
+    A word is many small operations, which XLA makes few of. It compiles for fixed shapes: a batch
+    of another size is compiled anew, and a model whose state grows with the words, as that of the
+    transformer does, cannot be compiled. What an image needs once stays outside: convolutions are
+    faster without.
+    """
+    return tf.function(write, jit_compile=True, autograph=False) if jit_compile else write
 
 
 def any_size(x: tf.Tensor) -> tf.TensorShape:
@@ -161,6 +185,7 @@ def search_captions(
     width: int,
     max_words: int = MAX_WORDS,
     length_penalty: float = 0.0,
+    jit_compile: bool = False,
 ) -> Beams:
     """Captions of images, by beam search; <pad>, <unk> and <start> are never chosen.
 
@@ -170,12 +195,16 @@ def search_captions(
       width: number of beams.
       max_words: the longest caption.
       length_penalty: see `beam_search`.
+      jit_compile: see `compiled`.
     """
-    context = model.encode(features_BRD)
-    repeated = tf.nest.map_structure(lambda part: tf.repeat(part, width, axis=0), context)
 
-    def step(token_N: tf.Tensor, state: Any) -> tuple[tf.Tensor, Any]:
-        logits_NV, state = model.step(repeated, state, token_N)
-        return next_log_probs(logits_NV), state
+    def search(context: Any) -> Beams:
+        repeated = tf.nest.map_structure(lambda part: tf.repeat(part, width, axis=0), context)
 
-    return beam_search(step, model.start(context), width, max_words, length_penalty)
+        def step(token_N: tf.Tensor, state: Any) -> tuple[tf.Tensor, Any]:
+            logits_NV, state = model.step(repeated, state, token_N)
+            return next_log_probs(logits_NV), state
+
+        return beam_search(step, model.start(context), width, max_words, length_penalty)
+
+    return compiled(search, jit_compile)(model.encode(features_BRD))

@@ -6,15 +6,22 @@ import os
 from tfrecords_schema.atomic_file import write_text
 from tfrecords_schema.errors import InputError
 from trainer.caption_split import SplitCaptioner
+from trainer.config import OF_MODELS
 from trainer.dataset import read_references
 from trainer.metrics import score_captions, tokenize_references
-from trainer.run_directory import load_run
+from trainer.run_directory import load_run, read_config
 
 EXAMPLES = 5  # captions to print
 
 
 def evaluate(
-    run: str, data: str, split: str, beam_width: int, max_words: int, length_penalty: float
+    run: str,
+    data: str,
+    split: str,
+    beam_width: int,
+    max_words: int,
+    length_penalty: float,
+    jit_compile: bool = False,
 ) -> dict[str, float]:
     """Captions a split, scores the captions, and prints both.
 
@@ -27,13 +34,20 @@ def evaluate(
       beam_width: see `beam_search`.
       max_words: likewise.
       length_penalty: likewise.
+      jit_compile: see `trainer.decode.compiled`.
 
     Returns:
       BLEU-1 to BLEU-4, METEOR (with Java), ROUGE-L and CIDEr, times 100.
 
     Raises:
-      InputError: the run, the dataset or the split is not there.
+      InputError: the run, the dataset or the split is not there, or XLA cannot compile the model.
     """
+    model = read_config(run)[0].model
+    if jit_compile and model not in OF_MODELS["jit_compile"]:
+        raise InputError(
+            f"--jit_compile: {run} has a {model}, whose keys grow with the words; XLA compiles for "
+            "fixed shapes"
+        )
     trained = load_run(run, data)
     data, manifest = trained.config.data, trained.manifest
     if not manifest.splits.get(split):
@@ -42,7 +56,7 @@ def evaluate(
     references = read_references(data, manifest, split)
     caption = SplitCaptioner(
         trained.model, trained.vocabulary, data, manifest, split,
-        beam_width, max_words, length_penalty,
+        beam_width, max_words, length_penalty, jit_compile,
     )  # fmt: skip
     captions = caption()
     tokenized = tokenize_references(references)

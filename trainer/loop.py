@@ -240,7 +240,9 @@ class Validation:
         vocabulary = read_vocabulary(os.path.join(config.data, VOCABULARY_FILE))
         references = read_references(config.data, manifest, "validation")
         self._references = tokenize_references(references)
-        self._caption = SplitCaptioner(model, vocabulary, config.data, manifest, "validation")
+        self._caption = SplitCaptioner(
+            model, vocabulary, config.data, manifest, "validation", jit_compile=config.jit_compile
+        )
 
     def __call__(self) -> float:
         """CIDEr, 0 to 1000."""

@@ -46,10 +46,14 @@ def make_self_critical_step(
         regions, references = as_model_input(batch["image_features"]), batch["caption_ids"]
         seed = replica_seed(config.seed, steps, references)
         is_image_B = tf.reduce_any(references > 0, axis=[1, 2])
-        drawn_BKT = sample_captions(model, regions, config.samples, MAX_WORDS, seed)
+        drawn_BKT = sample_captions(
+            model, regions, config.samples, MAX_WORDS, seed, config.jit_compile
+        )
         scored_BXT = drawn_BKT
         if is_greedy:
-            greedy_BWT = search_captions(model, regions, 1, MAX_WORDS).ids_BWT
+            greedy_BWT = search_captions(
+                model, regions, 1, MAX_WORDS, jit_compile=config.jit_compile
+            ).ids_BWT
             # Search leaves out the step after the last word; drawn captions have it.
             greedy_BWT = tf.pad(greedy_BWT, [[0, 0], [0, 0], [0, 1]])
             scored_BXT = tf.concat([drawn_BKT, greedy_BWT], 1)
