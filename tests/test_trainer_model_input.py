@@ -1,8 +1,7 @@
 import numpy as np
 import tensorflow as tf
 
-from trainer.draws import replica_seed
-from trainer.model_input import as_model_input, flip_some
+from trainer.model_input import as_model_input
 
 
 def test_pooled_features_are_one_region():
@@ -16,13 +15,3 @@ def test_images_stay_images():
     given = as_model_input(images)
     assert given.dtype == tf.float32
     np.testing.assert_array_equal(given, images)
-
-
-def test_some_images_are_mirrored_as_the_seed_says():
-    images = tf.random.stateless_uniform([40, 2, 5, 3], [1, 2])
-    seed = replica_seed(3, 4, tf.zeros([40, 1, 1]))
-    flipped = flip_some(images, seed).numpy()
-    kept = (flipped == images).numpy().all((1, 2, 3))
-    mirrored = (flipped == images[:, :, ::-1]).numpy().all((1, 2, 3))
-    assert (kept | mirrored).all() and 10 < kept.sum() < 30
-    np.testing.assert_array_equal(flip_some(images, seed), flipped)

@@ -119,9 +119,9 @@ def test_the_export_captions_as_the_run_does(images, pictures, tmp_path):
 
 
 def test_flags_of_images_are_refused_for_features(dataset, tmp_path, capsys):
-    for flag in ("--unfreeze_at=0", "--flip"):
+    for flag, value in (("--unfreeze_at=0", ""), ("--flip", "=True"), ("--crop=0.2", "")):
         error = complaint(main, capsys, "train", f"--data={dataset}", f"--run={tmp_path}", flag)
-        assert f"{flag} is for a dataset of images, written with --features=image" in error
+        assert f"{flag}{value} is for a dataset of images, written with --features=image" in error
 
 
 @pytest.mark.slow

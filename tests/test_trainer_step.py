@@ -8,6 +8,8 @@ import pytest
 import tensorflow as tf
 from conftest import SMALL
 
+import trainer.self_critical
+import trainer.step
 from trainer.cider_reward import CiderReward
 from trainer.config import TrainConfig
 from trainer.models.attend import Attend
@@ -118,6 +120,14 @@ def test_hidden_words_and_regions_to_see_make_a_step_another_one():
     plain = losses(1, steps=2)
     assert losses(1, steps=2, word_dropout=0.5) != plain
     assert losses(1, steps=2, doubly_stochastic=0.1)[0] > plain[0]
+
+
+@pytest.mark.parametrize("objective", ["cross_entropy", "self_critical"])
+def test_a_step_is_made_on_augmented_images(objective, monkeypatch):
+    plain = losses(1, "merge", steps=1, objective=objective)
+    for module in (trainer.step, trainer.self_critical):
+        monkeypatch.setattr(module, "augment", lambda pixels, config, seed: 3 * pixels)
+    assert losses(1, "merge", steps=1, objective=objective)[0] != plain[0]
 
 
 def test_a_scaled_loss_gives_the_same_training():

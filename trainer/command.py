@@ -49,6 +49,9 @@ HELP = {
     "unfreeze_at": "dataset of images: epochs before the CNN learns too; -1: never",
     "encoder_learning_rate": "of the CNN, at its highest; it follows the schedule",
     "flip": "dataset of images: mirrored at random; captions say left and right",
+    "crop": "dataset of images: share of the sides that is cut off at most, at random",
+    "color_jitter": "dataset of images: brightness, contrast and saturation change by this share "
+    "at most, at random; captions name colors",
     "output_bias": "the output starts from the log frequency of words",
     "word_vectors": "text file of vectors (GloVe, word2vec) that embeddings start from",
     "checkpoint_every": "steps; also after each epoch",

@@ -37,6 +37,7 @@ OF_MODELS = {  # flags that only some models have
     "inject": {"inject"},
     "jit_compile": {"attend", "attend_after", "merge", "inject"},
 }
+OF_IMAGES = ("unfreeze_at", "flip", "crop", "color_jitter")  # for a dataset of images
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,6 +112,8 @@ class TrainConfig:
     unfreeze_at: int = -1  # epoch after which the CNN of a dataset of images learns too; -1: never
     encoder_learning_rate: float = 1e-5  # of the CNN, at its highest
     flip: bool = False  # images are mirrored at random: captions say left and right
+    crop: float = 0.0  # share of an image's sides that is cut off at most, at random
+    color_jitter: float = 0.0  # brightness, contrast and saturation change by this share at most
     output_bias: bool = True  # starts as the log frequency of words
     word_vectors: str = ""  # text file of vectors that embeddings start from
     patience: int = 5  # epochs without a better validation CIDEr
@@ -162,7 +165,7 @@ class TrainConfig:
         _at_least("warmup_steps", self.warmup_steps, 1 if self.schedule == "noam" else 0)
         fractions = (
             "label_smoothing", "word_dropout", "scheduled_sampling", "average_decay",
-            "plateau_factor",
+            "plateau_factor", "crop", "color_jitter",
         )  # fmt: skip
         for name in fractions:
             _fraction(name, getattr(self, name))

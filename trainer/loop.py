@@ -26,7 +26,7 @@ from tfrecords_schema.errors import InputError
 from tfrecords_schema.manifest import VOCABULARY_FILE, Manifest, check_dataset, read_manifest
 from tfrecords_schema.vocabulary import read_vocabulary
 from trainer.caption_split import SplitCaptioner
-from trainer.config import TrainConfig
+from trainer.config import OF_IMAGES, TrainConfig
 from trainer.dataset import read_references, train_dataset
 from trainer.distribution import (
     from_chief,
@@ -64,12 +64,12 @@ def train(config: TrainConfig) -> float:
     manifest = read_manifest(config.data)
     check_dataset(config.data, manifest)
     manifest.feature_shape()  # that it has one
-    if not manifest.has_images() and (config.unfreeze_at >= 0 or config.flip):
-        flag = "--flip" if config.flip else f"--unfreeze_at={config.unfreeze_at}"
-        raise InputError(
-            f"{flag} is for a dataset of images, written with --features=image; {config.data} has "
-            "features"
-        )
+    for name in OF_IMAGES if not manifest.has_images() else ():
+        if (value := getattr(config, name)) != getattr(TrainConfig, name):
+            raise InputError(
+                f"--{name}={value} is for a dataset of images, written with --features=image; "
+                f"{config.data} has features"
+            )
     for split, purpose in (("train", "to learn from"), ("validation", "to choose the model by")):
         if not manifest.images(split):
             raise InputError(f"--data: {config.data} has no {split} split {purpose}")

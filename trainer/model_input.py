@@ -4,10 +4,6 @@ import math
 
 import tensorflow as tf
 
-from trainer.draws import PLACES, Seed, uniform
-
-_PLACE = PLACES - 3
-
 
 def as_model_input(features: tf.Tensor) -> tf.Tensor:
     """Features as float32 [batch, regions, depth]: a grid flattened, pooled as one region.
@@ -24,9 +20,3 @@ def region_shape(feature_shape: tuple[int, ...]) -> tuple[int, int]:
     """(regions, depth) of features of `feature_shape`, (height, width, depth) or (depth,)."""
     *grid, depth = feature_shape
     return math.prod(grid), depth
-
-
-def flip_some(images: tf.Tensor, seed: Seed) -> tf.Tensor:
-    """Each image mirrored left to right, or not, by a coin; float32 [batch, side, side, 3]."""
-    is_flipped_B1 = uniform(seed, _PLACE, seed.image, tf.shape(images)[0], 1) < 0.5
-    return tf.where(is_flipped_B1[:, :, None, None], images[:, :, ::-1], images)

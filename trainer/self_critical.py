@@ -14,6 +14,7 @@ drawn is what is scored and what learns.
 import tensorflow as tf
 
 from tfrecords_schema.vocabulary import START
+from trainer.augment import augment
 from trainer.cider_reward import CiderReward
 from trainer.config import TrainConfig
 from trainer.decode import next_log_probs, sample_captions, search_captions
@@ -43,8 +44,9 @@ def make_self_critical_step(
     steps = updates[0].optimizer.iterations
 
     def replica_step(batch: Batch, _: tf.Tensor) -> Scalars:
-        regions, references = as_model_input(batch["image_features"]), batch["caption_ids"]
+        references = batch["caption_ids"]
         seed = replica_seed(config.seed, steps, references)
+        regions = augment(as_model_input(batch["image_features"]), config, seed)
         is_image_B = tf.reduce_any(references > 0, axis=[1, 2])
         drawn_BKT = sample_captions(
             model, regions, config.samples, MAX_WORDS, seed, config.jit_compile

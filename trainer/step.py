@@ -6,11 +6,12 @@ from typing import Any, NamedTuple
 import keras
 import tensorflow as tf
 
+from trainer.augment import augment
 from trainer.config import TrainConfig
 from trainer.distribution import to_replicas
 from trainer.draws import replica_seed
 from trainer.global_batch import global_batch, sum_over_replicas
-from trainer.model_input import as_model_input, flip_some
+from trainer.model_input import as_model_input
 from trainer.models.captioner import Captioner, pack_captions
 from trainer.models.dropout import dropout_inputs
 from trainer.objective import cross_entropy_sum, doubly_stochastic_sum
@@ -128,9 +129,8 @@ def make_cross_entropy_step(
     def replica_step(batch: Batch, sampled_share: tf.Tensor) -> Scalars:
         captions, images, words = global_batch(batch["caption_ids"])
         seed = replica_seed(config.seed, steps, captions)
-        packed, regions = pack_captions(captions), as_model_input(batch["image_features"])
-        if config.flip:
-            regions = flip_some(regions, seed)
+        packed = pack_captions(captions)
+        regions = augment(as_model_input(batch["image_features"]), config, seed)
         if config.scheduled_sampling:
             guess = model.teacher_force(regions, packed, seed).logits_PV
             packed = sample_inputs(packed, guess, sampled_share, seed)
