@@ -45,7 +45,10 @@ class SplitCaptioner:
     def __call__(self) -> dict[str, str]:
         """image_id -> the best caption, words separated by spaces."""
         captions = {}
-        bar = tqdm(total=self._images, unit=" images", desc=f"captions {self._split}", leave=False)
+        bar = tqdm(
+            total=self._images, unit=" images", desc=f"captions {self._split}", leave=False,
+            disable=None,  # where no one looks on
+        )  # fmt: skip
         with bar:
             for batch in self._batches:
                 ids_BWT = self._search(batch["image_features"]).numpy()
