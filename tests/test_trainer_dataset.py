@@ -158,6 +158,14 @@ def test_evaluation_has_every_image_once_and_pads_the_last_batch(dataset):
     assert len(ids) == len(set(ids)) == manifest.images("test")
 
 
+def test_the_first_images_of_a_split_are_those_of_its_references(dataset):
+    manifest = read_manifest(dataset)
+    [batch] = evaluation_dataset(dataset, manifest, "test", 8, 5).as_numpy_iterator()
+    every = list(read_references(dataset, manifest, "test"))
+    assert [i.decode() for i in batch["image_id"]] == [*every[:5], "", "", ""]
+    assert list(read_references(dataset, manifest, "test", 5)) == every[:5]
+
+
 def test_references_are_the_captions_of_the_source(dataset, pictures):
     references = read_references(dataset, read_manifest(dataset), "test")
     with open(f"{pictures}/Flickr8k.token.txt") as file:

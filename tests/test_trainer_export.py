@@ -12,6 +12,7 @@ import tensorflow as tf
 from conftest import train_config
 
 import trainer.decode
+import trainer.loop
 from tfrecords_schema.errors import InputError
 from tfrecords_schema.manifest import read_manifest
 from tfrecords_schema.parse import parse_record
@@ -21,6 +22,7 @@ from trainer.config import ModelConfig
 from trainer.evaluate import evaluate
 from trainer.export import export
 from trainer.loop import Validation, train
+from trainer.metrics import score_cider
 from trainer.report import read_metrics
 from trainer.run_directory import load_run
 
@@ -68,6 +70,20 @@ def test_xla_gives_the_same_scores(trained_run, evaluated, monkeypatch):
     scores = [row.get("validation_cider", 0) for row in read_metrics(trained_run)]
     assert score == pytest.approx(max(scores), abs=0.01)
     assert asked == [True, True]
+
+
+def test_validation_is_of_so_many_images_at_most(trained_run, dataset, monkeypatch):
+    scored = []
+    monkeypatch.setattr(
+        trainer.loop, "score_cider", lambda *both: scored.append(both) or score_cider(*both)
+    )
+    trained = load_run(trained_run)
+    for count, expected in ((4, 4), (5000, trained.manifest.images("validation"))):
+        config = dataclasses.replace(trained.config, validation_images=count)
+        Validation(config, trained.manifest, trained.model)()
+        references, captions = scored.pop()
+        assert len(captions) == expected
+        assert references.captions.keys() == captions.keys()
 
 
 def records(dataset, split):

@@ -27,11 +27,15 @@ class SplitCaptioner:
         max_words: int = MAX_WORDS,
         length_penalty: float = 0.0,
         jit_compile: bool = False,
+        images: int = -1,
     ):
-        """Captions `split` of the dataset at `data`; see `search_captions` for the rest."""
+        """Captions the first `images` of `split` of the dataset at `data`, or all of them (-1); see
+        `search_captions` for the rest.
+        """
         self._vocabulary, self._split = vocabulary, split
-        self._batches = evaluation_dataset(data, manifest, split, BATCH)
-        self._images = manifest.images(split)
+        self._batches = evaluation_dataset(data, manifest, split, BATCH, images)
+        in_split = manifest.images(split)
+        self._images = in_split if images < 0 else min(images, in_split)
 
         @tf.function(autograph=False)
         def search(features: tf.Tensor) -> tf.Tensor:

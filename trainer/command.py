@@ -56,6 +56,7 @@ HELP = {
     "word_vectors": "text file of vectors (GloVe, word2vec) that embeddings start from",
     "checkpoint_every": "steps; also after each epoch",
     "average_decay": "of the moving average of the weights, which is what is kept; 0: none",
+    "validation_images": "that are captioned after each epoch, at most",
     "patience": "epochs without a better validation CIDEr before training ends",
     "seed": "of weights, order and dropout",
     "cell": "of recurrent layers",

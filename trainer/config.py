@@ -116,6 +116,7 @@ class TrainConfig:
     color_jitter: float = 0.0  # brightness, contrast and saturation change by this share at most
     output_bias: bool = True  # starts as the log frequency of words
     word_vectors: str = ""  # text file of vectors that embeddings start from
+    validation_images: int = 5000  # that are captioned after an epoch, at most
     patience: int = 5  # epochs without a better validation CIDEr
     checkpoint_every: int = 500  # steps
     seed: int = 0
@@ -153,7 +154,7 @@ class TrainConfig:
             raise InputError(f"--doubly_stochastic={self.doubly_stochastic} must be 0 or more")
         counts = (
             "batch_size", "readers", "epochs", "samples", "patience", "plateau_patience",
-            "checkpoint_every",
+            "checkpoint_every", "validation_images",
         )  # fmt: skip
         for name in counts:
             _at_least(name, getattr(self, name), 1)

@@ -138,9 +138,9 @@ def _batches_of(directory: str, plan: EpochPlan, reader: int, start: int) -> tf.
 
 @tf.autograph.experimental.do_not_convert
 def evaluation_dataset(
-    directory: str, manifest: Manifest, split: str, batch_size: int
+    directory: str, manifest: Manifest, split: str, batch_size: int, images: int = -1
 ) -> tf.data.Dataset:
-    """A split in file order.
+    """The first `images` of a split in file order; -1: all.
 
     Returns:
       Batches of image_id string [batch_size] (empty: padding) and image_features.
@@ -158,7 +158,7 @@ def evaluation_dataset(
             for name, x in batch.items()
         }
 
-    records = tf.data.TFRecordDataset(shard_paths(directory, manifest, split))
+    records = tf.data.TFRecordDataset(shard_paths(directory, manifest, split)).take(images)
     return without_autotune(records.batch(batch_size).map(parse, PARSE_AT_ONCE).prefetch(2))
 
 
@@ -168,11 +168,13 @@ def _parse(manifest: Manifest, serialized: tf.Tensor) -> dict[str, tf.Tensor]:
 
 
 @tf.autograph.experimental.do_not_convert
-def read_references(directory: str, manifest: Manifest, split: str) -> dict[str, list[str]]:
-    """image_id -> its captions as the source has them, for scoring."""
+def read_references(
+    directory: str, manifest: Manifest, split: str, images: int = -1
+) -> dict[str, list[str]]:
+    """image_id -> its captions as the source has them, of the images of `evaluation_dataset`."""
     features = manifest.features()
     wanted = {"image_id", "captions"}
-    records = tf.data.TFRecordDataset(shard_paths(directory, manifest, split))
+    records = tf.data.TFRecordDataset(shard_paths(directory, manifest, split)).take(images)
 
     def parse(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
         return {k: v for k, v in parse_record(features, serialized).items() if k in wanted}
