@@ -1,14 +1,18 @@
 """XLA on the parts of a training step of `attend` whose shapes a batch does not change.
 
-    .venv/bin/python benchmarks/jit_compile.py
+    .venv/bin/python benchmarks/jit_compile.py [RUN]
 
 A whole step cannot be compiled with profit: XLA compiles for fixed shapes, and the number of words
 is another one in nearly every batch. What could be: the elementwise middle of one step of the
 recurrence (128 rows, 49 regions, 256 units), forward and backward, and the update of the weights.
-Milliseconds, median of rounds that take turns.
+With a trained RUN also self-critical steps from its weights on its data, without and with
+`--jit_compile`. Milliseconds, median of rounds that take turns.
 """
 
+import dataclasses
+import itertools
 import statistics
+import sys
 import time
 
 from tfrecords_schema.start_tensorflow import start_tensorflow
@@ -19,8 +23,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from trainer.cider_reward import read_reward
 from trainer.config import TrainConfig
-from trainer.step import make_optimizer
+from trainer.dataset import train_dataset
+from trainer.epoch_plan import plan_epoch
+from trainer.precision import set_precision
+from trainer.run_directory import load_run
+from trainer.self_critical import make_self_critical_step
+from trainer.step import Update, make_optimizer, make_train_step
 
 ROUNDS, CALLS = 9, 10
 ROWS, REGIONS, UNITS = 128, 49, 256
@@ -75,6 +85,31 @@ def updates():
     return plain, fused, [gradients]
 
 
+def self_critical_step(run, jit_compile):
+    """A function that makes a step; all steps are from the same weights."""
+    trained = load_run(run)
+    set_precision(trained.config.precision)
+    config = dataclasses.replace(
+        trained.config, objective="self_critical", initial_run=run, learning_rate=1e-30,
+        jit_compile=jit_compile,
+    )  # fmt: skip
+    model, manifest = trained.model, trained.manifest
+    optimizer = make_optimizer(config)
+    optimizer.build(model.trainable_variables)
+    updates = [Update(optimizer, model.trainable_variables)]
+    train = make_train_step(
+        make_self_critical_step(model, updates, config, read_reward(config.data, manifest)),
+        model, model, optimizer, tf.distribute.get_strategy(), 0.0,
+    )  # fmt: skip
+    plan = plan_epoch(manifest, config.batch_size, 1, 0, 0)
+    one_pipeline = tf.distribute.InputContext(1, 0, 1)
+    first = train_dataset(config.data, manifest, plan, one_pipeline).take(CALLS)
+    batches = itertools.cycle(
+        [{name: x[0] for name, x in b.items() if name != "image_id"} for b in first]
+    )
+    return lambda: train(next(batches), tf.constant(0.0))["loss"]
+
+
 def main():
     normal = tf.random.normal
     keys, tanh, dkeys = (normal([ROWS, REGIONS, UNITS]) for _ in range(3))
@@ -85,8 +120,14 @@ def main():
         "their gradient": (gradient, fused_gradient, [tanh, dscores, score, dkeys]),
         "update of the weights": (plain_update, fused_update, gradients),
     }
-    for name, (plain, fused, arguments) in cases.items():
-        functions = [tf.function(plain), tf.function(fused, jit_compile=True)]
+    pairs = {
+        name: ([tf.function(plain), tf.function(fused, jit_compile=True)], arguments)
+        for name, (plain, fused, arguments) in cases.items()
+    }
+    for run in sys.argv[1:]:
+        steps = [self_critical_step(run, jit_compile) for jit_compile in (False, True)]
+        pairs["self-critical step"] = (steps, [])
+    for name, (functions, arguments) in pairs.items():
         times = [[], []]
         for _ in range(ROUNDS):
             for function, own in zip(functions, times, strict=True):
