@@ -1,4 +1,4 @@
-"""Pictures changed at random, so that a CNN that learns does not know them by heart.
+"""Pictures changed at random, so that they are not known by heart.
 
 A picture is mirrored, cropped (Szegedy et al. 2015, arXiv:1409.4842, section 6, with the shape of
 the picture kept) and given other colors (Howard 2013, arXiv:1312.5402, section 2). Each of these is
