@@ -23,7 +23,7 @@ def augment(pixels: tf.Tensor, config: TrainConfig, seed: Seed) -> tf.Tensor:
       seed: of the step.
 
     Returns:
-      Of the same shape and range; one number decides for the whole of a picture.
+      Of the same shape and range; what is drawn is for the whole of a picture.
     """
     if not (config.flip or config.crop or config.color_jitter):
         return pixels

@@ -1,12 +1,12 @@
 """Scores of a run's best model on a split, and the captions behind them."""
 
+import dataclasses
 import json
 import os
 
 from tfrecords_schema.atomic_file import write_text
 from tfrecords_schema.errors import InputError
 from trainer.caption_split import SplitCaptioner
-from trainer.config import OF_MODELS
 from trainer.dataset import read_references
 from trainer.metrics import score_captions, tokenize_references
 from trainer.run_directory import load_run, read_config
@@ -42,12 +42,7 @@ def evaluate(
     Raises:
       InputError: the run, the dataset or the split is not there, or XLA cannot compile the model.
     """
-    model = read_config(run)[0].model
-    if jit_compile and model not in OF_MODELS["jit_compile"]:
-        raise InputError(
-            f"--jit_compile: {run} has a {model}, whose keys grow with the words; XLA compiles for "
-            "fixed shapes"
-        )
+    dataclasses.replace(read_config(run)[0], jit_compile=jit_compile)  # refuses what cannot be
     trained = load_run(run, data)
     data, manifest = trained.config.data, trained.manifest
     if not manifest.splits.get(split):
