@@ -48,6 +48,7 @@ class Step(NamedTuple):
 
     h_nH: tf.Tensor
     memory_nH: tf.Tensor
+    before_nH: tf.Tensor  # the memory before
     z_nC: tf.Tensor
     u_nC: tf.Tensor
     alpha_nR: tf.Tensor
@@ -61,7 +62,7 @@ def attention_step(
     weigh: Callable[[tf.Tensor], tf.Tensor],
     keys_nRA: tf.Tensor,
     h_nH: tf.Tensor,
-    memory_nH: tf.Tensor,
+    before_nH: tf.Tensor,
     input_nG: tf.Tensor,
     weights: Weights,
 ) -> Step:
@@ -76,8 +77,8 @@ def attention_step(
     gate_n1 = tf.sigmoid(gate_n1)
     z_nC = gate_n1 * u_nC
     of_input_nG = input_nG + tf.matmul(z_nC, weights.context_CG)
-    h_nH, memory_nH, gates_n4 = cell.forward(of_input_nG, of_state_nG, memory_nH)
-    return Step(h_nH, memory_nH, z_nC, u_nC, alpha_nR, gate_n1, tanh_nRA, gates_n4)
+    h_nH, memory_nH, gates_n4 = cell.forward(of_input_nG, of_state_nG, before_nH)
+    return Step(h_nH, memory_nH, before_nH, z_nC, u_nC, alpha_nR, gate_n1, tanh_nRA, gates_n4)
 
 
 def attention_rnn(
@@ -147,6 +148,7 @@ def _recurrence(
     kept = Step(
         h_nH=step_array(steps, units),
         memory_nH=step_array(steps, units),
+        before_nH=step_array(steps, units),
         z_nC=step_array(steps, depth),
         u_nC=step_array(steps, depth),
         alpha_nR=step_array(steps, regions),
@@ -169,7 +171,7 @@ def _recurrence(
         dh_PH: tf.Tensor, dz_PC: tf.Tensor, dseen_NR: tf.Tensor
     ) -> tuple[tf.Tensor | None, ...]:
         return _gradient(
-            cell, annotations_BRC, keys_NRA, h_NH, memory_NH, caption_N, rows_T, row_P, time_P, w,
+            cell, annotations_BRC, keys_NRA, h_NH, caption_N, rows_T, row_P, time_P, w,
             kept, h_PH, z_PC, dh_PH, dz_PC, dseen_NR,
         )  # fmt: skip
 
@@ -177,7 +179,7 @@ def _recurrence(
 
 
 def _gradient(
-    cell, annotations_BRC, keys_NRA, h_NH, memory_NH, caption_N, rows_T, row_P, time_P, w,
+    cell, annotations_BRC, keys_NRA, h_NH, caption_N, rows_T, row_P, time_P, w,
     kept, h_PH, z_PC, dh_PH, dz_PC, dseen_NR,
 ):  # fmt: skip
     steps, rows = tf.shape(rows_T)[0], tf.shape(h_NH)[0]
@@ -192,12 +194,9 @@ def _gradient(
     def backward(t, dh, dc, dkeys, dscore_A, gates, queries, du, alpha):
         # dh, dc and dkeys come with the rows of step t + 1; those that end at t start from zero.
         n = rows_T[t]
-        before = tf.cond(
-            t > 0, lambda: kept.memory_nH.read(tf.maximum(t - 1, 0))[:n], lambda: memory_NH[:n]
-        )
         dgates_n4, dc_n = cell.gradient(
-            grow(dh, n) + words_at(t, dh_PH), grow(dc, n), kept.gates_n4.read(t), before,
-            kept.memory_nH.read(t),
+            grow(dh, n) + words_at(t, dh_PH), grow(dc, n), kept.gates_n4.read(t),
+            kept.before_nH.read(t), kept.memory_nH.read(t),
         )  # fmt: skip
         dz_nC = tf.matmul(cell.of_input(dgates_n4), context_GC) + words_at(t, dz_PC)
         gate_n1, alpha_nR = kept.gate_n1.read(t), kept.alpha_nR.read(t)
@@ -234,7 +233,7 @@ def _gradient(
         lambda t, *_: t >= 0,
         backward,
         (
-            steps - 1, h_NH[:0], memory_NH[:0], keys_NRA[:0], tf.zeros_like(w.score_A),
+            steps - 1, h_NH[:0], h_NH[:0], keys_NRA[:0], tf.zeros_like(w.score_A),
             step_array(steps, 4 * units), step_array(steps, attention + 1),
             step_array(steps, depth), step_array(steps, regions),
         ),

@@ -114,18 +114,23 @@ def _recurrence(
     steps, rows, units = tf.shape(rows_T)[0], tf.shape(h_NH)[0], h_NH.shape[1]
     words_at = words_by_step(rows_T)
 
-    def forward(t, h, memory, hs, memories, gates):
+    def forward(t, h, memory, hs, memories, befores, gates):
         n = rows_T[t]
+        before = memory[:n]
         of_state_nG = linear(h[:n], state_kernel_HG, state_bias_G)
-        h, memory, gates_n4 = cell.forward(words_at(t, of_input_PG), of_state_nG, memory[:n])
-        return t + 1, h, memory, hs.write(t, h), memories.write(t, memory), gates.write(t, gates_n4)
+        h, memory, gates_n4 = cell.forward(words_at(t, of_input_PG), of_state_nG, before)
+        return (
+            t + 1, h, memory, hs.write(t, h), memories.write(t, memory), befores.write(t, before),
+            gates.write(t, gates_n4),
+        )  # fmt: skip
 
     row = tf.TensorShape([None, units])
-    *_, hs, memories, gates = tf.while_loop(
+    arrays = [step_array(steps, width) for width in (units, units, units, 4 * units)]
+    *_, hs, memories, befores, gates = tf.while_loop(
         lambda t, *_: t < steps,
         forward,
-        (0, h_NH, memory_NH, *(step_array(steps, width) for width in (units, units, 4 * units))),
-        shape_invariants=(tf.TensorShape([]), row, row, None, None, None),
+        (0, h_NH, memory_NH, *arrays),
+        shape_invariants=(tf.TensorShape([]), row, row, *[None] * len(arrays)),
         maximum_iterations=steps,
     )
     h_PH = hs.concat()
@@ -136,12 +141,9 @@ def _recurrence(
         def backward(t, dh, dmemory, dgates):
             # dh and dmemory come with the rows of step t + 1; those that end at t start from zero.
             n = rows_T[t]
-            before = tf.cond(
-                t > 0, lambda: memories.read(tf.maximum(t - 1, 0))[:n], lambda: memory_NH[:n]
-            )
             dgates_n4, dmemory = cell.gradient(
-                grow(dh, n) + words_at(t, dh_PH), grow(dmemory, n), gates.read(t), before,
-                memories.read(t),
+                grow(dh, n) + words_at(t, dh_PH), grow(dmemory, n), gates.read(t),
+                befores.read(t), memories.read(t),
             )  # fmt: skip
             dh = tf.matmul(cell.of_state(dgates_n4), state_kernel_GH)
             return t - 1, dh, dmemory, dgates.write(t, dgates_n4)
