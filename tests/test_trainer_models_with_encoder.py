@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import complaint, pipeline_config, train_config
+from conftest import SMALL, complaint, pipeline_config, train_config
 from test_trainer_loop import assert_same_end
 
 from pipeline.command import beam_options
@@ -15,12 +15,16 @@ from tfrecords_schema.errors import InputError
 from tfrecords_schema.manifest import read_manifest
 from trainer import loop
 from trainer.caption_split import SplitCaptioner
+from trainer.cider_reward import CiderReward
 from trainer.command import main
+from trainer.config import TrainConfig
 from trainer.export import export
 from trainer.loop import train
 from trainer.models.with_encoder import WithEncoder
-from trainer.run_directory import load_run, read_encoder
+from trainer.run_directory import MODELS, load_run, read_encoder
 from trainer.run_state import Run
+from trainer.self_critical import make_self_critical_step
+from trainer.step import Update, make_cross_entropy_step, make_optimizer
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +78,47 @@ def test_the_cnn_is_held_still_and_then_released_but_for_its_batch_normalization
     moved = changed(before, encoder_of(str(tmp_path / "released")))
     assert moved == {path for path in before if "conv" in path}
     assert len(moved) == 4
+
+
+def trained_on(model, learning, features, **changes):
+    """The scalars of two steps, and how often the CNN was asked in one."""
+    config = TrainConfig(data="-", run="-", initial_run="-", samples=3, **changes)
+    asked = []
+    plain = WithEncoder.regions
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(WithEncoder, "regions", lambda *args: asked.append(1) or plain(*args))
+        updates = [Update(make_optimizer(config), part.trainable_variables) for part in learning]
+        for optimizer, variables in updates:
+            optimizer.build(variables)
+        if config.objective == "self_critical":
+            step = make_self_critical_step(model, updates, config, CiderReward([[[5, 6, 3]]]))
+        else:
+            step = make_cross_entropy_step(model, updates, config)
+        run = tf.function(step.run, autograph=False)
+        captions = tf.constant([[[2, 5, 6, 3]], [[2, 6, 3, 0]]])
+        batch = {"image_features": features, "caption_ids": captions}
+        found = [run(batch, tf.constant(0.5)) for _ in range(2)]
+    return [{name: float(x) for name, x in scalars.items()} for scalars in found], len(asked)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"scheduled_sampling": 0.5}, {"objective": "self_critical", "baseline": "greedy"}],
+    ids=["scheduled sampling", "self-critical"],
+)
+def test_a_cnn_that_is_held_still_sees_the_images_of_a_step_once(images, changes):
+    pixels = tf.constant(np.random.default_rng(1).integers(0, 256, [2, 32, 32, 3], np.uint8))
+    whole, alone = (
+        WithEncoder(read_encoder(images), MODELS["attend_after"](SMALL, 12, 8)) for _ in range(2)
+    )
+    for variable, other in zip(alone.weights, whole.weights, strict=True):
+        variable.assign(other)
+    scalars, asked = trained_on(whole, [whole.captioner], pixels, **changes)
+    assert asked == 1
+    features = alone.regions(tf.cast(pixels, tf.float32))
+    assert trained_on(alone.captioner, [alone.captioner], features, **changes) == (scalars, 0)
+    assert scalars[0] != scalars[1]
+    assert trained_on(whole, [whole.captioner, whole.encoder], pixels, **changes)[1] > 1
 
 
 @pytest.mark.slow

@@ -22,7 +22,14 @@ from trainer.draws import replica_seed
 from trainer.global_batch import sum_over_replicas
 from trainer.model_input import as_model_input
 from trainer.models.captioner import Captioner, pack_captions
-from trainer.step import Batch, ReplicaStep, Scalars, Update, apply_updates
+from trainer.step import (
+    Batch,
+    ReplicaStep,
+    Scalars,
+    Update,
+    apply_updates,
+    learning_part,
+)
 
 MAX_WORDS = 20  # of a drawn caption; 98 % of Flickr8k's are shorter
 
@@ -47,14 +54,15 @@ def make_self_critical_step(
         references = batch["caption_ids"]
         seed = replica_seed(config.seed, steps, references)
         regions = augment(as_model_input(batch["image_features"]), config, seed)
+        learner, regions = learning_part(model, regions, updates)
         is_image_B = tf.reduce_any(references > 0, axis=[1, 2])
         drawn_BKT = sample_captions(
-            model, regions, config.samples, MAX_WORDS, seed, config.jit_compile
+            learner, regions, config.samples, MAX_WORDS, seed, config.jit_compile
         )
         scored_BXT = drawn_BKT
         if is_greedy:
             greedy_BWT = search_captions(
-                model, regions, 1, MAX_WORDS, jit_compile=config.jit_compile
+                learner, regions, 1, MAX_WORDS, jit_compile=config.jit_compile
             ).ids_BWT
             # Search leaves out the step after the last word; drawn captions have it.
             greedy_BWT = tf.pad(greedy_BWT, [[0, 0], [0, 0], [0, 1]])
@@ -75,7 +83,7 @@ def make_self_critical_step(
         captions = images * config.samples
 
         def compute() -> tuple[tf.Tensor, tf.Tensor]:
-            log_probs_PV = next_log_probs(model.teacher_force(regions, packed, None).logits_PV)
+            log_probs_PV = next_log_probs(learner.teacher_force(regions, packed, None).logits_PV)
             entropy = -tf.reduce_sum(tf.exp(log_probs_PV) * log_probs_PV)
             log_probs_P = tf.gather(log_probs_PV, packed.labels_P, batch_dims=1)
             caption_P = tf.gather(packed.caption_N, packed.row_P)

@@ -14,6 +14,7 @@ from trainer.global_batch import global_batch, sum_over_replicas
 from trainer.model_input import as_model_input
 from trainer.models.captioner import Captioner, pack_captions
 from trainer.models.dropout import dropout_inputs
+from trainer.models.with_encoder import WithEncoder
 from trainer.objective import cross_entropy_sum, doubly_stochastic_sum
 from trainer.scheduled_sampling import sample_inputs
 
@@ -116,6 +117,19 @@ def apply_updates(
     return loss, other
 
 
+def learning_part(
+    model: Captioner, features: tf.Tensor, updates: list[Update]
+) -> tuple[Captioner, tf.Tensor]:
+    """What of `model` a step works with, and on what features.
+
+    A CNN that learns is a part of the model. One that is held still sees the images once, however
+    often a step looks at its features.
+    """
+    if isinstance(model, WithEncoder) and len(updates) == 1:
+        return model.captioner, model.regions(features)
+    return model, features
+
+
 def make_cross_entropy_step(
     model: Captioner, updates: list[Update], config: TrainConfig
 ) -> ReplicaStep:
@@ -131,14 +145,15 @@ def make_cross_entropy_step(
         seed = replica_seed(config.seed, steps, captions)
         packed = pack_captions(captions)
         regions = augment(as_model_input(batch["image_features"]), config, seed)
+        learner, regions = learning_part(model, regions, updates)
         if config.scheduled_sampling:
-            guess = model.teacher_force(regions, packed, seed).logits_PV
+            guess = learner.teacher_force(regions, packed, seed).logits_PV
             packed = sample_inputs(packed, guess, sampled_share, seed)
         if config.word_dropout:
             packed = dropout_inputs(packed, config.word_dropout, seed)
 
         def compute() -> tuple[tf.Tensor, tf.Tensor]:
-            logits_PV, seen_NR = model.teacher_force(regions, packed, seed)
+            logits_PV, seen_NR = learner.teacher_force(regions, packed, seed)
             loss = cross_entropy_sum(logits_PV, packed.labels_P, config.label_smoothing)
             if config.doubly_stochastic:
                 loss += config.doubly_stochastic * doubly_stochastic_sum(seen_NR, packed.rows_T)

@@ -32,7 +32,7 @@ class WithEncoder(keras.layers.Layer):
 
     def encode(self, pixels: tf.Tensor, seed: Seed | None = None) -> Any:
         """See `Captioner`."""
-        return self.captioner.encode(self._regions(pixels), seed)
+        return self.captioner.encode(self.regions(pixels), seed)
 
     def start(self, context: Any) -> Any:
         """See `Captioner`."""
@@ -46,9 +46,10 @@ class WithEncoder(keras.layers.Layer):
         self, pixels: tf.Tensor, words: PackedCaptions, seed: Seed | None
     ) -> TeacherForced:
         """See `Captioner`."""
-        return self.captioner.teacher_force(self._regions(pixels), words, seed)
+        return self.captioner.teacher_force(self.regions(pixels), words, seed)
 
-    def _regions(self, pixels: tf.Tensor) -> tf.Tensor:
+    def regions(self, pixels: tf.Tensor) -> tf.Tensor:
+        """What the CNN makes of pixels: float32 [batch, regions, depth]."""
         return as_model_input(self.encoder(pixels, training=False))
 
 
