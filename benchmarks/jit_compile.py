@@ -27,6 +27,7 @@ from trainer.cider_reward import read_reward
 from trainer.config import TrainConfig
 from trainer.dataset import train_dataset
 from trainer.epoch_plan import plan_epoch
+from trainer.models.with_encoder import WithEncoder
 from trainer.precision import set_precision
 from trainer.run_directory import load_run
 from trainer.self_critical import make_self_critical_step
@@ -95,8 +96,9 @@ def self_critical_step(run, jit_compile):
     )  # fmt: skip
     model, manifest = trained.model, trained.manifest
     optimizer = make_optimizer(config)
-    optimizer.build(model.trainable_variables)
-    updates = [Update(optimizer, model.trainable_variables)]
+    learning = model.captioner if isinstance(model, WithEncoder) else model
+    optimizer.build(learning.trainable_variables)
+    updates = [Update(optimizer, learning.trainable_variables)]
     train = make_train_step(
         make_self_critical_step(model, updates, config, read_reward(config.data, manifest)),
         model, model, optimizer, tf.distribute.get_strategy(), 0.0,

@@ -122,8 +122,8 @@ def learning_part(
 ) -> tuple[Captioner, tf.Tensor]:
     """What of `model` a step works with, and on what features.
 
-    A CNN that learns is a part of the model. One that is held still sees the images once, however
-    often a step looks at its features.
+    A CNN that learns, which has an update of its own, is a part of the model. One that is held
+    still sees the images once, however often a step looks at its features.
     """
     if isinstance(model, WithEncoder) and len(updates) == 1:
         return model.captioner, model.regions(features)
