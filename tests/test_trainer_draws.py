@@ -61,3 +61,21 @@ def test_words_are_drawn_by_their_probabilities_and_impossible_ones_never():
     assert not found[probabilities == 0].any()
     ends = draw_words(log_probs[:2], tf.constant([0.0, np.nextafter(np.float32(1), 0)]))
     np.testing.assert_array_equal(ends, [1, 4])
+
+
+@settings(max_examples=100, deadline=None)
+@given(vocabulary=st.integers(1, 90), key=st.integers(0, 2**31 - 1))
+def test_a_word_is_the_first_whose_cumulative_sum_passes_the_number(vocabulary, key):
+    rng = np.random.default_rng(key)
+    probabilities = rng.dirichlet(np.full(vocabulary, 0.3), 20) * (rng.random(vocabulary) < 0.7)
+    probabilities[:, rng.integers(vocabulary)] += 1e-3
+    numbers = np.concatenate([rng.random(18), [0, np.nextafter(np.float32(1), 0)]])
+    with np.errstate(divide="ignore"):
+        log_probs = np.maximum(np.log(probabilities), -1e9).astype(np.float32)
+    drawn = draw_words(tf.constant(log_probs), tf.constant(numbers, tf.float32)).numpy()
+    assert (np.take_along_axis(log_probs, drawn[:, None], 1) > -100).all()
+    sums = np.cumsum(np.exp(log_probs.astype(np.float64)), axis=1)
+    wanted = numbers * sums[:, -1]
+    after = np.take_along_axis(sums, drawn[:, None], 1)[:, 0]
+    before = np.where(drawn > 0, np.take_along_axis(sums, drawn[:, None] - 1, 1)[:, 0], 0)
+    assert (before <= wanted + 1e-6).all() and (wanted <= after + 1e-6).all()
