@@ -37,12 +37,14 @@ def plain_loop(cell, inputs, image_N, rows_T):
     outputs_h, outputs_z, start, seen = [], [], 0, tf.zeros([len(keys), REGIONS])
     for n in rows_T:
         x = words[start : start + n]
-        rows = (part[:n] for part in (keys, h, c))
+
+        def look(query_nA, n=n):
+            return keys[:n] + query_nA[:, None]
 
         def weigh(alpha_nR, n=n):
             return tf.einsum("nr,nrc->nc", alpha_nR, annotations[:n])
 
-        step = attention_step(cell, weigh, *rows, x, Weights(*weights))
+        step = attention_step(cell, look, weigh, h[:n], c[:n], x, Weights(*weights))
         h, c, start = step.h_nH, step.memory_nH, start + n
         outputs_h.append(step.h_nH)
         outputs_z.append(step.z_nC)

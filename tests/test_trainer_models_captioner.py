@@ -135,6 +135,26 @@ def test_teacher_forcing_predicts_what_stepping_word_by_word_predicts(kind):
     assert not forced
 
 
+def test_captions_of_an_image_are_written_together_as_each_alone(kind):
+    model, features = make(kind)
+    tokens = np.random.default_rng(2).integers(4, 12, [3, len(features), 2]).astype(np.int32)
+
+    def write(context, tokens_TN):
+        rows = tokens_TN.shape[1] // len(tf.nest.flatten(context)[0])
+        state = tf.nest.map_structure(lambda x: tf.repeat(x, rows, axis=0), model.start(context))
+        logits = []
+        for token_N in tokens_TN:
+            logits_NV, state = model.step(context, state, tf.constant(token_N))
+            logits.append(logits_NV)
+        return np.stack(logits)
+
+    together = write(model.encode(features), tokens.reshape(3, -1))
+    for image in range(len(features)):
+        for k in range(2):
+            alone = write(take(model.encode(features), image), tokens[:, image, k : k + 1])
+            np.testing.assert_allclose(together[:, 2 * image + k], alone[:, 0], atol=1e-5)
+
+
 def test_padding_changes_nothing(kind):
     model, features = make(kind)
     more_features = tf.concat([features, tf.ones([2, 4, 6])], 0)

@@ -122,8 +122,8 @@ def sample_captions(
     """
     steps = max_words + 1
     context = model.encode(features_BRD)
-    context, state = tf.nest.map_structure(
-        lambda part: tf.repeat(part, samples, axis=0), (context, model.start(context))
+    state = tf.nest.map_structure(
+        lambda part: tf.repeat(part, samples, axis=0), model.start(context)
     )
     # Drawn outside of what XLA may compile: its own numbers are others.
     rows = tf.shape(features_BRD)[0] * samples
@@ -199,10 +199,8 @@ def search_captions(
     """
 
     def search(context: Any) -> Beams:
-        repeated = tf.nest.map_structure(lambda part: tf.repeat(part, width, axis=0), context)
-
         def step(token_N: tf.Tensor, state: Any) -> tuple[tf.Tensor, Any]:
-            logits_NV, state = model.step(repeated, state, token_N)
+            logits_NV, state = model.step(context, state, token_N)
             return next_log_probs(logits_NV), state
 
         return beam_search(step, model.start(context), width, max_words, length_penalty)

@@ -27,7 +27,7 @@ from trainer.config import ModelConfig
 from trainer.draws import Seed
 from trainer.models.annotations import Annotations, Context
 from trainer.models.attention_rnn import Weights, attention_rnn, attention_step
-from trainer.models.captioner import PackedCaptions, TeacherForced, repeat_images
+from trainer.models.captioner import PackedCaptions, TeacherForced, repeat_images, rows_by_image
 from trainer.models.cells import CELLS
 from trainer.models.dropout import dropout_weights, dropout_words
 from trainer.models.packed_rnn import (
@@ -83,12 +83,19 @@ class Attend(keras.layers.Layer):
         x, below = stack_step(self._below, embedded_NE, state[:-1])
         of_words, weights = self._split_weights(None)
 
-        def weigh(alpha_NR: tf.Tensor) -> tf.Tensor:
-            return tf.matmul(alpha_NR[:, tf.newaxis], context.annotations_BRC)[:, 0]
+        # Captions of an image look at it together, as in training: it is read once.
+        images, depth = tf.shape(context.keys_BRA)[0], context.annotations_BRC.shape[2]
 
-        step = attention_step(
-            self._cell, weigh, context.keys_BRA, *state[-1], linear(x, *of_words), weights
-        )
+        def look(query_NA: tf.Tensor) -> tf.Tensor:
+            query_BK1A = rows_by_image(query_NA, images)[:, :, tf.newaxis]
+            looked_BKRA = context.keys_BRA[:, tf.newaxis] + query_BK1A
+            return tf.reshape(looked_BKRA, [-1, *context.keys_BRA.shape[1:]])
+
+        def weigh(alpha_NR: tf.Tensor) -> tf.Tensor:
+            alpha_BKR = rows_by_image(alpha_NR, images)
+            return tf.reshape(tf.matmul(alpha_BKR, context.annotations_BRC), [-1, depth])
+
+        step = attention_step(self._cell, look, weigh, *state[-1], linear(x, *of_words), weights)
         logits_NV = self.words.logits(self._deep_output(embedded_NE, step.h_nH, step.z_nC))
         return logits_NV, [*below, RnnState(step.h_nH, step.memory_nH)]
 

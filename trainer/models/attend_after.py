@@ -26,7 +26,14 @@ import tensorflow as tf
 from trainer.config import ModelConfig
 from trainer.draws import Seed
 from trainer.models.annotations import Annotations, Context
-from trainer.models.captioner import PackedCaptions, TeacherForced, pack, repeat_images, unpack
+from trainer.models.captioner import (
+    PackedCaptions,
+    TeacherForced,
+    pack,
+    repeat_images,
+    rows_by_image,
+    unpack,
+)
 from trainer.models.dropout import dropout_words
 from trainer.models.packed_rnn import RnnState, make_rnn, packed_rnn, rnn_step
 from trainer.models.rnn_stack import make_stack, packed_stack, stack_step
@@ -74,7 +81,10 @@ class AttendAfter(keras.layers.Layer):
         """See `Captioner`."""
         embedded_NE = self.words.embed(token_N)
         read = rnn_step(self._reader, embedded_NE, state[0])
-        z = self._attend(self._query(read.h_NH)[:, tf.newaxis], context)[0][:, 0]
+        # Captions of an image look at it together: it is read once.
+        query_BKA = rows_by_image(self._query(read.h_NH), tf.shape(context.keys_BRA)[0])
+        z_BKC, _ = self._attend(query_BKA, context)
+        z = tf.reshape(z_BKC, [-1, z_BKC.shape[2]])
         output_NE = self._deep_output(embedded_NE, read.h_NH, z)
         above: list[RnnState] = []
         if self._above:

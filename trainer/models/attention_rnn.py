@@ -59,20 +59,20 @@ class Step(NamedTuple):
 
 def attention_step(
     cell: Cell,
+    look: Callable[[tf.Tensor], tf.Tensor],
     weigh: Callable[[tf.Tensor], tf.Tensor],
-    keys_nRA: tf.Tensor,
     h_nH: tf.Tensor,
     before_nH: tf.Tensor,
     input_nG: tf.Tensor,
     weights: Weights,
 ) -> Step:
-    """One step of n rows; `weigh` makes u_nC of alpha_nR."""
-    regions, attention = keys_nRA.shape[1:]
+    """One step of n rows; `look` makes k_nRA + q of q_nA, `weigh` makes u_nC of alpha_nR."""
+    attention = weights.score_A.shape[0]
     of_state_nS = linear(h_nH, weights.state_HS, weights.state_bias_S)
     of_state_nG, query_nA, gate_n1 = tf.split(of_state_nS, [-1, attention, 1], axis=1)
-    tanh_nRA = tf.tanh(keys_nRA + query_nA[:, None])
+    tanh_nRA = tf.tanh(look(query_nA))
     scores = tf.matmul(tf.reshape(tanh_nRA, [-1, attention]), weights.score_A[:, None])
-    alpha_nR = tf.nn.softmax(tf.reshape(scores, [-1, regions]))
+    alpha_nR = tf.nn.softmax(tf.reshape(scores, [-1, tanh_nRA.shape[1]]))
     u_nC = weigh(alpha_nR)
     gate_n1 = tf.sigmoid(gate_n1)
     z_nC = gate_n1 * u_nC
@@ -137,11 +137,14 @@ def _recurrence(
     def forward(t, h, c, kept):
         n = rows_T[t]
 
+        def look(query_nA):
+            return keys_NRA[:n] + query_nA[:, None]
+
         def weigh(alpha_nR):
             alpha_BKR = _by_image(alpha_nR, caption_N, images)
             return _by_row(tf.matmul(alpha_BKR, annotations_BRC), caption_N[:n])
 
-        step = attention_step(cell, weigh, keys_NRA[:n], h[:n], c[:n], words_at(t, input_PG), w)
+        step = attention_step(cell, look, weigh, h[:n], c[:n], words_at(t, input_PG), w)
         kept = Step(*(array.write(t, x) for array, x in zip(kept, step, strict=True)))
         return t + 1, step.h_nH, step.memory_nH, kept
 

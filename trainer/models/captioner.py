@@ -38,7 +38,7 @@ class TeacherForced(NamedTuple):
 
 
 class Captioner(Protocol):
-    """Features to words. Images' context and state are nests of tensors, one row an image.
+    """Features to words. Context and state are nests of tensors.
 
     All variables are made by the constructor.
     """
@@ -51,7 +51,7 @@ class Captioner(Protocol):
         """Numbers that are learned."""
 
     def encode(self, features_BRD: tf.Tensor, seed: Seed | None = None) -> Any:
-        """What depends on the image alone; `seed` turns dropout on."""
+        """What depends on the image alone, one row an image; `seed` turns dropout on."""
 
     def start(self, context: Any) -> Any:
         """The state before the first word, one row an image."""
@@ -60,8 +60,8 @@ class Captioner(Protocol):
         """One word: float32 logits_NV and the next state.
 
         Args:
-          context: one row a row of the state.
-          state: before the word.
+          context: of `encode`.
+          state: before the word. Each image has as many rows as any other, and they are neighbours.
           token_N: int32, the word before; <start> at first.
         """
 
@@ -124,6 +124,17 @@ def repeat_images(x_BX: tf.Tensor, words: PackedCaptions) -> tf.Tensor:
         return tf.gather(x_BX, words.image_N), gradient
 
     return repeat(x_BX)
+
+
+def rows_by_image(x_NX: tf.Tensor, images: tf.Tensor) -> tf.Tensor:
+    """x_BKX [B, K, X] of rows that are neighbours where they are of one image."""
+    captions_per_image = tf.shape(x_NX)[0] // tf.maximum(images, 1)
+    return tf.reshape(x_NX, tf.stack([images, captions_per_image, x_NX.shape[1]]))
+
+
+def rows_of_images(x_BX: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
+    """x_NX [N, X] of what images have, for such rows."""
+    return tf.repeat(x_BX, rows // tf.maximum(tf.shape(x_BX)[0], 1), axis=0)
 
 
 def unpack(x_PX: tf.Tensor, words: PackedCaptions) -> tf.Tensor:

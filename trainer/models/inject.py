@@ -20,7 +20,7 @@ import tensorflow as tf
 
 from trainer.config import ModelConfig
 from trainer.draws import Seed
-from trainer.models.captioner import PackedCaptions, TeacherForced, repeat_images
+from trainer.models.captioner import PackedCaptions, TeacherForced, repeat_images, rows_of_images
 from trainer.models.dropout import dropout_images, dropout_regions, dropout_words
 from trainer.models.packed_rnn import RnnState
 from trainer.models.rnn_stack import make_stack, packed_stack, split_states, stack_step, zero_state
@@ -67,7 +67,9 @@ class Inject(keras.layers.Layer):
         self, context: tf.Tensor, state: list[RnnState], token_N: tf.Tensor
     ) -> tuple[tf.Tensor, list[RnnState]]:
         """See `Captioner`."""
-        x = self._beside_image(self.words.embed(token_N), context)
+        x = self._beside_image(
+            self.words.embed(token_N), rows_of_images(context, tf.shape(token_N)[0])
+        )
         h_NH, state = stack_step(self._stack, x, state)
         return self.words.logits(h_NH), state
 

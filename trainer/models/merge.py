@@ -22,7 +22,7 @@ import tensorflow as tf
 from tfrecords_schema.errors import InputError
 from trainer.config import ModelConfig
 from trainer.draws import Seed
-from trainer.models.captioner import PackedCaptions, TeacherForced
+from trainer.models.captioner import PackedCaptions, TeacherForced, rows_of_images
 from trainer.models.dropout import dropout_images, dropout_regions, dropout_words
 from trainer.models.packed_rnn import RnnState
 from trainer.models.rnn_stack import make_stack, packed_stack, stack_step, zero_state
@@ -67,7 +67,8 @@ class Merge(keras.layers.Layer):
     ) -> tuple[tf.Tensor, list[RnnState]]:
         """See `Captioner`."""
         h_NH, state = stack_step(self._stack, self.words.embed(token_N), state)
-        return self.words.logits(self._join(context, h_NH)), state
+        context_NC = rows_of_images(context, tf.shape(h_NH)[0])
+        return self.words.logits(self._join(context_NC, h_NH)), state
 
     def teacher_force(
         self, features_BRD: tf.Tensor, words: PackedCaptions, seed: Seed | None

@@ -23,7 +23,14 @@ import tensorflow as tf
 
 from trainer.config import ModelConfig
 from trainer.draws import Seed
-from trainer.models.captioner import PackedCaptions, TeacherForced, pack, repeat_images, unpack
+from trainer.models.captioner import (
+    PackedCaptions,
+    TeacherForced,
+    pack,
+    repeat_images,
+    rows_by_image,
+    unpack,
+)
 from trainer.models.dot_attention import DotAttention, Memory
 from trainer.models.dropout import dropout_images, dropout_regions, dropout_words
 from trainer.models.words import Words
@@ -77,7 +84,9 @@ class Block(keras.layers.Layer):
         new = self._itself.memory(normed)
         memory = Memory(*(tf.concat(pair, 2) for pair in zip(before, new, strict=True)))
         x_N1D += self._itself.attend(normed, memory)
-        x_N1D += self.image.attend(self._norms[1](x_N1D), image)
+        # Captions of an image look at it together: it is read once.
+        x_BKD = rows_by_image(self._norms[1](x_N1D)[:, 0], tf.shape(image.keys_BHRd)[0])
+        x_N1D += tf.reshape(self.image.attend(x_BKD, image), [-1, 1, x_ND.shape[1]])
         x_N1D += self._feed_forward(self._norms[2](x_N1D))
         return x_N1D[:, 0], memory
 
@@ -142,7 +151,9 @@ class Transformer(keras.layers.Layer):
         """See `Captioner`."""
         time = tf.shape(state[0].keys_BHRd)[2]
         x_ND = self._embed(token_N) + positions(time, self._config.units)
-        x_ND += tf.where(time == 0, context.start_BD, 0.0)
+        start_BD = tf.where(time == 0, context.start_BD, 0.0)
+        x_BKD = rows_by_image(x_ND, tf.shape(start_BD)[0]) + start_BD[:, tf.newaxis]
+        x_ND = tf.reshape(x_BKD, [-1, self._config.units])
         memories = []
         for block, image, before in zip(self._blocks, context.memories, state, strict=True):
             x_ND, memory = block.step(x_ND, image, before)
