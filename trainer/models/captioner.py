@@ -127,13 +127,13 @@ def repeat_images(x_BX: tf.Tensor, words: PackedCaptions) -> tf.Tensor:
 
 
 def rows_by_image(x_NX: tf.Tensor, images: tf.Tensor) -> tf.Tensor:
-    """x_BKX [B, K, X] of rows that are neighbours where they are of one image."""
+    """float32 x_NX [N, X] to x_BKX [B, K, X], where each image's K rows are neighbours."""
     captions_per_image = tf.shape(x_NX)[0] // tf.maximum(images, 1)
     return tf.reshape(x_NX, tf.stack([images, captions_per_image, x_NX.shape[1]]))
 
 
 def rows_of_images(x_BX: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
-    """x_NX [N, X] of what images have, for such rows."""
+    """float32 x_BX [B, X] to x_NX [N, X]: what each row's image has, for N such rows."""
     return tf.repeat(x_BX, rows // tf.maximum(tf.shape(x_BX)[0], 1), axis=0)
 
 
