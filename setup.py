@@ -12,11 +12,12 @@ setup(
     # The base is what a Beam worker needs.
     install_requires=[
         "absl-py>=2.1",
-        "apache-beam>=2.70,<3",
+        "apache-beam>=2.76,<3",  # 2.67 to 2.75 leak memory where bundles fail
         "h5py>=3.10",
         "ijson>=3.3",
         "nltk>=3.9",
         "numpy>=1.26",
+        "psutil>=5.9",
         "pyarrow>=16",
         "tensorflow>=2.20,<3",
         "tensorflow-datasets>=4.9.8",

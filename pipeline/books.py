@@ -1,5 +1,6 @@
 """The books: every image read was written, rejected, or a repeated mention."""
 
+from pipeline.reasons import frequent_reason
 from pipeline.receipts import Receipt
 from pipeline.rejects import CAPTION, DUPLICATE, UNASSIGNED
 from tfrecords_schema.errors import InputError
@@ -32,13 +33,40 @@ def balance_books(
     return books
 
 
-def check_rejected(books: dict[str, Books], max_rejected: float, table: str) -> None:
-    """Raises InputError past `max_rejected`. Images that no split wants do not count."""
-    read = sum(books[split].read for split in SPLITS)
-    lost = sum(books[split].rejected for split in SPLITS)
+def images_lost(rejected: dict[tuple[str, str], int]) -> int:
+    """How many rows of (split, stage) cost an image of a split."""
+    stages = (CAPTION, DUPLICATE)
+    return sum(n for (s, stage), n in rejected.items() if s in SPLITS and stage not in stages)
+
+
+def check_captions(read: int, written: int, rejected: int, lost: int) -> None:
+    """Checks that every caption read was written, rejected, or lost with its image.
+
+    Raises:
+      RuntimeError: a caption is unaccounted for. That is a defect of beamcap, not of the source.
+    """
+    if read != written + rejected + lost:
+        raise RuntimeError(
+            f"captions do not add up: {read} read, {written} written, {rejected} rejected, {lost} "
+            "of rejected images"
+        )
+
+
+def check_rejected(lost: int, read: int, what: str, max_rejected: float, table: str) -> None:
+    """Raises InputError past `max_rejected`.
+
+    Args:
+      lost: how many images or captions were rejected. Images that no split wants do not count.
+      read: how many there were.
+      what: `images` or `captions`.
+      max_rejected: the largest fraction that may be rejected.
+      table: path of the rejects table.
+    """
     if lost and lost / read > max_rejected:  # a product would be rounded: 0.29 * 100 < 29
+        reason = frequent_reason(table, of_captions=what == "captions")
+        retry = ", or mend the images and add --retry_rejected" if what == "images" else ""
         raise InputError(
-            f"{lost} of {read} images were rejected, more than --max_rejected="
-            f"{max_rejected} allows; the reasons are in {table}. Run again with a higher "
-            "--max_rejected (what is done is kept), or mend the images and add --retry_rejected"
+            f"{lost} of {read} {what} were rejected, more than --max_rejected={max_rejected} "
+            f"allows. {reason}. Run again with a higher --max_rejected (what is done is kept)"
+            f"{retry}"
         )

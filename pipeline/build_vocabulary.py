@@ -9,32 +9,44 @@ import apache_beam as beam
 from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.windowed_value import WindowedValue
 
-from pipeline.captions import tokenize
+from pipeline.captions import dropped_words, tokenize
 from pipeline.join_captions import CaptionedImage
 from tfrecords_schema.atomic_file import write_text
+from tfrecords_schema.shards import SPLITS
 from tfrecords_schema.vocabulary import RESERVED, Vocabulary
 
-WORD, LENGTH, IMAGES = "word", "length", "images"  # what is counted
+# What is counted, each by split. READ: images that the source has; NAMED: those that it puts in the
+# split itself; IMAGES: those that can be read; UNWRAPPED: captions that had markers around them.
+WORD, LENGTH, IMAGES, READ, NAMED = "word", "length", "images", "read", "named"
+DROPPED, KNOWN, UNWRAPPED = "dropped words", "known words", "unwrapped captions"
+CAPTIONS, LOST = "captions", "captions of rejected images"
+TRAIN = SPLITS[0]
 HELD = 100_000  # counts that a worker holds before it passes them on
 
 
-class CountText(beam.PTransform):
-    """CaptionedImage -> ((what, split, value), count).
+Counted = tuple[tuple[str, str, Any], int]  # ((what, split, value), count)
 
-    `what` is WORD with each word of the training split, LENGTH with each number of words of a
-    caption, or IMAGES with no value.
+
+class CountText(beam.PTransform):
+    """CaptionedImage -> Counted.
+
+    That is WORD with each word of the training split, LENGTH with each number of words of a
+    caption, DROPPED with no value, KNOWN where the vocabulary is given, and IMAGES.
     """
 
-    def __init__(self, clean: str, words: bool):
-        """`clean` is a preset of `pipeline.captions`; without `words` no word is counted."""
+    def __init__(self, clean: str, words: bool, known: frozenset[str] = frozenset()):
+        """`clean` is a preset of `pipeline.captions`.
+
+        Without `words` no word is counted, but those of the training split that are in `known`.
+        """
         super().__init__()
-        self._clean, self._words = clean, words
+        self._clean, self._words, self._known = clean, words, known
 
     def expand(self, images: beam.PCollection[CaptionedImage]) -> beam.PCollection:
         """The counts of all words, however rare."""
         return (
             images
-            | "CountInBundle" >> beam.ParDo(_CountInBundle(self._clean, self._words))
+            | "CountInBundle" >> beam.ParDo(_CountInBundle(self._clean, self._words, self._known))
             | "Sum" >> beam.CombinePerKey(sum)
         )
 
@@ -45,23 +57,30 @@ class _CountInBundle(beam.DoFn):
     Beam would add up single counts in the same way, at several times the cost a word.
     """
 
-    def __init__(self, clean: str, words: bool):
-        self._clean, self._words = clean, words
+    def __init__(self, clean: str, words: bool, known: frozenset[str]):
+        self._clean, self._words, self._known = clean, words, known
 
     def start_bundle(self) -> None:
         self._counts: collections.Counter = collections.Counter()
 
-    def process(self, image: CaptionedImage) -> Iterator[tuple[tuple[str, str, Any], int]]:
-        self._counts[IMAGES, image.split, ""] += 1
+    def process(self, image: CaptionedImage) -> Iterator[Counted]:
+        counts, split = self._counts, image.split
+        counts[IMAGES, split, ""] += 1
         for caption in image.captions:
             words = tokenize(caption, self._clean)
-            self._counts[LENGTH, image.split, len(words)] += 1
-            if self._words and image.split == "train":
+            counts[LENGTH, split, len(words)] += 1
+            if dropped := dropped_words(caption, self._clean):
+                counts[DROPPED, split, ""] += dropped
+            if split != TRAIN:
+                continue
+            if self._words:
                 for word in words:
-                    self._counts[WORD, image.split, word] += 1
-        if len(self._counts) > HELD:
-            yield from self._counts.items()
-            self._counts.clear()
+                    counts[WORD, split, word] += 1
+            elif known := sum(word in self._known for word in words):
+                counts[KNOWN, split, ""] += known
+        if len(counts) > HELD:
+            yield from counts.items()
+            counts.clear()
 
     def finish_bundle(self) -> Iterator[WindowedValue]:
         window = GlobalWindow()
@@ -70,7 +89,7 @@ class _CountInBundle(beam.DoFn):
 
 
 class ChooseWords(beam.PTransform):
-    """((WORD, split, word), count) -> the (word, count) that are to be the vocabulary."""
+    """Counted words of the training split -> the (word, count) that are to be the vocabulary."""
 
     def __init__(self, min_count: int, max_size: int):
         """Words seen at least `min_count` times, the `max_size` most frequent (0: all)."""

@@ -1,30 +1,62 @@
-"""Caption text to words, by one of three presets.
+"""Caption text to words, by one of four presets.
 
 For "A man's dog, no. 1, running !" they give
 
-    none       A  man's  dog,  no.  1,  running  !
-    tutorial   mans  dog  no  running
-    coco       a  man  's  dog  no.  1  running
+    none         A  man's  dog,  no.  1,  running  !
+    tutorial     mans  dog  no  running
+    coco         a  man  's  dog  no.  1  running
+    characters   a  man  's  dog  no.  1  running
 
 `none` splits at whitespace and keeps everything. `tutorial` is what the widely copied Flickr8k
 tutorials do: lower case, punctuation stripped from each word, then words of one letter and words
 that are not all letters dropped; they publish 8,763 such words for all of its text. `coco` has the
 words that COCO's caption evaluation counts (Chen et al. 2015, section 3): Penn Treebank tokens, by
-nltk's tokenizer, in lower case and without punctuation. No preset needs data files.
+nltk's tokenizer, in lower case and without punctuation. `characters` is `coco` but for scripts that
+write no space between words (Chinese, Japanese, Thai, Lao, Khmer, Burmese), where each character is
+a word. No preset needs data files.
+
+Text is put into Unicode's NFC, since equal words must be equal strings. All presets but `none` read
+typographic quotes and dashes as the ASCII ones, Unicode's punctuation as ASCII's, and combining
+marks (as in Hindi) as letters; emoji and other symbols are no words.
 """
 
 import re
 import string
+import unicodedata
 
 from nltk.tokenize import NLTKWordTokenizer
 
-CLEAN = ("none", "tutorial", "coco")
+from tfrecords_schema.characters import CHARACTERS, separate_characters
+from tfrecords_schema.typography import (
+    MARKS,
+    PUNCTUATION,
+    count_symbols,
+    plain_text,
+    without_signs,
+)
+
+CLEAN = ("none", "tutorial", "coco", CHARACTERS)
 
 _TREEBANK = NLTKWordTokenizer()
 # Most captions are words and a period at the end. There the tokenizer has nothing to find but the
 # words that it takes apart, such as "cannot", and looking costs twenty times a plain split.
 _PLAIN = re.compile(r"(?!.*\b(?:cannot|gimme|gonna|gotta|lemme|wanna)\b)([a-z0-9 ]*[a-z0-9]) ?\.?")
-_NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
+# The same in other scripts: no ASCII sign but a period at the end.
+_PLAIN_UNICODE = re.compile(
+    r"(?si)(?!.*\b(?:cannot|gimme|gonna|gotta|lemme|wanna)\b)([^!-/:-@\[-`{-~]*)\.?\s*"
+)
+_NO_PUNCTUATION = str.maketrans("", "", string.punctuation + PUNCTUATION)
+_MARK = re.compile(f"[{MARKS}]")
+
+_STARTS = (
+    "startseq", "startofseq", "<start>", "<s>", "<bos>", "<sos>", "[cls]", "[start]", "[bos]",
+    "[sos]", "<|startoftext|>",
+)  # fmt: skip
+_ENDS = (
+    "endseq", "endofseq", "<end>", "</s>", "<eos>", "[sep]", "[end]", "[eos]", "<|endoftext|>",
+    "<pad>", "[pad]",
+)  # fmt: skip
+_MARKER = re.compile("|".join(map(re.escape, _STARTS + _ENDS)), re.IGNORECASE)
 
 
 def tokenize(text: str, clean: str) -> list[str]:
@@ -35,20 +67,86 @@ def tokenize(text: str, clean: str) -> list[str]:
       clean: one of CLEAN.
     """
     if clean == "none":
-        return text.split()
+        return (text if text.isascii() else unicodedata.normalize("NFC", text)).split()
     if clean == "tutorial":
-        words = (word.translate(_NO_PUNCTUATION) for word in text.lower().split())
-        return [word for word in words if len(word) > 1 and word.isalpha()]
+        return [word for word in _stripped(text) if _is_tutorial_word(word)]
     text = text.lower()
     if plain := _PLAIN.fullmatch(text):
         return plain[1].split()
+    plain = None
+    if not text.isascii():
+        text = plain_text(text)
+        if clean == CHARACTERS:
+            text = separate_characters(text)
+        text = without_signs(text)
+        plain = _PLAIN_UNICODE.fullmatch(text)
     # Punctuation is a token without a letter or digit.
-    tokens = _TREEBANK.tokenize(text)
+    tokens = plain[1].split() if plain else _TREEBANK.tokenize(text)
     return [token for token in tokens if any(c.isalnum() for c in token)]
 
 
 def has_words(text: str, clean: str) -> bool:
     """Whether `tokenize` finds a word."""
-    if clean == "coco":  # the tokenizer takes no letter or digit away: this is quicker
-        return any(c.isalnum() for c in text.lower())
+    if clean in ("coco", CHARACTERS):  # the tokenizer takes no letter or digit away: quicker
+        return any(c.isalnum() for c in plain_text(text.lower()))
     return bool(tokenize(text, clean))
+
+
+def dropped_words(text: str, clean: str) -> int:
+    """How many words of a caption `tokenize` leaves out; punctuation is no word.
+
+    `tutorial` drops words of one letter and those that are not all letters, `coco` and `characters`
+    symbols such as emoji, `none` nothing.
+    """
+    if clean == "none":
+        return 0
+    if clean == "tutorial":
+        return sum(not _is_tutorial_word(word) for word in _stripped(text))
+    return 0 if text.isascii() else count_symbols(plain_text(text))
+
+
+def unwrap(text: str) -> str | None:
+    """A caption without the markers that another tool put around it, as in "startseq … endseq".
+
+    Returns:
+      The bare text, maybe empty; None for a text that begins and ends with no marker.
+    """
+    bare = text.strip()
+    lower = bare.lower()
+    if not lower.startswith(_STARTS) and not lower.endswith(_ENDS):
+        return None
+    while any(around := _markers_around(bare.lower())):
+        bare = bare[around[0] : len(bare) - around[1]].strip()
+    return None if bare == text.strip() else bare
+
+
+def marker_inside(text: str) -> str | None:
+    """A marker that is anywhere in `text`, such as "endseq"; None where there is none.
+
+    A caption that has one when it is unwrapped is damaged: its model would learn to write it.
+    """
+    found = _MARKER.search(text)
+    return found and found[0]
+
+
+def _stripped(text: str) -> list[str]:
+    """The words of `text` in lower case and without punctuation."""
+    return plain_text(text.lower()).translate(_NO_PUNCTUATION).split()
+
+
+def _is_tutorial_word(word: str) -> bool:
+    if len(word) < 2 or word.isalpha():
+        return len(word) > 1
+    return not word.isascii() and _MARK.sub("", word).isalpha()
+
+
+def _markers_around(text: str) -> tuple[int, int]:
+    """Lengths of the markers at the start and at the end of a text in lower case, 0 for none."""
+    start = next((len(m) for m in _STARTS if text.startswith(m)), 0)
+    if text[:start].isalpha() and text[start : start + 1].isalnum():
+        start = 0  # "startseqs" is another word
+    text = text[start:]
+    end = next((len(m) for m in _ENDS if text.endswith(m)), 0)
+    if end and text[-end:].isalpha() and text[:-end][-1:].isalnum():
+        end = 0
+    return start, end

@@ -1,15 +1,28 @@
 """The command line of the pipeline."""
 
 import argparse
-import sys
+import os
 from collections.abc import Sequence
 
 from absl import logging as absl_logging
 from absl.flags import argparse_flags
-from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+from apache_beam.options.pipeline_options import (
+    PipelineOptions,
+    SetupOptions,
+    StandardOptions,
+)
 
 from pipeline.captions import CLEAN
-from pipeline.config import ENCODERS, FEATURES, RESTVAL, SOURCES, PipelineConfig
+from pipeline.config import (
+    ENCODERS,
+    FEATURES,
+    QUOTING,
+    RESTVAL,
+    SOURCES,
+    TEXT_CAPTIONS,
+    PipelineConfig,
+)
+from pipeline.failures import complete_shards, told_in_one_line
 from pipeline.frozen_graph import PRECISIONS
 from pipeline.local_processes import LOCAL_RUNNER
 from pipeline.resize_image import RESIZE
@@ -19,6 +32,8 @@ from tfrecords_schema.errors import InputError
 from tfrecords_schema.features import FEATURE_DTYPES
 
 JOB_SERVER_RUNNERS = ("flink", "spark", "portable")  # these ask a job server for its own options
+PATH_FLAGS = ("input", "output", "image_directory", "vocabulary", "encoder", "encoder_weights")
+SETUP_FILES = ("setup.py", "pyproject.toml")  # names that Beam knows
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -43,18 +58,60 @@ def make_parser() -> argparse.ArgumentParser:
         "--restval",
         choices=RESTVAL,
         default=default.restval,
-        help="what becomes of the restval images of karpathy",
+        help="what becomes of images whose split is called restval, as in karpathy",
+    )
+    add(
+        "--split_names",
+        type=_mapping,
+        default=default.split_names,
+        help="splits of the source by other names, such as extra=train,unlabeled=leave_out",
     )
     add("--tfds_name", default=default.tfds_name, help="data set of tfds, such as coco_captions")
     add("--image_column", default=default.image_column, help="of table: a path or image bytes")
     add(
         "--caption_column",
         default=default.caption_column,
-        help="of table, webdataset's .json and tfds: one caption or a list of them",
+        help="of table, webdataset's .json and tfds: one caption or a list of them; of table also "
+        "several columns, caption_0,caption_1, or a field of a list of structs, sentences.raw",
     )
     add("--split_column", default=default.split_column, help="of table: train, validation or test")
     add(
         "--id_column", default=default.id_column, help="of table and tfds: unique name of the image"
+    )
+    add(
+        "--columns",
+        type=_names,
+        default=default.columns,
+        help="of a table of text without a header: the names of its columns, such as caption,image",
+    )
+    add(
+        "--delimiter",
+        type=lambda text: "\t" if text in ("tab", "\\t") else text,
+        default=default.delimiter,
+        help="of a table of text: one character or tab, where the suffix .csv or .tsv does not say",
+    )
+    add(
+        "--quoting",
+        choices=QUOTING[1:],
+        default=default.quoting,
+        help="csv: quotes stand around cells, as in .csv; none: quotes are text, as in .tsv",
+    )
+    add(
+        "--image_field",
+        default=default.image_field,
+        help="of webdataset: what follows the key in the name of the image, such as jpg",
+    )
+    add(
+        "--caption_field",
+        default=default.caption_field,
+        help="of webdataset and folder: what follows the key in the name of the captions, such as "
+        "json; default: txt, else json (webdataset), txt and caption (folder)",
+    )
+    add(
+        "--text_captions",
+        choices=TEXT_CAPTIONS,
+        default=default.text_captions,
+        help="of webdataset and folder: a text file holds a caption a line, or is one as a whole",
     )
     add(
         "--split_fractions",
@@ -76,6 +133,12 @@ def make_parser() -> argparse.ArgumentParser:
         type=int,
         default=default.max_length,
         help="words of a caption that become ids",
+    )
+    add(
+        "--max_unknown",
+        type=float,
+        default=default.max_unknown,
+        help="fraction of the training words that the vocabulary may lack; the job fails past it",
     )
     add(
         "--encoder",
@@ -133,7 +196,7 @@ def make_parser() -> argparse.ArgumentParser:
         "--max_rejected",
         type=float,
         default=default.max_rejected,
-        help="fraction of the images; the job fails past it",
+        help="fraction of the images, and of the captions; the job fails past it",
     )
     add(
         "--retry_rejected",
@@ -176,23 +239,43 @@ def beam_options(arguments: Sequence[str]) -> PipelineOptions:
     known_names = {name.lower() for name in names}
     if "." not in runner and not {runner.lower(), f"{runner.lower()}runner"} & known_names:
         raise InputError(f"--runner={runner!r} must be one of: {', '.join(names)}")
+    found = PipelineOptions(list(arguments), runner=runner)
+    _check_staged_files(found.view_as(SetupOptions))
     if unknown:
         print(f"Left to the job server: {' '.join(unknown)}")
-    return PipelineOptions(list(arguments), runner=runner)
+    return found
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Runs the pipeline; exits with status 2 and one line where the user's input is at fault."""
+    """Runs the pipeline; status 2 and one line where the input or the environment is at fault."""
     flags, rest = make_parser().parse_known_args(arguments)
     absl_logging.set_verbosity(absl_logging.ERROR)  # TFDS warns of its own deprecated names
-    try:
+    for name in PATH_FLAGS:
+        setattr(flags, name, os.path.expanduser(getattr(flags, name)))
+    with told_in_one_line(lambda: f"{complete_shards(flags.output)}; the same command goes on"):
         config = PipelineConfig(**vars(flags))
         # The launcher is the worker too where no other process is asked for.
         set_up_tensorflow(config.worker_threads or core_count())
         run_pipeline(config, beam_options(rest))
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+
+
+def _check_staged_files(options: SetupOptions) -> None:
+    """Expands `~` in the paths of what Beam brings to the workers, and refuses what is not there.
+
+    Most engines would drop it without a word.
+    """
+    for flag in ("setup_file", "requirements_file", "extra_packages"):
+        given = getattr(options, flag)
+        paths = [given] if isinstance(given, str) else given or []
+        paths = [os.path.expanduser(path) for path in paths]
+        for path in paths:
+            if "://" not in path and not os.path.isfile(path):
+                raise InputError(f"--{flag}={path}: no such file")
+        setattr(options, flag, paths[0] if isinstance(given, str) else given and paths)
+    if os.path.basename(options.setup_file or SETUP_FILES[0]) not in SETUP_FILES:
+        raise InputError(
+            f"--setup_file={options.setup_file} must be called {' or '.join(SETUP_FILES)}"
+        )
 
 
 def _fractions(text: str) -> tuple[float, ...]:
@@ -202,3 +285,16 @@ def _fractions(text: str) -> tuple[float, ...]:
         raise argparse.ArgumentTypeError(
             f"{text!r} must be three numbers with commas, such as 0.8,0.1,0.1"
         ) from None
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(","))
+
+
+def _mapping(text: str) -> dict[str, str]:
+    pairs = [pair.partition("=") for pair in text.split(",")]
+    if not all(name.strip() and equals and split.strip() for name, equals, split in pairs):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} must be name=split with commas, such as restval=train,dev=validation"
+        )
+    return {name.strip(): split.strip() for name, _, split in pairs}

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import os
+from collections.abc import Mapping
 from typing import Any
 
 from pipeline.captions import CLEAN
@@ -10,14 +11,20 @@ from pipeline.decode_image import MAX_PIXELS
 from pipeline.frozen_graph import PRECISIONS
 from pipeline.networks import NETWORKS, TINY
 from pipeline.resize_image import RESIZE
+from pipeline.sources.split_names import LEAVE_OUT
 from tfrecords_schema.errors import InputError
 from tfrecords_schema.features import FEATURE_DTYPES
+from tfrecords_schema.shards import SPLITS
 
-SOURCES = ("flickr8k", "flickr30k", "coco", "karpathy", "table", "webdataset", "tfds")
+SOURCES = (
+    "flickr8k", "flickr30k", "coco", "karpathy", "table", "webdataset", "folder", "tfds",
+)  # fmt: skip
 ENCODERS = (*NETWORKS, TINY)
 MODEL_FILES = (".keras", ".h5")  # of a user's own encoder
 FEATURES = ("grid", "pooled", "image", "none")
-RESTVAL = ("train", "leave_out")
+RESTVAL = ("train", LEAVE_OUT)
+QUOTING = ("", "csv", "none")
+TEXT_CAPTIONS = ("lines", "whole")
 SPLIT_FRACTIONS = (0.8, 0.1, 0.1)  # the 80-10-10 of the literature
 
 
@@ -39,12 +46,20 @@ class PipelineConfig:
     caption_column: str = "caption"
     split_column: str = "split"
     id_column: str = ""
+    columns: tuple[str, ...] = ()
+    delimiter: str = ""
+    quoting: str = ""
+    image_field: str = ""
+    caption_field: str = ""
+    text_captions: str = "lines"
+    split_names: Mapping[str, str] | None = None
     split_fractions: tuple[float, ...] | None = None
     clean: str = "coco"
     vocabulary: str = ""
     min_count: int = 5
     max_size: int = 0
     max_length: int = 50
+    max_unknown: float = 0.2
     encoder: str = "mobilenet_v2"
     encoder_weights: str = "imagenet"
     encoder_seed: int = 0
@@ -75,16 +90,15 @@ class PipelineConfig:
         _one_of("features", self.features, FEATURES)
         _one_of("clean", self.clean, CLEAN)
         _one_of("restval", self.restval, RESTVAL)
+        _one_of("quoting", self.quoting, QUOTING)
+        _one_of("text_captions", self.text_captions, TEXT_CAPTIONS)
         _one_of("feature_dtype", self.feature_dtype, FEATURE_DTYPES)
         if not self.input:
             raise InputError("--input is missing: the directory of the images and captions")
         if not self.output:
             raise InputError("--output is missing: the directory to write the dataset to")
-        if self.restval != "train" and (self.source != "karpathy" or self.split_fractions):
-            raise InputError(
-                f"--restval={self.restval} goes with --source=karpathy and its own splits, not "
-                "with another source or --split_fractions"
-            )
+        self._check_split_names()
+        self._check_table_flags()
         if (self.source == "tfds") != bool(self.tfds_name):
             raise InputError(
                 f"--tfds_name={self.tfds_name!r} goes with --source=tfds, and only with it: it is "
@@ -107,8 +121,47 @@ class PipelineConfig:
             raise InputError(f"--encoder_seed={self.encoder_seed} must lie in 0 to 2**32 - 1")
         if self.split_fractions is not None:
             _check_fractions(self.split_fractions)
-        if not 0 <= self.max_rejected <= 1:
-            raise InputError(f"--max_rejected={self.max_rejected} must lie in 0 to 1")
+        for name in ("max_rejected", "max_unknown"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise InputError(f"--{name}={getattr(self, name)} must lie in 0 to 1")
+
+    def _check_split_names(self) -> None:
+        given = {"restval": self.restval} if self.restval != "train" else {}
+        given |= self.split_names or {}
+        if not given:
+            return
+        flag = "--split_names" if self.split_names else f"--restval={self.restval}"
+        if self.source == "flickr30k" or self.split_fractions is not None:
+            other = (
+                "--split_fractions" if self.split_fractions is not None else "--source=flickr30k"
+            )
+            raise InputError(f"{flag} is of a source's own splits and does not go with {other}")
+        allowed = (*SPLITS, LEAVE_OUT)
+        for name, split in given.items():
+            if split not in allowed or not name:
+                raise InputError(
+                    f"--split_names={name}={split}: a name of the source must become one of: "
+                    f"{', '.join(allowed)}"
+                )
+
+    def _check_table_flags(self) -> None:
+        for name in ("columns", "delimiter", "quoting"):
+            if getattr(self, name) and self.source != "table":
+                raise InputError(f"--{name} goes with --source=table, not with {self.source}")
+        if self.delimiter and (len(self.delimiter) != 1 or self.delimiter in '"\r\n'):
+            raise InputError(
+                f"--delimiter={self.delimiter!r} must be one character, or the word tab"
+            )
+        if len(set(self.columns)) != len(self.columns) or not all(self.columns):
+            raise InputError(
+                f"--columns={','.join(self.columns)} must be names with commas, none of them twice"
+            )
+        if self.image_field and self.source != "webdataset":
+            raise InputError(f"--image_field goes with --source=webdataset, not {self.source}")
+        if self.caption_field and self.source not in ("webdataset", "folder"):
+            raise InputError(
+                f"--caption_field goes with --source=webdataset or folder, not {self.source}"
+            )
 
     def content(self) -> dict[str, Any]:
         """The fields that decide what is in the dataset, as JSON values.
@@ -116,8 +169,9 @@ class PipelineConfig:
         A file counts by what is in it, not only by its path.
         """
         fields = dataclasses.asdict(self)
-        for name in ("output", "max_rejected", "retry_rejected", "worker_threads"):
+        for name in ("output", "max_rejected", "max_unknown", "retry_rejected", "worker_threads"):
             del fields[name]
+        fields["columns"] = list(self.columns)
         if self.split_fractions is not None:
             fields["split_fractions"] = list(self.split_fractions)
         for name in ("encoder", "encoder_weights", "vocabulary"):

@@ -31,7 +31,7 @@ MAX_PIXELS = 50_000_000  # 150 MB decoded; the largest phone cameras have about 
 # A JPEG is decoded at a fraction of its size while that is still this many times the result's
 # side; the resizing filter does the rest, and one cannot tell (Pillow's `reducing_gap`).
 _REDUCING_GAP = 2
-_JPEG_END = b"\xff\xd9"
+JPEG_END = b"\xff\xd9"
 
 
 class Decoding(NamedTuple):
@@ -72,7 +72,7 @@ def _check_size(image_bytes: tf.Tensor, shape: tf.Tensor, max_pixels: int) -> tf
     """`image_bytes`, when they are an image that is not too large."""
     pixels = tf.reduce_prod(tf.cast(shape, tf.int64))
     is_image = tf.debugging.Assert(pixels > 0, ["not a JPEG, PNG, GIF, BMP or WebP image"])
-    limit = f"image has {{}} pixels, allowed are {max_pixels}"
+    limit = f"image has {{}} pixels, allowed are {max_pixels}: see --max_pixels"
     fits = tf.debugging.Assert(pixels <= max_pixels, [tf.strings.format(limit, [pixels])])
     with tf.control_dependencies([is_image, fits]):
         return tf.identity(image_bytes)
@@ -85,7 +85,7 @@ def _decode_jpeg(image_bytes: tf.Tensor, decoding: Decoding) -> tuple[tf.Tensor,
     if decoding.allow_truncated:
         # With an end libjpeg goes on in grey. TensorFlow's `try_recover_truncated` has it read the
         # last bytes over and over, which gives noise or fails.
-        image_bytes = tf.strings.join([image_bytes, _JPEG_END])
+        image_bytes = tf.strings.join([image_bytes, JPEG_END])
 
     def decode(ratio: int) -> tuple[tf.Tensor, tf.Tensor]:
         image = tf.io.decode_jpeg(

@@ -11,6 +11,7 @@ A batch that cannot be decoded or encoded is taken apart, so that a bad image co
 
 import collections
 import functools
+import gc
 import itertools
 import threading
 import time
@@ -22,9 +23,10 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 import tensorflow as tf
 
+from pipeline.decode_error import explain
 from pipeline.join_captions import CaptionedImage
 from pipeline.rejects import DECODE, ENCODE, READ, Reject, reject
-from pipeline.sources.files import read_image_bytes
+from pipeline.sources.files import content_digest, read_image_bytes
 from pipeline.worker_threads import set_up_tensorflow
 
 BATCH = 8  # images on a core: fewer are slower, more stay less in its cache
@@ -44,6 +46,7 @@ class File(NamedTuple):
 
     image: CaptionedImage
     content: bytes | Exception
+    digest: str  # of the content
     seconds: float
 
 
@@ -53,6 +56,7 @@ class Encoded(NamedTuple):
     images: list[tuple[CaptionedImage, Features | None]]  # None: of a dataset of text
     rejects: list[Reject]
     seconds: dict[str, float]  # stage -> time in it
+    digests: list[str]  # of the files of `images`
 
 
 class Machine(NamedTuple):
@@ -82,6 +86,7 @@ def start_machine(encoder_path: str, cores: int, fingerprint: str) -> Machine:
 @functools.lru_cache(maxsize=1)
 def _start_machine(encoder_path: str, cores: int, fingerprint: str) -> Machine:
     set_up_tensorflow(cores)
+    gc.collect()  # the launcher is a worker too on a local engine: the Keras model is in its cycles
     has_gpu = bool(tf.config.list_physical_devices("GPU"))
     return Machine(
         encoder=tf.saved_model.load(encoder_path),
@@ -161,18 +166,21 @@ def _read(images: list[CaptionedImage]) -> list[File]:
     for image in images:
         start = time.perf_counter()
         content: bytes | Exception
+        digest = ""
         try:
             content = read_image_bytes(image.location)
             if not content:
                 raise ValueError("the file is empty")
+            digest = content_digest(content)
         except (OSError, ValueError, tf.errors.OpError) as error:
             content = error
-        files.append(File(image, content, time.perf_counter() - start))
+        files.append(File(image, content, digest, time.perf_counter() - start))
     return files
 
 
 def _encode(machine: Machine, dtype: str, files: list[File]) -> Encoded:
-    encoded = Encoded([], [], {READ: sum(file.seconds for file in files)})
+    encoded = Encoded([], [], {READ: sum(file.seconds for file in files)}, [])
+    digests = {file.image.image_id: file.digest for file in files}
 
     def keep_good(
         stage: str, images: Sequence[CaptionedImage], results: Sequence[Any]
@@ -202,6 +210,7 @@ def _encode(machine: Machine, dtype: str, files: list[File]) -> Encoded:
             )
             encoded.seconds[ENCODE] = time.perf_counter() - start
         encoded.images.extend(zip(images, features, strict=True))
+        encoded.digests.extend(digests[image.image_id] for image in images)
     return encoded
 
 
@@ -218,7 +227,7 @@ def _decode_batch(encoder: Any, contents: list[bytes]) -> tuple[tf.Tensor, list[
             pixels.append(encoder.decode_image(tf.constant(content)))
             damaged.append(None)
         except tf.errors.OpError as error:
-            damaged.append(error)
+            damaged.append(explain(content, error, encoder.decode_image))
     return tf.stack(pixels) if pixels else tf.zeros([0]), damaged
 
 

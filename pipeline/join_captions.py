@@ -3,10 +3,12 @@
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from pipeline.captions import has_words
+from pipeline.captions import has_words, marker_inside, unwrap
 from pipeline.rejects import CAPTION, DUPLICATE, JOIN, SPLIT, UNASSIGNED, Reject, reject
+from pipeline.sources.files import same_path
 from pipeline.sources.mentions import Mention
 from pipeline.splits import split_by_hash
+from tfrecords_schema.shards import SPLITS
 
 
 class CaptionedImage(NamedTuple):
@@ -29,6 +31,22 @@ class JoinRules(NamedTuple):
     clean: str  # preset of pipeline.captions
 
 
+class TwoFilesError(ValueError):
+    """One name stands for several image files, so nobody knows whose the captions are."""
+
+
+def image_name(key: str, mentions: Sequence[Mention], is_full: bool) -> str:
+    """The id to write, the one that the first mention gives.
+
+    Args:
+      key: of the mentions.
+      mentions: all of one image.
+      is_full: the name that is unique in the whole source, where the other one is not.
+    """
+    first = min(mentions, key=lambda m: (not m.image_id, m.order, m.full_id, m.image_id))
+    return (is_full and first.full_id) or first.image_id or key
+
+
 def join_image(
     image_id: str, mentions: Sequence[Mention], rules: JoinRules
 ) -> Iterator[CaptionedImage | Reject]:
@@ -36,55 +54,85 @@ def join_image(
 
     Yields:
       Exactly one CaptionedImage or image-level Reject, after the rejects that cost only a
-      repeated mention or a caption.
+      repeated mention or a caption. Of a name that stands for several files, a Reject for each.
     """
+    named = _named_splits(mentions, rules)
     split = image_split(image_id, mentions, rules)
-    files = _files(mentions)
+    files = image_files(mentions)
+    if len(files) > 1:
+        uris = " and ".join(file.uri for file in files[:3])
+        for file in files:
+            two = TwoFilesError(f"{image_id} is the name of {len(files)} files: {uris}")
+            yield reject(image_id, file.uri, split, JOIN, two)
+        return
     uri = files[0].uri if files else rules.images
-    for message in _repetitions(mentions, split, files):
+    for message in _repetitions(mentions, split, named):
         yield reject(image_id, uri, split, DUPLICATE, ValueError(message))
     captions, rejects = _captions(mentions, split, rules)
     yield from rejects
+    problem = "; ".join(sorted({mention.problem for mention in mentions} - {""}))
     if rules.needs_file and not files:
-        missing = FileNotFoundError(f"{rules.images} has no image of this name")
-        yield reject(image_id, uri, split, JOIN, missing)
+        missing = problem or f"{rules.images} has no image of this name"
+        yield reject(image_id, uri, split, JOIN, FileNotFoundError(missing))
     elif not captions:
-        yield reject(image_id, uri, split, JOIN, ValueError("no usable caption"))
-    elif split == UNASSIGNED:
-        names = ", ".join(sorted({mention.split for mention in mentions} - {""}))
-        message = f"listed in more than one split: {names}" if names else "listed in no split"
+        message = f"no usable caption{': ' if problem else ''}{problem}"
+        yield reject(image_id, uri, split, JOIN, ValueError(message))
+    elif len(named) > 1:
+        message = f"listed in more than one split: {', '.join(named)}"
         yield reject(image_id, uri, split, SPLIT, ValueError(message))
+    elif split == UNASSIGNED:
+        left_out = "left out by --split_names or --restval" if named else "listed in no split"
+        yield reject(image_id, uri, split, SPLIT, ValueError(left_out))
     else:
         location = (files[0].location or uri) if files else ""
         yield CaptionedImage(image_id, uri if files else "", location, split, captions)
 
 
 def image_split(image_id: str, mentions: Sequence[Mention], rules: JoinRules) -> str:
-    """The one split of an image; `unassigned` where the source names none or several."""
+    """The one split of an image, and whose books count it.
+
+    It is `unassigned` where the source names none or leaves the image out. An image in several
+    splits is lost, and counts as lost in the first of these.
+    """
     if rules.split_fractions is not None:
         return split_by_hash(image_id, rules.split_fractions)
-    splits = {mention.split for mention in mentions} - {""}
-    return splits.pop() if len(splits) == 1 else UNASSIGNED
+    named = set(_named_splits(mentions, rules))
+    return next((split for split in SPLITS if split in named), UNASSIGNED)
 
 
-def times_read(mentions: Sequence[Mention], split: str) -> int:
-    """How often the books count an image as read: once, and once more a duplicate."""
-    return 1 + len(_repetitions(mentions, split, _files(mentions)))
+def times_read(mentions: Sequence[Mention], rules: JoinRules, split: str) -> int:
+    """How often the books count what one key stands for as read.
+
+    Once, and once more a duplicate; of several files each.
+    """
+    files = len(image_files(mentions))
+    if files > 1:
+        return files
+    return 1 + len(_repetitions(mentions, split, _named_splits(mentions, rules)))
 
 
-def _files(mentions: Sequence[Mention]) -> list[Mention]:
-    by_uri = {(mention.uri, mention.location): mention for mention in mentions if mention.uri}
-    return [by_uri[key] for key in sorted(by_uri)]
+def image_files(mentions: Sequence[Mention]) -> list[Mention]:
+    """The first mention of each different file: of other bytes, or where not known another path."""
+    said = [mention for mention in mentions if mention.uri]
+    if len({(m.uri, m.location, m.content) for m in said}) > 1:
+        said.sort(key=lambda m: (m.order, m.uri, m.location))
+    by_file: dict[str, Mention] = {}
+    for mention in said:
+        by_file.setdefault(mention.content or same_path(mention.location or mention.uri), mention)
+    return list(by_file.values())
 
 
-def _repetitions(mentions: Sequence[Mention], split: str, files: Sequence[Mention]) -> list[str]:
-    if split == UNASSIGNED:  # it is lost as a whole, and counted once
+def _named_splits(mentions: Sequence[Mention], rules: JoinRules) -> list[str]:
+    if rules.split_fractions is not None:
         return []
-    messages = [f"another file of this image: {file.uri}" for file in files[1:]]
+    return sorted({mention.split for mention in mentions} - {""})
+
+
+def _repetitions(mentions: Sequence[Mention], split: str, named: Sequence[str]) -> list[str]:
+    if split == UNASSIGNED or len(named) > 1:  # it is lost as a whole, and counted once
+        return []
     listings = sorted(mention.split for mention in mentions if mention.is_listing)
-    # A list that names an image twice may name two files: that is one duplicate, not two.
-    again = listings[1 + len(messages) :]
-    return messages + [f"listed once more, in the {name or split} split" for name in again]
+    return [f"listed once more, in the {name or split} split" for name in listings[1:]]
 
 
 def _captions(
@@ -94,12 +142,16 @@ def _captions(
     rejects = []
     said = [mention for mention in mentions if mention.text]
     for mention in sorted(said, key=lambda m: (m.order, m.caption_id, m.text)):
-        if not has_words(mention.text, rules.clean):
-            problem = f"no words in caption {mention.text!r}"
+        if (bare := unwrap(mention.text)) is not None:
+            mention = mention._replace(text=bare)
+        if marker := marker_inside(mention.text):
+            fault = f"{marker!r} within caption {mention.text!r}: it is a mark of a tokenizer"
+        elif not has_words(mention.text, rules.clean):
+            fault = f"no words in caption {mention.text!r}"
         elif first.setdefault(mention.caption_id, mention) is not mention:
-            problem = f"an earlier caption has this id: {mention.text!r} is left out"
+            fault = f"an earlier caption has this id: {mention.text!r} is left out"
         else:
             continue
-        error = ValueError(problem)
+        error = ValueError(fault)
         rejects.append(reject(mention.caption_id, rules.captions, split, CAPTION, error))
     return [mention.text for mention in first.values()], rejects

@@ -1,5 +1,6 @@
 """The local runner in several processes, as `--direct_running_mode=multi_processing` asks for."""
 
+import os
 import shlex
 import sys
 
@@ -24,6 +25,8 @@ def make_pipeline(options: PipelineOptions) -> beam.Pipeline:
     options = PipelineOptions.from_dictionary(
         options.get_all_options(drop_default=True) | {"direct_running_mode": "in_memory"}
     )
-    command = f"{shlex.quote(sys.executable)} -m pipeline.local_worker"
+    # Ctrl-C goes to all processes of a terminal; it is the launcher that ends its workers.
+    worker = f"{shlex.quote(sys.executable)} -m pipeline.local_worker {os.getpid()}"
+    command = f"trap '' INT TERM; exec {worker}"
     runner = FnApiRunner(SubprocessSDKEnvironment.from_command_string(command))
     return beam.Pipeline(runner=runner, options=options)

@@ -7,6 +7,8 @@ from typing import Any
 import tensorflow as tf
 
 from pipeline.config import PipelineConfig
+from pipeline.failures import environment_failure
+from pipeline.output_lock import OWNER_FILE
 from pipeline.receipts import RECEIPT_DIRECTORY
 from tfrecords_schema.atomic_file import TEMPORARY, read_text, write_text
 from tfrecords_schema.errors import InputError, one_line
@@ -28,7 +30,7 @@ def check_output(config: PipelineConfig) -> None:
     if not tf.io.gfile.isdir(config.output):
         raise InputError(f"--output: {config.output} is a file, it must be a directory")
     if not tf.io.gfile.exists(path):
-        if tf.io.gfile.listdir(config.output):
+        if not _is_empty(config.output):
             raise InputError(
                 f"--output: {config.output} is not empty and holds no beamcap dataset: "
                 "give a new or empty directory"
@@ -48,16 +50,20 @@ def claim_output(config: PipelineConfig) -> None:
 
     Raises:
       InputError: it cannot be written to.
+      OSError, tf.errors.OpError: the disk is full, or a permission is missing.
     """
     path, content = _config_path(config.output), config.content()
     if tf.io.gfile.exists(path):
         if _differences(json.loads(read_text(path)), content):  # of a run that wrote no shard
             for name in tf.io.gfile.listdir(os.path.dirname(path)):
-                tf.io.gfile.remove(os.path.join(os.path.dirname(path), name))
+                if not name.startswith(OWNER_FILE):
+                    remove(os.path.join(os.path.dirname(path), name))
         remove_unfinished(config.output)
     try:
         write_text(path, json.dumps(content, indent=2) + "\n")
     except (OSError, tf.errors.OpError) as error:
+        if environment_failure(error):
+            raise
         raise InputError(
             f"--output: {config.output} cannot be written to: {one_line(error)}"
         ) from error
@@ -94,6 +100,18 @@ def refuse_leftovers(directory: str, shard_counts: dict[str, int]) -> None:
 
 def _config_path(directory: str) -> str:
     return os.path.join(directory, RECEIPT_DIRECTORY, CONFIG_FILE)
+
+
+def _is_empty(directory: str) -> bool:
+    """Whether nothing is there, or what a job had begun to write when it was killed at once."""
+    names = {name.rstrip("/") for name in tf.io.gfile.listdir(directory)}
+    if names - {RECEIPT_DIRECTORY}:
+        return False
+    receipts = os.path.join(directory, RECEIPT_DIRECTORY)
+    if not tf.io.gfile.isdir(receipts):
+        return not names
+    begun = (OWNER_FILE, f"{CONFIG_FILE}{TEMPORARY}")
+    return all(name.startswith(begun) for name in tf.io.gfile.listdir(receipts))
 
 
 def _shards(directory: str) -> list[str]:

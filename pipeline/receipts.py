@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import tensorflow as tf
@@ -21,6 +22,7 @@ class Receipt(NamedTuple):
     rejects: list[list[str]]  # the fields of Reject
     seconds: dict[str, float]  # stage -> time in it, summed over threads but for `write`
     time: float  # when it was complete, seconds since 1970
+    pictures: Sequence[tuple[str, str]] = ()  # (digest of the file, image id) of those written
 
 
 def read_receipt(directory: str, shard: str) -> Receipt | None:

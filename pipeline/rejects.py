@@ -4,7 +4,7 @@ import collections
 import itertools
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -63,6 +63,16 @@ def write_rejects(rows: Iterable[Reject], path: str) -> None:
                 rows_now = [row._asdict() for row in batch]
                 writer.write_table(pa.Table.from_pylist(rows_now, REJECT_SCHEMA))
         tf.io.gfile.copy(local, temporary)
+
+
+def read_rejects(path: str) -> Iterator[Reject]:
+    """The rows of a rejects table, read in batches."""
+    with tempfile.TemporaryDirectory() as directory:
+        local = os.path.join(directory, "table")
+        tf.io.gfile.copy(path, local)
+        for batch in pq.ParquetFile(local).iter_batches():
+            for row in batch.to_pylist():
+                yield Reject(**row)
 
 
 def count_rejects(path: str) -> dict[tuple[str, str], int]:

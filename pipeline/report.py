@@ -7,6 +7,8 @@ from typing import Any
 
 from pipeline.config import PipelineConfig
 from pipeline.receipts import Receipt
+from pipeline.rejects import UNASSIGNED
+from pipeline.source_counts import SourceCounts
 from tfrecords_schema.manifest import Manifest
 from tfrecords_schema.vocabulary import RESERVED
 
@@ -16,7 +18,7 @@ Receipts = Mapping[str, list[Receipt]]  # split -> one a shard
 def make_report(
     receipts: Receipts,
     rejected: dict[tuple[str, str], int],
-    counts: dict[str, dict],
+    counts: SourceCounts,
     started: float,
     counted: float,
     ended: float,
@@ -26,7 +28,7 @@ def make_report(
     Args:
       receipts: of all shards.
       rejected: (split, stage) -> rows of the rejects table.
-      counts: of the first job: `images`, split -> number; `lengths`, (split, words) -> captions.
+      counts: of the first job.
       started: when the run began, when the first job had ended, and when the second had, each in
         seconds since 1970.
       counted: see `started`.
@@ -38,8 +40,10 @@ def make_report(
         "seconds": {"count": counted - started, "shards": ended - counted},
         "seconds_in_stage": sum_seconds(receipts),  # of all runs; threads added up
         "images_per_second": images / (ended - counted),  # of this run
-        "images": counts["images"],
-        "captions_by_length": [[*key, n] for key, n in sorted(counts["lengths"].items())],
+        "images": counts.images,
+        "captions_by_length": [[*key, n] for key, n in sorted(counts.lengths.items())],
+        "dropped_words": counts.dropped,
+        "unwrapped_captions": counts.unwrapped,
         "text": {split: count_split(split_receipts) for split, split_receipts in receipts.items()},
         "rejected": [[*key, n] for key, n in sorted(rejected.items())],
     }
@@ -98,8 +102,18 @@ def print_summary(
     if manifest.encoder is not None:
         shape = "x".join(map(str, manifest.encoder.feature_shape))
         print(f"{manifest.encoder.name} features {shape} {manifest.feature_dtype}")
-    if any(books.rejected for books in manifest.books.values()) or manifest.captions_rejected:
-        print(f"What was rejected, and why: {rejects_path}")
+    if left_out := manifest.books[UNASSIGNED].read:
+        print(f"{left_out} images are in no split of the source, or were left out by a flag")
+    dropped = sum(report["dropped_words"].values())
+    if dropped:
+        print(f"{dropped} words of the captions were dropped by --clean={config.clean}")
+    same, places = report["same_pictures"]
+    if same:
+        which = " and ".join(f"{image_id} ({split})" for split, image_id in places[0])
+        print(f"{same} pictures are in more than one split, by their bytes, such as {which}")
+    everything = manifest.books.values()
+    if any(b.read > b.written for b in everything) or manifest.captions_rejected:
+        print(f"What was left out, and why: {rejects_path}")
     print(f"Dataset complete in {sum(report['seconds'].values()):.0f} s: {config.output}")
     sys.stdout.flush()
 

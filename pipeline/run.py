@@ -1,20 +1,22 @@
 """From a configuration to a complete dataset: checks, two Beam jobs, the books, the manifest."""
 
 import importlib.metadata
+import itertools
 import json
 import os
 import time
+from typing import Any
 
 import tensorflow as tf
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipeline import build, report
-from pipeline.books import balance_books, check_rejected
+from pipeline.books import balance_books, check_captions, check_rejected, images_lost
 from pipeline.config import SPLIT_FRACTIONS, PipelineConfig
 from pipeline.encoder_model import build_model
 from pipeline.find_source import find_source
 from pipeline.image_encoder import write_image_encoder
-from pipeline.join_captions import JoinRules
+from pipeline.join_captions import JoinRules, TwoFilesError
 from pipeline.local_processes import make_pipeline
 from pipeline.output_directory import (
     STAGED_DIRECTORY,
@@ -24,9 +26,13 @@ from pipeline.output_directory import (
     remove,
     remove_unfinished,
 )
+from pipeline.output_lock import hold_output
 from pipeline.progress import show_progress
+from pipeline.reasons import frequent_reason
 from pipeline.receipts import RECEIPT_DIRECTORY, Receipt, forget_rejected, read_receipt
-from pipeline.rejects import CAPTION, SOURCE, count_rejects
+from pipeline.rejects import CAPTION, SOURCE, count_rejects, read_rejects, write_rejects
+from pipeline.same_pictures import read_same_pictures
+from pipeline.source_counts import SourceCounts, check_splits, check_vocabulary, read_counts
 from pipeline.sources.mentions import Source
 from pipeline.worker_threads import threads_of_a_worker
 from pipeline.write_shards import ShardJob
@@ -36,11 +42,12 @@ from tfrecords_schema.errors import InputError
 from tfrecords_schema.features import IMAGE_DTYPE
 from tfrecords_schema.shards import SPLITS, shard_name
 from tfrecords_schema.tfds_metadata import write_tfds_metadata
-from tfrecords_schema.vocabulary import Vocabulary, read_vocabulary, read_words
+from tfrecords_schema.vocabulary import RESERVED, Vocabulary, read_vocabulary, read_words
 
 REPORT_FILE = "report.json"
 REJECTS_FILE = "rejected.parquet"
 SHARD_COUNTS = "shard_counts.json"  # within receipts/
+JOINED_DIRECTORY = "joined"  # within receipts/
 
 
 def run_pipeline(config: PipelineConfig, options: PipelineOptions) -> schema.Manifest:
@@ -61,20 +68,35 @@ def run_pipeline(config: PipelineConfig, options: PipelineOptions) -> schema.Man
         print(f"{config.output} is already complete; nothing to do.")
         return schema.read_manifest(config.output)
     given = read_words(config.vocabulary) if config.vocabulary else None
+    with hold_output(config.output):
+        check_output(config)  # again: until now another job may have written here
+        return _write_dataset(config, options, source, given, started)
+
+
+def _write_dataset(
+    config: PipelineConfig,
+    options: PipelineOptions,
+    source: Source,
+    given: Vocabulary | None,
+    started: float,
+) -> schema.Manifest:
+    """The two jobs and the books, in an output directory that this process holds."""
     claim_output(config)
     encoder = _prepare_encoder(config)
 
-    print(f"Reading captions from {source.captions}")
     fractions = config.split_fractions or (None if source.has_splits else SPLIT_FRACTIONS)
+    whence = source.splits_by if fractions is None else f"hash, {'/'.join(map(str, fractions))}"
+    print(f"Reading captions from {source.captions}; splits by {whence}")
     rules = JoinRules(
         source.captions, source.images, fractions, config.features != "none", config.clean
     )
-    counts = _count(config, options, source, rules, given)
-    vocabulary = read_vocabulary(os.path.join(config.output, schema.VOCABULARY_FILE))
+    paths = _receipt_paths(config.output)
+    counts, vocabulary = _read_captions(config, options, source, rules, given, paths)
     counted = time.time()
 
-    remove(manifest_path)  # of a retry: until it has ended the dataset is not whole
-    shard_counts = _shard_counts(config, counts["images"])
+    # Of a retry: until it has ended the dataset is not whole.
+    remove(os.path.join(config.output, schema.MANIFEST_FILE))
+    shard_counts = _shard_counts(config, counts.images)
     feature_dtype = IMAGE_DTYPE if config.features == "image" else config.feature_dtype
     job = ShardJob(
         directory=config.output,
@@ -88,19 +110,19 @@ def run_pipeline(config: PipelineConfig, options: PipelineOptions) -> schema.Man
         ),
         worker_threads=config.worker_threads or threads_of_a_worker(options),
     )
-    rejects_path = os.path.join(config.output, REJECTS_FILE)
+    joined = [os.path.join(paths["joined"], name) for name in _read_json(paths["joined_files"])]
     with (
-        show_progress(config.output, counts["images"], shard_counts),
+        show_progress(config.output, counts.images, shard_counts),
         make_pipeline(options) as pipeline,
     ):
-        build.write_dataset(pipeline, source, rules, job, rejects_path)
+        build.write_dataset(pipeline, joined, job, paths["shard_rejects"], paths["same_pictures"])
 
     receipts = _receipts(config.output, shard_counts)
+    rejects_path = os.path.join(config.output, REJECTS_FILE)
+    both = (read_rejects(paths[name]) for name in ("rejects", "shard_rejects"))
+    write_rejects(itertools.chain.from_iterable(both), rejects_path)
+    books = _balance(config, counts, receipts, rejects_path, fractions is None)
     rejected = count_rejects(rejects_path)
-    if any(stage == SOURCE for _, stage in rejected):
-        raise InputError(f"--input: a part of the source could not be read, see {rejects_path}")
-    books = balance_books(counts["read"], receipts, rejected)
-    check_rejected(books, config.max_rejected, rejects_path)
     manifest = schema.Manifest(
         splits={
             split: [schema.Shard(**receipt.shard) for receipt in split_receipts]
@@ -121,12 +143,42 @@ def run_pipeline(config: PipelineConfig, options: PipelineOptions) -> schema.Man
     write_tfds_metadata(config.output, manifest)
     ended = time.time()
     content = report.make_report(receipts, rejected, counts, started, counted, ended)
+    content["splits_by"] = whence
+    content["same_pictures"] = read_same_pictures(paths["same_pictures"])
     write_text(os.path.join(config.output, REPORT_FILE), json.dumps(content, indent=2) + "\n")
-    remove(os.path.join(config.output, STAGED_DIRECTORY))
+    for path in (os.path.join(config.output, STAGED_DIRECTORY), *paths.values()):
+        remove(path)
     remove_unfinished(config.output)
     schema.write_manifest(config.output, manifest)
     report.print_summary(config, manifest, content, rejects_path)
     return manifest
+
+
+def _balance(
+    config: PipelineConfig,
+    counts: SourceCounts,
+    receipts: dict[str, list[Receipt]],
+    rejects_path: str,
+    own_splits: bool,
+) -> dict[str, schema.Books]:
+    """The books of images, after those of captions, when neither has lost too many."""
+    rejected = count_rejects(rejects_path)
+    captions = sum(n for (_, stage), n in rejected.items() if stage == CAPTION)
+    shards = [receipt for split in receipts.values() for receipt in split]
+    lost = sum(receipt.text["captions_of_rejected_images"] for receipt in shards)
+    written = sum(receipt.shard["captions"] for receipt in shards)
+    check_captions(counts.captions, written, captions, lost + counts.lost)
+    books = balance_books(counts.read, receipts, rejected)
+    read, images = (sum(getattr(books[s], f) for s in SPLITS) for f in ("read", "rejected"))
+    limit = config.max_rejected
+    check_rejected(images, read, "images", limit, rejects_path)
+    check_rejected(captions, counts.captions, "captions", limit, rejects_path)
+    for split in receipts if own_splits else ():
+        if not books[split].written:
+            raise InputError(
+                f"--input: the {split} split ends empty. {frequent_reason(rejects_path, split)}"
+            )
+    return books
 
 
 def _prepare_encoder(config: PipelineConfig) -> schema.Encoder | None:
@@ -136,52 +188,82 @@ def _prepare_encoder(config: PipelineConfig) -> schema.Encoder | None:
     return write_image_encoder(build_model(config), config)
 
 
-def _count(
+def _receipt_paths(directory: str) -> dict[str, str]:
+    """Where the first job leaves things for the launcher and the second job."""
+    files = {
+        "counts": "counts.json",
+        "collision": "collision.json",
+        "rejects": "source_rejects.parquet",
+        "joined_files": "joined_files.json",
+        "shard_rejects": "shard_rejects.parquet",
+        "same_pictures": "same_pictures.json",
+        "joined": JOINED_DIRECTORY,
+    }
+    return {name: os.path.join(directory, RECEIPT_DIRECTORY, f) for name, f in files.items()}
+
+
+def _read_captions(
     config: PipelineConfig,
     options: PipelineOptions,
     source: Source,
     rules: JoinRules,
     given: Vocabulary | None,
-) -> dict[str, dict]:
-    """Runs the first job.
+    paths: dict[str, str],
+) -> tuple[SourceCounts, Vocabulary]:
+    """Runs the first job and checks what it found.
 
-    Returns:
-      `read` and `images`, split -> number of images; `lengths`, (split, words) -> captions.
+    Raises:
+      InputError: the source cannot be used as it is; a table of rejects then says why.
     """
-    paths = {
-        name: os.path.join(config.output, RECEIPT_DIRECTORY, f"{name}.json")
-        for name in ("read", "images", "lengths", "unreadable")
-    }
     for path in paths.values():
         remove(path)
-    vocabulary = os.path.join(config.output, schema.VOCABULARY_FILE)
+    expected = [paths["counts"], paths["rejects"], paths["joined_files"]]
+    vocabulary_path = os.path.join(config.output, schema.VOCABULARY_FILE)
     if given is not None:
-        write_text(vocabulary, given.to_text())
-    elif not (config.retry_rejected and tf.io.gfile.exists(vocabulary)):
+        write_text(vocabulary_path, given.to_text())
+    elif config.retry_rejected and tf.io.gfile.exists(vocabulary_path):
         # A retry keeps the vocabulary: new words would change the ids in every shard.
-        remove(vocabulary)
-        paths["vocabulary"] = vocabulary
+        given = read_vocabulary(vocabulary_path)
+    if given is None:
+        remove(vocabulary_path)
+        paths = paths | {"vocabulary": vocabulary_path}
+        expected.append(vocabulary_path)
+    known = frozenset() if given is None else frozenset(given.tokens[len(RESERVED) :])
     with make_pipeline(options) as pipeline:
-        build.count_source(pipeline, config, source, rules, paths)
-    for path in paths.values():
+        build.read_captions(pipeline, config, source, rules, paths, known)
+    for path in expected:
         if not tf.io.gfile.exists(path):
             raise InputError(
                 f"--output: the workers have written {path}, but it is not on this machine: "
                 "give a directory that this machine and all workers see under one name"
             )
-    found = {
-        name: json.loads(read_text(path)) for name, path in paths.items() if path != vocabulary
-    }
-    for row in found["unreadable"]:
-        raise InputError(f"--input: {row[-1].removeprefix('--input: ')}")
-    images = dict(found["images"])
-    if not images.get("train"):
-        raise InputError(
-            f"--input: not one training image has a file, a split and a usable caption; captions "
-            f"were looked for in {source.captions}, images in {source.images}"
-        )
-    lengths = {(split, words): n for split, words, n in found["lengths"]}
-    return {"read": dict(found["read"]), "images": images, "lengths": lengths}
+    counts, vocabulary = read_counts(paths["counts"]), read_vocabulary(vocabulary_path)
+    table = paths["rejects"]
+    if not tf.io.gfile.exists(os.path.join(config.output, schema.MANIFEST_FILE)):
+        # In a retry the dataset's own table stays until the new one is whole.
+        table = os.path.join(config.output, REJECTS_FILE)
+        tf.io.gfile.copy(paths["rejects"], table, overwrite=True)
+    for row in read_rejects(table):
+        if row.stage == SOURCE:
+            raise InputError(f"--input: {row.message.removeprefix('--input: ')}")
+        if row.exception == TwoFilesError.__name__ and config.id_column:
+            raise InputError(f"--id_column={config.id_column}: {row.message}")
+    check_splits(counts, source, config, table)
+    rejected = count_rejects(table)
+    read = sum(counts.read.get(split, 0) for split in SPLITS)
+    check_rejected(images_lost(rejected), read, "images", config.max_rejected, table)
+    captions = sum(n for (_, stage), n in rejected.items() if stage == CAPTION)
+    check_rejected(captions, counts.captions, "captions", config.max_rejected, table)
+    check_vocabulary(counts, vocabulary, config)
+    if tf.io.gfile.exists(paths["collision"]) and (names := _read_json(paths["collision"])):
+        print(f"Image ids hold folder or file: several images are called {names[0]}")
+    if counts.unwrapped:
+        print(f"{counts.unwrapped} captions had markers around them, such as startseq: taken off")
+    return counts, vocabulary
+
+
+def _read_json(path: str) -> Any:
+    return json.loads(read_text(path))
 
 
 def _shard_counts(config: PipelineConfig, images: dict[str, int]) -> dict[str, int]:
@@ -209,5 +291,6 @@ def _receipts(directory: str, shard_counts: dict[str, int]) -> dict[str, list[Re
                     f"--output: the job has ended, but {name} is not in {directory}: give a "
                     "directory that this machine and all workers see under one name"
                 )
-            receipts[split].append(receipt._replace(rejects=[]))  # they are in the table
+            # What is in the tables is not kept.
+            receipts[split].append(receipt._replace(rejects=[], pictures=()))
     return receipts

@@ -19,6 +19,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipeline.build_vocabulary import WriteOneFile, write_json
 from pipeline.command import beam_options
+from pipeline.failures import told_in_one_line
 from pipeline.image_encoder import describe
 from pipeline.local_processes import make_pipeline
 from pipeline.receipts import RECEIPT_DIRECTORY
@@ -46,21 +47,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("data", help="directory of the dataset")
     flags, rest = parser.parse_known_args(arguments)
     absl_logging.set_verbosity(absl_logging.ERROR)  # TFDS warns of its own deprecated names
-    try:
+    data = os.path.expanduser(flags.data)
+    with told_in_one_line(lambda: f"{data} is as it was; the same command begins anew"):
         options = beam_options(rest or LOCAL)
-        manifest = schema.read_manifest(flags.data)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    problems = verify_dataset(flags.data, manifest, options)
+        manifest = schema.read_manifest(data)
+        problems = verify_dataset(data, manifest, options)
     for problem in problems:
         print(problem)
     shards = sum(map(len, manifest.splits.values()))
     images = sum(map(manifest.images, manifest.splits))
     if problems:
-        print(f"{flags.data}: {len(problems)} problems in {shards} shards")
+        print(f"{data}: {len(problems)} problems in {shards} shards")
         sys.exit(1)
-    print(f"{flags.data}: {shards} shards with {images} images are as the manifest says")
+    print(f"{data}: {shards} shards with {images} images are as the manifest says")
 
 
 def verify_dataset(

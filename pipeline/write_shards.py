@@ -36,6 +36,7 @@ from tfrecords_schema.features import Record, record_features
 from tfrecords_schema.serialize import serialize_record
 from tfrecords_schema.vocabulary import UNK, Vocabulary, read_vocabulary
 
+PICTURES = "pictures"  # the output of (digest of a file, (split, image id))
 SHARDS_AT_ONCE = 2  # one is encoded while the one before is committed
 
 
@@ -52,10 +53,14 @@ class ShardJob(NamedTuple):
     worker_threads: int  # cores that a worker process uses; 0: all of its machine
 
 
+Made = tuple[list[Reject], list[tuple[str, tuple[str, str]]]]  # what comes of a shard
+
+
 class WriteShard(beam.DoFn):
     """((split, shard), images) -> Rejects of that shard; writes its file and receipt.
 
-    An image is a CaptionedImage as a plain tuple; None stands for no image.
+    An image is a CaptionedImage as a plain tuple; None stands for no image. The output PICTURES has
+    the digest and the name of every picture that is in the shard.
     """
 
     def __init__(self, job: ShardJob):
@@ -75,28 +80,37 @@ class WriteShard(beam.DoFn):
 
     def start_bundle(self) -> None:
         """What a bundle that failed has left under way is not waited for: it does no harm."""
-        self._under_way: collections.deque[Future[list[Reject]]] = collections.deque()
+        self._under_way: collections.deque[Future[Made]] = collections.deque()
 
     def process(
         self, element: tuple[tuple[str, int], Iterable[tuple[Any, ...] | None]]
-    ) -> Iterator[Reject]:
-        """Begins the shard; gives the rejects of one begun before it."""
+    ) -> Iterator[Any]:
+        """Begins the shard; gives what comes of one begun before it."""
         self._under_way.append(self._threads.submit(self._make, *element[0], list(element[1])))
         if len(self._under_way) == SHARDS_AT_ONCE:
-            yield from self._under_way.popleft().result()
+            rejects, pictures = self._under_way.popleft().result()
+            yield from rejects
+            for picture in pictures:
+                yield beam.pvalue.TaggedOutput(PICTURES, picture)
 
-    def finish_bundle(self) -> Iterator[WindowedValue]:
+    def finish_bundle(self) -> Iterator[Any]:
         """Waits for the shards under way: a bundle that has ended is committed."""
+        window = GlobalWindow()
+
+        def timed(value: Any) -> WindowedValue:
+            return WindowedValue(value, window.max_timestamp(), (window,))
+
         while self._under_way:
-            for row in self._under_way.popleft().result():
-                window = GlobalWindow()
-                yield WindowedValue(row, window.max_timestamp(), (window,))
+            rejects, pictures = self._under_way.popleft().result()
+            yield from map(timed, rejects)
+            for picture in pictures:
+                yield beam.pvalue.TaggedOutput(PICTURES, timed(picture))
 
     def teardown(self) -> None:
         """Ends the threads."""
         self._threads.shutdown()
 
-    def _make(self, split: str, shard: int, rows: list[tuple[Any, ...] | None]) -> list[Reject]:
+    def _make(self, split: str, shard: int, rows: list[tuple[Any, ...] | None]) -> Made:
         """Writes the shard unless it is there already."""
         images = [CaptionedImage(*row) for row in rows if row is not None]
         # Hashing mixes the images: neighbours in the source are not neighbours in the shard.
@@ -107,13 +121,15 @@ class WriteShard(beam.DoFn):
         if receipt is None or receipt.fingerprint != fingerprint:
             receipt = self._write(name, fingerprint, images)
             write_receipt(self._job.directory, receipt)
-        return [Reject(*fields) for fields in receipt.rejects]
+        rejects = [Reject(*fields) for fields in receipt.rejects]
+        return rejects, [(digest, (split, image_id)) for digest, image_id in receipt.pictures]
 
     def _write(self, name: str, fingerprint: str, images: list[CaptionedImage]) -> Receipt:
         path = os.path.join(self._job.directory, name)
         rejects: list[Reject] = []
         seconds: collections.defaultdict[str, float] = collections.defaultdict(float)
         text: collections.Counter = collections.Counter()
+        pictures: list[tuple[str, str]] = []
         written = captions = 0
         with complete_or_absent(path) as temporary:
             with (
@@ -122,6 +138,8 @@ class WriteShard(beam.DoFn):
             ):
                 for batch in batches:
                     rejects.extend(batch.rejects)
+                    names = [image.image_id for image, _ in batch.images]
+                    pictures.extend(zip(batch.digests, names, strict=False))  # none of text
                     for stage, taken in batch.seconds.items():
                         seconds[stage] += taken
                     start = time.perf_counter()
@@ -142,11 +160,14 @@ class WriteShard(beam.DoFn):
             file=name, images=written, captions=captions, bytes=size, sha256=digest.hexdigest()
         )
         rows = [list(row) for row in rejects]
-        return Receipt(fingerprint, entry, dict(text), rows, dict(seconds), time.time())
+        all_captions = sum(len(image.captions) for image in images)
+        text["captions_of_rejected_images"] = all_captions - captions
+        now = time.time()
+        return Receipt(fingerprint, entry, dict(text), rows, dict(seconds), now, pictures)
 
     def _encoded(self, images: list[CaptionedImage]) -> Generator[Encoded, None, None]:
         if self._job.feature_shape is None:
-            yield Encoded([(image, None) for image in images], [], {})
+            yield Encoded([(image, None) for image in images], [], {}, [])
         else:
             yield from encode_images(self._machine, images, self._job.feature_dtype)
 

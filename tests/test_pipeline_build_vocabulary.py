@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 
 from pipeline import build_vocabulary
 from pipeline.build_vocabulary import (
+    DROPPED,
     IMAGES,
+    KNOWN,
     LENGTH,
     WORD,
     ChooseWords,
@@ -46,7 +48,11 @@ def run(elements, transform, expected):
         assert_that(found, equal_to(expected))
 
 
-def counted(images, clean, words):
+# Of the captions that are drawn, in which nothing but a word of one letter is ever dropped.
+DROPPED_WORDS = dict(none=0, tutorial=1, coco=0, characters=0)
+
+
+def counted(images, clean, words, known=()):
     """What CountText should count."""
     counts = collections.Counter()
     for image in images:
@@ -54,9 +60,13 @@ def counted(images, clean, words):
         for caption in image.captions:
             tokens = tokenize(caption, clean)
             counts[LENGTH, image.split, len(tokens)] += 1
+            letters = sum(len(word) == 1 for word in caption.lower().replace(".", "").split())
+            counts[DROPPED, image.split, ""] += DROPPED_WORDS[clean] * letters
             if words and image.split == "train":
                 counts.update((WORD, "train", token) for token in tokens)
-    return list(counts.items())
+            elif image.split == "train":
+                counts[KNOWN, "train", ""] += sum(token in known for token in tokens)
+    return [(key, n) for key, n in counts.items() if n]
 
 
 def test_images_lengths_and_words_of_training_are_counted():
@@ -74,18 +84,35 @@ def test_images_lengths_and_words_of_training_are_counted():
     run(images, CountText("coco", words=True), expected)
 
 
+def test_known_and_dropped_words_are_counted():
+    images = [
+        captioned(0, "train", ["A dog runs 2 miles", "a cat sits"]),
+        captioned(1, "test", ["A dog sits on 1 x"]),
+    ]
+    expected = [
+        ((KNOWN, "train", ""), 2),  # dog, sits
+        ((DROPPED, "train", ""), 3), ((DROPPED, "test", ""), 3),  # A 2 a; A 1 x
+        ((LENGTH, "train", 3), 1), ((LENGTH, "train", 2), 1), ((LENGTH, "test", 3), 1),
+        ((IMAGES, "train", ""), 1), ((IMAGES, "test", ""), 1),
+    ]  # fmt: skip
+    run(images, CountText("tutorial", False, frozenset(["dog", "sits", "zebra", "2"])), expected)
+
+
 @slow_to_start
-@given(IMAGES_OF_TEXT, st.sampled_from(CLEAN), st.booleans(), st.sampled_from([0, 1, 4, 100_000]))
-def test_counting_in_beam_is_counting(drawn, clean, words, held):
+@given(
+    IMAGES_OF_TEXT, st.sampled_from(CLEAN), st.booleans(), st.sampled_from([0, 1, 4, 100_000]),
+    st.frozensets(st.sampled_from(["a", "dog", "Dog.", "x"])),
+)  # fmt: skip
+def test_counting_in_beam_is_counting(drawn, clean, words, held, known):
     images = [captioned(number, *fields) for number, fields in enumerate(drawn)]
     with mock.patch.object(build_vocabulary, "HELD", held):
-        run(images, CountText(clean, words), counted(images, clean, words))
+        run(images, CountText(clean, words, known), counted(images, clean, words, known))
 
 
 @pytest.mark.parametrize("held, passed_on_early", [(0, 50), (7, 16), (100_000, 0)])
 def test_a_worker_passes_on_what_it_has_counted_before_it_holds_too_much(held, passed_on_early):
     images = [captioned(n, "train", [f"word{n} word{n + 1} word"]) for n in range(10)]
-    worker = build_vocabulary._CountInBundle("coco", True)
+    worker = build_vocabulary._CountInBundle("coco", True, frozenset())
     with mock.patch.object(build_vocabulary, "HELD", held):
         worker.start_bundle()
         early = [item for image in images for item in worker.process(image)]

@@ -6,7 +6,7 @@ import os
 
 import conftest
 import pytest
-from apache_beam.options.pipeline_options import DirectOptions, StandardOptions
+from apache_beam.options.pipeline_options import DirectOptions, SetupOptions, StandardOptions
 
 from pipeline.command import beam_options, main, make_parser
 from pipeline.config import PipelineConfig
@@ -146,6 +146,49 @@ def test_an_output_that_cannot_be_made_is_named(good, capsys, tmp_path):
     below = os.path.join(tmp_path, "file", "out")
     error = complaint(capsys, *good, f"--output={below}")
     assert f"{below} cannot be written to" in error
+
+
+@pytest.mark.parametrize("runner", ["FnApiRunner", "PrismRunner", "FlinkRunner", "DataflowRunner"])
+def test_files_for_the_workers_that_are_not_there_are_refused_on_every_engine(tmp_path, runner):
+    missing = tmp_path / "setup.py"
+    for flag in ("--setup_file", "--requirements_file", "--extra_package", "--extra_packages"):
+        with pytest.raises(InputError, match=f"{flag.rstrip('s')}s?={missing}: no such file"):
+            beam_options([f"--runner={runner}", f"{flag}={missing}"])
+    with pytest.raises(InputError, match=f"--setup_file={tmp_path}: no such file"):
+        beam_options([f"--runner={runner}", f"--setup_file={tmp_path}"])
+    (tmp_path / "install.py").write_text("")
+    with pytest.raises(InputError, match=r"install.py must be called setup.py or pyproject.toml"):
+        beam_options([f"--runner={runner}", f"--setup_file={tmp_path / 'install.py'}"])
+
+
+def test_files_for_the_workers_reach_beam_with_the_home_directory_in_their_paths(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("setup.py", "more.whl"):
+        (tmp_path / name).write_text("")
+    flags = [
+        "--setup_file=~/setup.py",
+        "--extra_package=~/more.whl",
+        "--extra_package=gs://b/x.whl",
+    ]
+    options = beam_options(flags).view_as(SetupOptions)
+    assert options.setup_file == str(tmp_path / "setup.py")
+    assert options.extra_packages == [str(tmp_path / "more.whl"), "gs://b/x.whl"]
+    assert options.requirements_file is None
+
+
+def test_the_home_directory_in_every_path_flag(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    taken = []
+    monkeypatch.setattr("pipeline.command.run_pipeline", lambda config, _: taken.append(config))
+    names = ("input", "output", "image_directory", "vocabulary", "encoder_weights")
+    main(["--encoder=~/cnn.keras", *[f"--{name}=~/{name}" for name in names]])
+    [config] = taken
+    assert config.encoder == str(tmp_path / "cnn.keras")
+    assert [getattr(config, name) for name in names] == [str(tmp_path / name) for name in names]
+    main(["--input=in~put", "--output=./~"])  # names of files like any other
+    assert (taken[1].input, taken[1].output, taken[1].encoder) == ("in~put", "./~", "mobilenet_v2")
 
 
 def test_beams_own_flags_pass_through_and_the_runner_is_named():

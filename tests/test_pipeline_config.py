@@ -31,6 +31,15 @@ def config(**changes):
         ("feature_dtype", "float64", "float64"),
         ("clean", "stem", "stem"),
         ("restval", "test", "test"),
+        ("quoting", "all", "all"),
+        ("text_captions", "words", "words"),
+        ("split_names", {"dev": "val"}, "dev=val"),
+        ("split_names", {"": "train"}, "=train"),
+        ("columns", ("image", "caption"), "flickr8k"),
+        ("delimiter", ";", "flickr8k"),
+        ("quoting", "csv", "flickr8k"),
+        ("image_field", "jpg", "flickr8k"),
+        ("caption_field", "txt", "flickr8k"),
         ("input", "", "missing"),
         ("output", "", "missing"),
         ("min_count", 0, "0"),
@@ -53,6 +62,8 @@ def config(**changes):
         ("max_rejected", -0.01, "-0.01"),
         ("max_rejected", 1.01, "1.01"),
         ("max_rejected", float("nan"), "nan"),
+        ("max_unknown", -0.01, "-0.01"),
+        ("max_unknown", 1.01, "1.01"),
     ],
 )
 def test_a_bad_value_is_refused_with_the_flag_and_the_value(flag, value, shown):
@@ -65,11 +76,13 @@ def test_a_bad_value_is_refused_with_the_flag_and_the_value(flag, value, shown):
 @pytest.mark.parametrize(
     "flag, choices",
     [
-        ("source", "flickr8k, flickr30k, coco, karpathy, table, webdataset, tfds"),
+        ("source", "flickr8k, flickr30k, coco, karpathy, table, webdataset, folder, tfds"),
         ("encoder", ", ".join(ENCODERS)),
         ("features", "grid, pooled, image, none"),
         ("feature_dtype", "float16, float32"),
-        ("clean", "none, tutorial, coco"),
+        ("clean", "none, tutorial, coco, characters"),
+        ("quoting", "csv, none"),
+        ("text_captions", "lines, whole"),
         ("restval", "train, leave_out"),
         ("resize", "stretch, pad, crop"),
         ("precision", "float32, bfloat16"),
@@ -100,6 +113,13 @@ def test_a_bad_choice_is_refused_with_what_would_be_right(flag, choices):
         dict(encoder="vgg16", precision="bfloat16"),
         dict(features="none", clean="tutorial", vocabulary="words.txt"),
         dict(source="tfds", tfds_name="coco_captions", retry_rejected=True),
+        dict(max_unknown=0.0),
+        dict(max_unknown=1.0, clean="characters"),
+        dict(source="table", columns=("image", "caption"), delimiter=";", quoting="none"),
+        dict(source="table", delimiter="\t", quoting="csv"),
+        dict(source="webdataset", image_field="jpg", caption_field="json", text_captions="whole"),
+        dict(source="folder", caption_field="alt", text_captions="whole"),
+        dict(restval="leave_out", split_names={"dev": "test", "minival": "leave_out"}),
         *(dict(source=source) for source in SOURCES if source != "tfds"),
     ],
 )
@@ -117,11 +137,39 @@ def test_tfds_needs_the_name_of_a_data_set_and_nothing_else_takes_one():
                 config(source=source, tfds_name="coco_captions")
 
 
-def test_only_images_in_the_splits_of_karpathy_can_be_left_out():
-    assert config(source="karpathy", restval="leave_out").restval == "leave_out"
-    for changes in (dict(source="coco"), dict(source="karpathy", split_fractions=(0.8, 0.1, 0.1))):
-        with pytest.raises(InputError, match=r"^--restval=leave_out goes with --source=karpathy"):
-            config(restval="leave_out", **changes)
+@pytest.mark.parametrize(
+    "changes, named",
+    [
+        (dict(restval="leave_out"), "--restval=leave_out"),
+        (dict(split_names={"dev": "test"}), "--split_names"),
+    ],
+)
+def test_names_of_splits_are_for_every_source_that_has_splits(changes, named):
+    for source in SOURCES:
+        others = dict(source=source, tfds_name="x" * (source == "tfds"))
+        if source != "flickr30k":
+            config(**others, **changes)
+        with pytest.raises(InputError, match=f"^{named} .*--s"):
+            config(**{**others, "split_fractions": (0.8, 0.1, 0.1)}, **changes)
+    with pytest.raises(InputError, match=f"^{named} .*--source=flickr30k"):
+        config(source="flickr30k", **changes)
+
+
+def test_a_bad_split_is_named_with_what_would_be_right():
+    with pytest.raises(InputError, match=r"dev=val:.*train, validation, test, leave_out"):
+        config(split_names={"test": "test", "dev": "val"})
+
+
+@pytest.mark.parametrize("delimiter", [";;", "tab", '"', "\n", "\r"])
+def test_a_delimiter_is_one_character(delimiter):
+    with pytest.raises(InputError, match=r"^--delimiter=.* must be one character"):
+        config(source="table", delimiter=delimiter)
+
+
+@pytest.mark.parametrize("columns", [("a", "a"), ("a", ""), ("",)])
+def test_columns_have_different_names(columns):
+    with pytest.raises(InputError, match=r"^--columns=" + ",".join(columns)):
+        config(source="table", columns=columns)
 
 
 def test_a_vocabulary_that_is_given_is_not_cut():
@@ -136,7 +184,10 @@ def test_a_configuration_does_not_change():
 
 def test_the_content_leaves_out_what_does_not_decide_it():
     content = config().content()
-    others = dict(output="elsewhere", max_rejected=0.5, retry_rejected=True, worker_threads=3)
+    others = dict(
+        output="elsewhere", max_rejected=0.5, max_unknown=0.5, retry_rejected=True,
+        worker_threads=3,
+    )  # fmt: skip
     assert content == config(**others).content()
     names = {field.name for field in dataclasses.fields(PipelineConfig)}
     assert set(content) == names - others.keys()
@@ -149,7 +200,14 @@ def test_the_content_leaves_out_what_does_not_decide_it():
         dict(source="tfds", tfds_name="coco_captions"),
         dict(input="other"),
         dict(image_directory="photos"),
-        dict(source="karpathy", restval="leave_out"),
+        dict(restval="leave_out"),
+        dict(split_names={"dev": "test"}),
+        dict(source="table", columns=("image", "caption")),
+        dict(source="table", delimiter=";"),
+        dict(source="table", quoting="csv"),
+        dict(source="webdataset", image_field="jpg"),
+        dict(source="folder", caption_field="alt"),
+        dict(text_captions="whole"),
         dict(image_column="photo"),
         dict(caption_column="text"),
         dict(split_column="part"),
@@ -182,7 +240,11 @@ def test_the_content_changes_with_what_decides_it(changes):
 
 @pytest.mark.parametrize("fractions", [None, (0.7, 0.2, 0.1)])
 def test_the_content_comes_back_from_json(fractions):
-    content = config(split_fractions=fractions).content()
+    names = None if fractions else {"dev": "test"}
+    columns = ("image", "caption")
+    content = config(
+        source="table", split_fractions=fractions, split_names=names, columns=columns
+    ).content()
     assert json.loads(json.dumps(content)) == content
 
 

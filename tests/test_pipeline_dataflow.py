@@ -50,16 +50,19 @@ def test_the_options_for_dataflow_are_taken():
 
 
 def count(pipeline, config, source, rules):
-    names = ("read", "images", "lengths", "unreadable", "vocabulary")
+    names = ("counts", "rejects", "joined", "joined_files", "collision", "vocabulary")
     paths = {name: f"gs://some-bucket/data/{name}" for name in names}
-    build.count_source(pipeline, config, source, rules, paths)
-    return ["CountText", "WriteVocabulary", "WriteUnreadable"]
+    source = source._replace(names_may_collide=True, keys_are_references=True)
+    build.read_captions(pipeline, config, source, rules, paths)
+    return ["CountText", "WriteVocabulary", "WriteRejects", "KeyByPath", "WriteCollision"]
 
 
 def write(pipeline, config, source, rules):
     job = ShardJob("gs://some-bucket/data", {"train": 4}, (8, 8, 128), "float16", "coco", 50, "", 0)
-    build.write_dataset(pipeline, source, rules, job, "gs://some-bucket/data/rejected.parquet")
-    return ["GroupByShard", "WriteShard", "WriteRejects"]
+    joined = [f"gs://some-bucket/data/joined/{name}.tfrecord" for name in ("a", "b")]
+    paths = (f"gs://some-bucket/data/{name}" for name in ("rejects.parquet", "same.json"))
+    build.write_dataset(pipeline, joined, job, *paths)
+    return ["GroupByShard", "WriteShard", "WriteRejects", "WriteSamePictures"]
 
 
 @pytest.mark.parametrize("build_job", [count, write])

@@ -37,6 +37,35 @@ def engine(name):
     return path
 
 
+@pytest.fixture(scope="module")
+def numbered(pictures, tmp_path_factory):
+    """The drawn pictures in COCO's format, numbered from 0 in each file, and their dataset.
+
+    Such a source goes through every step of the jobs: numbers to paths, and names that collide.
+    """
+    source = tmp_path_factory.mktemp("numbered") / "in"
+    captions = [line.split("\t") for line in (Path(pictures) / "Flickr8k.token.txt").open()]
+    for split, of in (("train", "train"), ("val", "dev"), ("test", "test")):
+        listed = Path(pictures, f"Flickr_8k.{of}Images.txt").read_text().split()
+        number = {name: i for i, name in enumerate(listed)}
+        content = {
+            "images": [{"id": i, "file_name": name} for name, i in number.items()],
+            "annotations": [
+                {"id": k, "image_id": number[place.split("#")[0]], "caption": text}
+                for k, (place, text) in enumerate(captions)
+                if place.split("#")[0] in number
+            ],
+        }
+        (source / split).mkdir(parents=True)
+        for name in listed:
+            shutil.copy(Path(pictures, "images", name), source / split / name)
+        (source / f"captions_{split}.json").write_text(json.dumps(content))
+    output = str(source.parent / "data")
+    config = pipeline_config(str(source), output, source="coco")
+    run_pipeline(config, beam_options([]))
+    return source, output
+
+
 @contextlib.contextmanager
 def launched(pictures, directory, *flags):
     """The pipeline as a process; it writes to `directory/out`, its log to `directory/log`.
@@ -84,33 +113,36 @@ def workers_started(directory):
     return len((directory / "workers").read_text().split())
 
 
-def test_prism_writes_the_same_dataset(pictures, dataset, tmp_path):
+def test_prism_writes_the_same_dataset(numbered, tmp_path):
+    source, dataset = numbered
     flags = ["--runner=PrismRunner", f"--prism_location={engine('prism')}"]
-    with launched(pictures, tmp_path, "--images_per_shard=24", *flags):
+    with launched(source, tmp_path, "--source=coco", "--images_per_shard=24", *flags):
         pass
     assert workers_started(tmp_path) == 2  # one a job
     assert_same_in_all(tmp_path / "out", dataset)
 
 
-def test_flink_in_the_launcher_writes_the_same_dataset(pictures, dataset, tmp_path):
+def test_flink_in_the_launcher_writes_the_same_dataset(numbered, tmp_path):
+    source, dataset = numbered
     flags = [
         *FLINK, f"--flink_job_server_jar={engine('flink-job-server.jar')}",
         "--flink_master=[local]", "--sdk_worker_parallelism=2", KEEP_WORKERS,
         "--images_per_shard=24",
     ]  # fmt: skip
-    with launched(pictures, tmp_path, *flags):
+    with launched(source, tmp_path, "--source=coco", *flags):
         pass
     assert workers_started(tmp_path) == 4  # two a job
     assert_same_in_all(tmp_path / "out", dataset)
 
 
-def test_spark_writes_the_same_dataset(pictures, dataset, tmp_path):
+def test_spark_writes_the_same_dataset(numbered, tmp_path):
+    source, dataset = numbered
     flags = [
         "--runner=SparkRunner", f"--spark_job_server_jar={engine('spark-job-server.jar')}",
         "--spark_version=3", "--spark_master_url=local[2]", "--sdk_worker_parallelism=2",
         KEEP_WORKERS, "--images_per_shard=24",
     ]  # fmt: skip
-    with launched(pictures, tmp_path, *flags):
+    with launched(source, tmp_path, "--source=coco", *flags):
         pass
     assert workers_started(tmp_path) == 4  # two a job
     assert_same_in_all(tmp_path / "out", dataset)

@@ -5,9 +5,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.captions import CLEAN, has_words
-from pipeline.join_captions import CaptionedImage, JoinRules, image_split, join_image, times_read
+from pipeline.join_captions import (
+    CaptionedImage,
+    JoinRules,
+    image_files,
+    image_name,
+    image_split,
+    join_image,
+    times_read,
+)
 from pipeline.rejects import CAPTION, DUPLICATE, JOIN, SPLIT, UNASSIGNED, Reject
 from pipeline.sources.mentions import Mention
+from pipeline.sources.split_names import LEAVE_OUT
 from pipeline.splits import split_by_hash
 from tfrecords_schema.shards import SPLITS
 
@@ -16,8 +25,8 @@ RULES = JoinRules("tokens.txt", "images", split_fractions=None, needs_file=True,
 THIRDS = (0.4, 0.3, 0.3)
 
 
-def file(uri="images/a.jpg", location=""):
-    return Mention(ID, uri=uri, location=location)
+def file(uri="images/a.jpg", location="", content="", order=0):
+    return Mention(ID, uri=uri, location=location, content=content, order=order)
 
 
 def listing(split, uri=""):
@@ -35,28 +44,35 @@ def join(mentions, **rules):
 DOG, CAT, COW = caption(0, "A dog ."), caption(1, "A cat ."), caption(2, "A cow .")
 
 
-def mentions_of(splits):
+def mentions_of(splits, uris):
     """Mentions that say anything at all, most often too little or too much."""
     return st.lists(
         st.builds(
             Mention,
-            image_id=st.just(ID),
+            key=st.just(ID),
             split=splits,
-            uri=st.sampled_from(["", "images/a.jpg", "more/a.jpg", "a.tar:a.jpg"]),
+            uri=uris,
             location=st.sampled_from(["", "a.tar#bytes=512-600"]),
             caption_id=st.sampled_from([f"{ID}#0", f"{ID}#1", f"{ID}#2"]),
             order=st.integers(0, 2),
             text=st.sampled_from(["", "A dog .", "A cat .", "...", "A 1"]),
             is_listing=st.booleans(),
+            image_id=st.sampled_from(["", "a"]),
+            full_id=st.sampled_from(["", "b/a"]),
+            content=st.just(""),
+            problem=st.sampled_from(["", "no file here"]),
         ),
         min_size=1,
         max_size=6,
     )
 
 
+ONE_FILE = st.sampled_from(["", "images/a.jpg"])
+FILES = st.sampled_from(["", "images/a.jpg", "more/a.jpg", "a.tar:a.jpg"])
 MENTIONS = st.one_of(
-    mentions_of(st.sampled_from(["", *SPLITS])),
-    *(mentions_of(st.sampled_from(["", split])) for split in SPLITS),
+    mentions_of(st.sampled_from(["", LEAVE_OUT, *SPLITS]), FILES),
+    mentions_of(st.sampled_from(["", LEAVE_OUT, *SPLITS]), ONE_FILE),
+    *(mentions_of(st.sampled_from(["", split]), ONE_FILE) for split in SPLITS),
 )
 JOIN_RULES = st.builds(
     RULES._replace,
@@ -73,6 +89,11 @@ def usable(mentions, rules):
     for one in sorted(said, key=lambda m: (m.order, m.caption_id, m.text)):
         first.setdefault(one.caption_id, one.text)
     return list(first.values())
+
+
+def files_of(mentions):
+    """How many files the mentions name; these have no content, so a file is its path."""
+    return len({one.location or one.uri for one in mentions if one.uri})
 
 
 @pytest.mark.parametrize("split", SPLITS)
@@ -97,16 +118,32 @@ def test_all_of_it_may_be_in_one_place():
         ([file()], "images/a.jpg", UNASSIGNED, JOIN, "no usable caption"),
         ([file(), DOG], "images/a.jpg", UNASSIGNED, SPLIT, "listed in no split"),
         (
-            [file(), listing("train"), DOG, listing("test")],
-            "images/a.jpg", UNASSIGNED, SPLIT, "listed in more than one split: test, train",
+            [file(), listing("test"), DOG, listing("train")],
+            "images/a.jpg", "train", SPLIT, "listed in more than one split: test, train",
         ),
         (
-            [listing("test"), listing("train"), listing("test"), file(), DOG],
-            "images/a.jpg", UNASSIGNED, SPLIT, "listed in more than one split: test, train",
+            [listing("test"), listing("validation"), listing("test"), file(), DOG],
+            "images/a.jpg", "validation", SPLIT, "listed in more than one split: test, validation",
         ),
         (
-            [file("b/a.jpg"), file("a/a.jpg"), DOG],
-            "a/a.jpg", UNASSIGNED, SPLIT, "listed in no split",
+            [listing(LEAVE_OUT), file(), DOG],
+            "images/a.jpg", UNASSIGNED, SPLIT, "left out by --split_names or --restval",
+        ),
+        (
+            [listing(LEAVE_OUT), listing("test"), file(), DOG],
+            "images/a.jpg", "test", SPLIT, "listed in more than one split: leave_out, test",
+        ),
+        (
+            [listing("test"), DOG._replace(problem="column 'image' is empty")],
+            "images", "test", JOIN, "column 'image' is empty",
+        ),
+        (
+            [listing("test")._replace(problem="no field jpg"), DOG._replace(problem="no field")],
+            "images", "test", JOIN, "no field; no field jpg",
+        ),
+        (
+            [listing("test"), file()._replace(problem="no field txt")],
+            "images/a.jpg", "test", JOIN, "no usable caption: no field txt",
         ),
     ],
 )  # fmt: skip
@@ -135,11 +172,54 @@ def test_a_repeated_listing_costs_only_the_mention():
         assert row.message == "listed once more, in the test split"
 
 
-def test_another_file_of_an_image_costs_only_the_mention():
-    row, image = join([file("b/a.jpg"), listing("test"), file("a/a.jpg"), DOG])
-    assert (image.uri, image.location) == ("a/a.jpg", "a/a.jpg")
-    assert (row.id, row.split, row.stage) == (ID, "test", DUPLICATE)
-    assert row.message == "another file of this image: b/a.jpg"
+@pytest.mark.parametrize("is_listed", [True, False])
+def test_captions_of_two_files_are_never_merged(is_listed):
+    mentions = [file("b/a.jpg"), file("a/a.jpg"), CAT, DOG, *[listing("test")] * is_listed]
+    one, two = join(mentions)
+    split = "test" if is_listed else UNASSIGNED
+    for row, uri in ((one, "a/a.jpg"), (two, "b/a.jpg")):
+        assert row[:5] == (ID, uri, split, JOIN, "TwoFilesError")
+        assert row.message == "a.jpg is the name of 2 files: a/a.jpg and b/a.jpg"
+    assert times_read(mentions, RULES, split) == 2
+
+
+def test_a_name_of_many_files_costs_each_and_shows_three():
+    rows = join([*(file(f"{folder}/a.jpg") for folder in "edcba"), listing("train"), DOG])
+    assert [row.uri for row in rows] == [f"{folder}/a.jpg" for folder in "abcde"]
+    assert {row.message for row in rows} == {
+        "a.jpg is the name of 5 files: a/a.jpg and b/a.jpg and c/a.jpg"
+    }
+
+
+def test_files_are_named_in_the_order_of_the_source():
+    rows = join([file("a/a.jpg", order=9), file("b/a.jpg", order=3), listing("train")])
+    assert [row.uri for row in rows] == ["b/a.jpg", "a/a.jpg"]
+
+
+def test_one_file_by_two_paths_is_one_file():
+    places = [file("images/x/../a.jpg"), file("./images//a.jpg"), file("images/a.jpg")]
+    [image] = join([*places, listing("test"), DOG])
+    assert isinstance(image, CaptionedImage)
+    [other] = join([file("gs://b/x/../a.jpg"), file("gs://b/a.jpg"), listing("test"), DOG])
+    assert isinstance(other, CaptionedImage)
+
+
+def test_equal_bytes_are_one_image_with_the_first_place():
+    places = [
+        file("rows.parquet#row=7", "p#bytes=70-79", "digest", order=7),
+        file("rows.parquet#row=2", "p#bytes=20-29", "digest", order=2),
+    ]
+    [image] = join([*places, listing("test"), CAT, DOG])
+    expected = CaptionedImage(
+        ID, "rows.parquet#row=2", "p#bytes=20-29", "test", [DOG.text, CAT.text]
+    )
+    assert image == expected
+
+
+def test_other_bytes_are_another_file_though_they_are_called_the_same():
+    places = [file("a.jpg", "p#bytes=0-9", "one"), file("a.jpg", "p#bytes=10-19", "other")]
+    rows = join([*places, listing("train"), DOG])
+    assert [(row.stage, row.exception) for row in rows] == [(JOIN, "TwoFilesError")] * 2
 
 
 def test_one_file_named_many_times_is_one_file():
@@ -149,19 +229,34 @@ def test_one_file_named_many_times_is_one_file():
 
 def test_two_images_in_one_container_are_two_files():
     places = [file("a.tar", "a.tar#bytes=0-9"), file("a.tar", "a.tar#bytes=512-521")]
-    row, image = join([*places, listing("test"), DOG])
-    assert image.location == "a.tar#bytes=0-9"
-    assert row.stage == DUPLICATE
+    rows = join([*places, listing("test"), DOG])
+    assert [(row.stage, row.exception) for row in rows] == [(JOIN, "TwoFilesError")] * 2
 
 
-def test_two_listings_that_name_two_files_are_one_duplicate():
-    row, image = join([listing("test", "a/a.jpg"), listing("test", "b/a.jpg"), DOG])
-    assert image.uri == "a/a.jpg"
-    assert row.message == "another file of this image: b/a.jpg"
-    rows = join([*[listing("test", "a/a.jpg")] * 2, listing("test", "b/a.jpg"), DOG])[:-1]
-    assert sorted(row.message for row in rows) == [
-        "another file of this image: b/a.jpg", "listed once more, in the test split",
-    ]  # fmt: skip
+def test_listings_that_name_two_files_are_no_duplicate():
+    rows = join([listing("test", "a/a.jpg"), listing("test", "b/a.jpg"), DOG])
+    assert [(row.uri, row.stage) for row in rows] == [("a/a.jpg", JOIN), ("b/a.jpg", JOIN)]
+
+
+NAMED = Mention("key", image_id="a.jpg", full_id="test/a.jpg", order=5)
+
+
+@pytest.mark.parametrize(
+    "mentions, short, full",
+    [
+        ([NAMED], "a.jpg", "test/a.jpg"),
+        ([Mention("key")], "key", "key"),
+        ([Mention("key", text="A dog"), NAMED], "a.jpg", "test/a.jpg"),
+        ([NAMED._replace(full_id="")], "a.jpg", "a.jpg"),
+        ([NAMED, Mention("key", image_id="b.jpg", full_id="x/b.jpg", order=4)], "b.jpg", "x/b.jpg"),
+        ([NAMED, Mention("key", image_id="b.jpg", full_id="x/b.jpg", order=5)], "a.jpg",
+         "test/a.jpg"),
+    ],
+)  # fmt: skip
+def test_the_name_is_that_of_the_first_mention_that_has_one(mentions, short, full):
+    for said in (mentions, mentions[::-1]):
+        assert image_name("key", said, is_full=False) == short
+        assert image_name("key", said, is_full=True) == full
 
 
 def test_a_repeated_caption_id_costs_only_the_caption():
@@ -177,6 +272,13 @@ def test_a_caption_without_words_costs_only_the_caption():
     assert image.captions == ["A cow ."]  # the other had not taken its id
     assert (row.id, row.uri, row.split, row.stage) == (f"{ID}#0", "tokens.txt", "train", CAPTION)
     assert row.message == "no words in caption '...'"
+
+
+def test_markers_around_a_caption_are_taken_off():
+    texts = [caption(0, "startseq a dog endseq"), caption(1, "<start> A cat . <end>")]
+    row, image = join([file(), listing("train"), *texts, caption(2, "startseq endseq")])
+    assert image.captions == ["a dog", "A cat ."]
+    assert (row.id, row.stage, row.message) == (f"{ID}#2", CAPTION, "no words in caption ''")
 
 
 @pytest.mark.parametrize(
@@ -216,24 +318,32 @@ def test_the_split_is_that_of_the_source_or_of_the_hash(image_id, mentions, rule
     if rules.split_fractions is not None:
         assert split == split_by_hash(image_id, THIRDS)
     elif split == UNASSIGNED:
-        assert len({mention.split for mention in mentions} - {""}) != 1
-    else:
-        assert {mention.split for mention in mentions} | {""} == {split, ""}
+        assert not {mention.split for mention in mentions} & {*SPLITS}
+    else:  # of several it is the first
+        assert split in {mention.split for mention in mentions}
+        before = SPLITS[: SPLITS.index(split)]
+        assert not {mention.split for mention in mentions} & {*before}
 
 
 @given(MENTIONS, JOIN_RULES)
 def test_exactly_one_image_or_image_level_reject_comes_out_last(mentions, rules):
     split = image_split(ID, mentions, rules)
-    *costing_no_image, last = join_image(ID, mentions, rules)
+    outputs = list(join_image(ID, mentions, rules))
+    count = files_of(mentions)
+    if count > 1:
+        assert [(row.split, row.exception) for row in outputs] == [(split, "TwoFilesError")] * count
+        return
+    *costing_no_image, last = outputs
     assert all(row.stage in (CAPTION, DUPLICATE) for row in costing_no_image)
     assert (last[0], last.split) == (ID, split)
-    files = [mention for mention in mentions if mention.uri]
     captions = usable(mentions, rules)
-    complete = split != UNASSIGNED and captions and (files or not rules.needs_file)
+    is_one = len({mention.split for mention in mentions} - {""}) == 1
+    has_split = rules.split_fractions is not None or (is_one and split != UNASSIGNED)
+    complete = has_split and captions and (count or not rules.needs_file)
     assert isinstance(last, CaptionedImage) == bool(complete)
     if complete:
         assert last.captions == captions
-        named = {(one.uri, one.location or one.uri) for one in files} or {("", "")}
+        named = {(one.uri, one.location or one.uri) for one in mentions if one.uri} or {("", "")}
         assert (last.uri, last.location) in named
     else:
         assert last.stage in (JOIN, SPLIT)
@@ -244,8 +354,11 @@ def test_every_caption_is_kept_or_rejected(mentions, rules):
     rows = [row for row in join_image(ID, mentions, rules) if isinstance(row, Reject)]
     lost = [row.id for row in rows if row.stage == CAPTION]
     said = [mention.caption_id for mention in mentions if mention.text]
-    assert len(lost) + len(usable(mentions, rules)) == len(said)
-    assert set(lost) <= set(said)
+    if files_of(mentions) > 1:  # they are lost with the images
+        assert not lost
+    else:
+        assert len(lost) + len(usable(mentions, rules)) == len(said)
+        assert set(lost) <= set(said)
 
 
 @given(MENTIONS, JOIN_RULES)
@@ -256,17 +369,28 @@ def test_the_books_count_what_comes_out(mentions, rules):
     written = sum(isinstance(output, CaptionedImage) for output in outputs)
     stages = [output.stage for output in outputs if isinstance(output, Reject)]
     rejected = sum(stage in (JOIN, SPLIT) for stage in stages)
-    assert times_read(mentions, split) == written + rejected + stages.count(DUPLICATE)
+    assert times_read(mentions, rules, split) == written + rejected + stages.count(DUPLICATE)
 
 
 @given(MENTIONS, JOIN_RULES)
-def test_a_file_or_listing_beyond_the_first_is_one_duplicate(mentions, rules):
-    files = {(mention.uri, mention.location) for mention in mentions if mention.uri}
+def test_a_listing_beyond_the_first_is_one_duplicate(mentions, rules):
     listings = sum(mention.is_listing for mention in mentions)
     rows = [row for row in join_image(ID, mentions, rules) if isinstance(row, Reject)]
-    lost_as_a_whole = image_split(ID, mentions, rules) == UNASSIGNED
-    expected = 0 if lost_as_a_whole else max(len(files), listings, 1) - 1
+    lost_as_a_whole = files_of(mentions) > 1 or (
+        rules.split_fractions is None
+        and (
+            len({mention.split for mention in mentions} - {""}) > 1
+            or image_split(ID, mentions, rules) == UNASSIGNED
+        )
+    )
+    expected = 0 if lost_as_a_whole else max(listings, 1) - 1
     assert sum(row.stage == DUPLICATE for row in rows) == expected
+
+
+@given(MENTIONS)
+def test_every_file_is_found_once(mentions):
+    paths = [one.location or one.uri for one in image_files(mentions)]
+    assert sorted(paths) == sorted({one.location or one.uri for one in mentions if one.uri})
 
 
 @given(st.data(), MENTIONS, JOIN_RULES)
@@ -276,4 +400,5 @@ def test_the_order_in_which_beam_groups_does_not_matter(data, mentions, rules):
     assert list(join_image(ID, shuffled, rules)) == joined
     split = image_split(ID, mentions, rules)
     assert image_split(ID, shuffled, rules) == split
-    assert times_read(shuffled, split) == times_read(mentions, split)
+    assert times_read(shuffled, rules, split) == times_read(mentions, rules, split)
+    assert image_name(ID, shuffled, True) == image_name(ID, mentions, True)

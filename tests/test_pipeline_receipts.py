@@ -16,7 +16,8 @@ def receipt(size=4, rejects=(), file=SHARD):
 
 def test_the_receipt_of_a_complete_shard_is_read_as_it_was_written(tmp_path):
     (tmp_path / SHARD).write_bytes(b"four")
-    written = receipt(rejects=["a.jpg", "caf\u00e9.jpg"])
+    pictures = [["0badcafe", "a.jpg"]]
+    written = receipt(rejects=["a.jpg", "caf\u00e9.jpg"])._replace(pictures=pictures)
     write_receipt(str(tmp_path), written)
     assert read_receipt(str(tmp_path), SHARD) == written
 

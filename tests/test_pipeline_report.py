@@ -8,14 +8,15 @@ from conftest import pipeline_config
 from pipeline.receipts import Receipt
 from pipeline.rejects import CAPTION, DECODE
 from pipeline.report import count_split, make_report, print_summary, sum_seconds
+from pipeline.source_counts import SourceCounts
 from tfrecords_schema.manifest import Books, Encoder, Manifest, Shard
 
 NOTHING = {"words": 0, "unknown_words": 0, "truncated_captions": 0, "known_captions": 0}
-COUNTS = {
-    "read": {"train": 7, "test": 2},
-    "images": {"train": 6, "test": 2},
-    "lengths": {("train", 9): 3, ("train", 10): 1, ("test", 3): 2},
-}
+COUNTS = SourceCounts(
+    read={"train": 7, "test": 2}, named={}, images={"train": 6, "test": 2},
+    lengths={("train", 9): 3, ("train", 10): 1, ("test", 3): 2},
+    dropped={}, unwrapped=0, known=0, captions=6, lost=0,
+)  # fmt: skip
 
 
 def receipt(images=1, captions=5, time=0.0, seconds=None, **text):
@@ -38,7 +39,8 @@ RECEIPTS = {
 
 
 def report(receipts=RECEIPTS, rejected=None, counts=COUNTS, ended=22.0):
-    return make_report(receipts, rejected or {}, counts, started=7.0, counted=10.0, ended=ended)
+    content = make_report(receipts, rejected or {}, counts, started=7.0, counted=10.0, ended=ended)
+    return content | {"same_pictures": [0, []]}
 
 
 def test_the_counts_of_a_split_are_those_of_its_shards():
@@ -89,6 +91,7 @@ def test_the_report_has_what_both_jobs_have_counted():
     assert content["text"].keys() == {"train", "test"}
     assert content["text"]["test"]["out_of_vocabulary_rate"] == 0.25
     assert json.loads(json.dumps(content)) == content
+    assert (content["dropped_words"], content["unwrapped_captions"]) == ({}, 0)
 
 
 def manifest(**changes):
@@ -105,10 +108,11 @@ def manifest(**changes):
     return Manifest(**{**fields, **changes})
 
 
-def summary(capsys, manifest, **flags):
+def summary(capsys, manifest, same=(0, ()), dropped=None, **flags):
     """The lines that are printed, the cells of a row separated by single spaces."""
     config = pipeline_config("in", "out", **flags)
-    print_summary(config, manifest, report(), "out/rejected.parquet")
+    content = report(counts=COUNTS._replace(dropped=dropped or {}))
+    print_summary(config, manifest, content | {"same_pictures": same}, "out/rejected.parquet")
     return [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
 
 
@@ -120,13 +124,14 @@ def test_the_summary_has_the_books_the_words_and_where_it_lies(capsys):
         "unassigned 3 0 3 0 0",
         "100 words seen 5 times or more; 4 captions rejected, 3 cut to 30 words",
         "tiny features 8x8x128 float16",
-        "What was rejected, and why: out/rejected.parquet",
+        "3 images are in no split of the source, or were left out by a flag",
+        "What was left out, and why: out/rejected.parquet",
         "Dataset complete in 15 s: out",
     ]
 
 
 def test_the_summary_leaves_out_what_is_not_there(capsys):
-    books = {split: Books(2, 2) for split in ("train", "test")}
+    books = {split: Books(2, 2) for split in ("train", "test")} | {"unassigned": Books()}
     text = manifest(encoder=None, books=books, captions_rejected=0)
     assert summary(capsys, text, features="none", vocabulary="words.txt") == [
         "split read written rejected duplicates shards unknown words",
@@ -137,7 +142,22 @@ def test_the_summary_leaves_out_what_is_not_there(capsys):
     ]
 
 
-def test_rejected_captions_alone_are_worth_a_look(capsys):
-    books = {"train": Books(2, 2)}
-    lines = summary(capsys, manifest(books=books, captions_rejected=1))
-    assert "What was rejected, and why: out/rejected.parquet" in lines
+@pytest.mark.parametrize(
+    "train, unassigned, captions",
+    [(Books(2, 2), Books(), 1), (Books(3, 2, 0, 1), Books(), 0), (Books(2, 2), Books(1, 0, 1), 0)],
+)
+def test_whatever_was_left_out_the_table_is_pointed_at(capsys, train, unassigned, captions):
+    books = {"train": train, "unassigned": unassigned}
+    lines = summary(capsys, manifest(books=books, captions_rejected=captions))
+    assert "What was left out, and why: out/rejected.parquet" in lines
+
+
+def test_dropped_words_and_pictures_in_several_splits_are_told(capsys):
+    books = {"train": Books(2, 2), "unassigned": Books()}
+    same = (2, [[("test", "a.jpg"), ("train", "b.jpg")]])
+    lines = summary(capsys, manifest(books=books), same, {"train": 3, "test": 4}, clean="tutorial")
+    assert "7 words of the captions were dropped by --clean=tutorial" in lines
+    assert (
+        "2 pictures are in more than one split, by their bytes, such as a.jpg (test) and b.jpg "
+        "(train)"
+    ) in lines

@@ -141,10 +141,19 @@ def test_every_kind_of_bad_input_is_counted_and_named(tmp_path):
     }
     others = {"nocaption.jpg": jpeg((1, 1, 1)), "unlisted.jpg": jpeg((2, 2, 2)),
               "leak.jpg": jpeg((3, 3, 3)), "twice.jpg": jpeg((4, 4, 4)),
-              "badtext.jpg": jpeg((5, 5, 5))}  # fmt: skip
+              "badtext.jpg": jpeg((5, 5, 5)), "valid.jpg": jpeg((6, 6, 6))}  # fmt: skip
     captions = [
         f"{name}#{k}\tA picture number {k} .".encode()
-        for name in [*good, *odd, *bad, "absent.jpg", "unlisted.jpg", "leak.jpg", "twice.jpg"]
+        for name in [
+            *good,
+            *odd,
+            *bad,
+            "absent.jpg",
+            "unlisted.jpg",
+            "leak.jpg",
+            "twice.jpg",
+            "valid.jpg",
+        ]
         for k in range(2)
     ]
     captions += [
@@ -155,7 +164,7 @@ def test_every_kind_of_bad_input_is_counted_and_named(tmp_path):
                "twice.jpg", "badtext.jpg"]  # fmt: skip
     write_flickr8k(
         tmp_path / "in", {**good, **odd, **bad, **others}, captions,
-        train=trained, dev=["leak.jpg"],
+        train=trained, dev=["leak.jpg", "valid.jpg"],
     )  # fmt: skip
     manifest = run(tmp_path / "in", tmp_path / "out", min_count=1, max_rejected=0.9)
 
@@ -177,9 +186,9 @@ def test_every_kind_of_bad_input_is_counted_and_named(tmp_path):
     assert not any("{{" in row["message"] or "\n" in row["message"] for row in rows)
 
     books = manifest.books
-    assert (books["train"].read, books["train"].written) == (20, 12)
-    assert (books["train"].rejected, books["train"].duplicates) == (7, 1)
-    assert (books["unassigned"].read, books["unassigned"].rejected) == (2, 2)
+    assert (books["train"].read, books["train"].written) == (21, 12)
+    assert (books["train"].rejected, books["train"].duplicates) == (8, 1)  # with leak.jpg
+    assert (books["unassigned"].read, books["unassigned"].rejected) == (1, 1)
     assert manifest.captions_rejected == 6
     written = {
         record["image_id"].decode()
@@ -218,7 +227,9 @@ def test_a_given_vocabulary_is_used_and_what_it_lacks_is_counted(pictures, tmp_p
     words = tmp_path / "words.txt"
     words.write_text("a\nred\n")
     out = tmp_path / "out"
-    run(pictures, out, vocabulary=str(words), features="none")
+    with pytest.raises(InputError, match=r"words\.txt: the vocabulary lacks .* --max_unknown=0.2"):
+        run(pictures, out, vocabulary=str(words), features="none")
+    run(pictures, out, vocabulary=str(words), features="none", max_unknown=1.0)
     vocabulary = (out / "vocabulary.txt").read_text()
     assert vocabulary == "<pad>\n<unk>\n<start>\n<end>\na\nred\n"
     report = json.loads((out / "report.json").read_text())

@@ -14,6 +14,8 @@ from conftest import assert_same, rejected
 from test_pipeline_run import contents, copy_source, jpeg, run, write_flickr8k
 
 from pipeline import build
+from pipeline.command import beam_options
+from pipeline.verify_dataset import verify_dataset
 from tfrecords_schema.errors import InputError
 from tfrecords_schema.manifest import read_manifest
 from tfrecords_schema.vocabulary import read_vocabulary
@@ -131,6 +133,18 @@ def test_retry_takes_in_an_image_that_was_missing_and_keeps_vocabulary_and_shard
     with pytest.raises(InputError, match="source has changed"):
         (out / "manifest.json").unlink()  # without the flag it is another dataset: 4 shards
         run(source, out, images_per_shard=8, min_count=1)
+
+
+def test_a_retry_whose_source_is_refused_leaves_the_dataset_as_it_was(pictures, tmp_path):
+    source, out = copy_source(pictures, tmp_path / "in"), tmp_path / "out"
+    manifest = run(source, out, features="none")
+    before = (contents(out), rejected(out))
+    for path in source.glob("Flickr_8k.*Images.txt"):
+        path.write_text("of no picture.jpg\n")
+    with pytest.raises(InputError, match="not one training image"):
+        run(source, out, features="none", retry_rejected=True)
+    assert (contents(out), rejected(out)) == before
+    assert verify_dataset(str(out), manifest, beam_options([])) == []
 
 
 def test_a_killed_retry_goes_on(pictures, dataset, tmp_path, monkeypatch):

@@ -7,13 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.join_captions import CaptionedImage, JoinRules, join_image
+from pipeline.join_captions import CaptionedImage, JoinRules, image_name, join_image
 from pipeline.rejects import CAPTION, JOIN, UNASSIGNED, Reject
 from pipeline.sources.coco import ANNOTATIONS, IMAGES, CocoPart, find_coco, read_part
 from pipeline.sources.mentions import Mention
+from pipeline.sources.split_names import LEAVE_OUT, make_split_names
 from tfrecords_schema.errors import InputError
 
 INFO = {"description": "COCO", "year": 2014, "contributor": "COCO Consortium"}
+NAMES = make_split_names("train", None)
 LICENSES = [{"url": "http://creativecommons.org/licenses/by-nc-sa/2.0/", "id": 1, "name": "BY"}]
 
 
@@ -56,8 +58,16 @@ def write_image(directory, release, number=391895):
     return str(directory)
 
 
-def both_lists(path, split, images):
-    return [CocoPart(path, name, split, images) for name in (IMAGES, ANNOTATIONS)]
+def both_lists(path, split, images, file=""):
+    return [CocoPart(path, name, split, images, file) for name in (IMAGES, ANNOTATIONS)]
+
+
+def find(path, image_directory="", names=NAMES, needs_images=True):
+    return find_coco(str(path), str(image_directory), names, needs_images)
+
+
+def read(source):
+    return [found for part in source.parts for found in source.read(part)]
 
 
 def read_list(tmp_path, name, entries):
@@ -74,11 +84,12 @@ def test_the_layout_is_found_with_its_splits(tmp_path, annotations, images, year
     for release, split in (("test", "test"), ("train", "train"), ("val", "validation")):
         path = write_captions(tmp_path / annotations, release + year)
         folder = write_image(tmp_path / images / (release + year), release + year)
-        expected += both_lists(path, split, folder)
+        expected += both_lists(path, split, folder, release + year)
     write(tmp_path / annotations / "instances_train2014.json", "{}")
-    source = find_coco(str(tmp_path), "")
+    source = find(tmp_path)
     assert source.parts == expected
-    assert source.has_splits
+    assert source.has_splits and source.splits == ("test", "train", "validation")
+    assert source.names_may_collide and source.keys_are_references
     assert source.images == str(tmp_path)
     assert all(part.path in source.captions for part in source.parts)
 
@@ -87,14 +98,14 @@ def test_files_in_the_directory_come_before_those_in_annotations(tmp_path):
     path = write_captions(tmp_path, "train2014")
     write_captions(tmp_path / "annotations", "val2014")
     write_image(tmp_path / "train2014", "train2014")
-    assert {part.path for part in find_coco(str(tmp_path), "").parts} == {path}
+    assert {part.path for part in find(tmp_path).parts} == {path}
 
 
 def test_images_may_lie_elsewhere_in_a_folder_a_release(tmp_path):
     path = write_captions(tmp_path / "text", "train2014")
     folder = write_image(tmp_path / "pictures" / "train2014", "train2014")
     write_image(tmp_path / "text" / "train2014", "train2014")
-    source = find_coco(str(tmp_path / "text"), str(tmp_path / "pictures"))
+    source = find(tmp_path / "text", tmp_path / "pictures")
     assert source.parts == both_lists(path, "train", folder)
     assert source.images == str(tmp_path / "pictures")
 
@@ -102,11 +113,11 @@ def test_images_may_lie_elsewhere_in_a_folder_a_release(tmp_path):
 def test_images_may_lie_elsewhere_all_in_one_folder(tmp_path):
     paths = [write_captions(tmp_path / "text", release) for release in ("train2017", "val2017")]
     folder = write_image(tmp_path / "pictures", "train2017")
-    source = find_coco(str(tmp_path / "text"), folder)
-    train, validation = (
-        both_lists(*pair, folder) for pair in zip(paths, ("train", "validation"), strict=True)
-    )
-    assert source.parts == train + validation
+    source = find(tmp_path / "text", folder)
+    assert source.parts == [
+        *both_lists(paths[0], "train", folder, "train2017"),
+        *both_lists(paths[1], "validation", folder, "val2017"),
+    ]
 
 
 def test_images_are_listed_under_their_number(tmp_path):
@@ -128,9 +139,9 @@ def test_annotations_are_captions_in_the_order_of_their_numbers(tmp_path):
     ]
     _, found = read_list(tmp_path, ANNOTATIONS, entries)
     assert found == [
-        Mention("1", caption_id="30", order=30, text="Café 犬"),
-        Mention("1", caption_id="4", order=4, text="A man ."),
-        Mention("2", caption_id=str(2**40), order=2**40, text="A man ."),
+        Mention("1", "train", caption_id="30", order=30, text="Café 犬"),
+        Mention("1", "train", caption_id="4", order=4, text="A man ."),
+        Mention("2", "train", caption_id=str(2**40), order=2**40, text="A man ."),
     ]
 
 
@@ -138,9 +149,8 @@ def test_lists_are_found_in_any_order_and_beside_others(tmp_path):
     content = {ANNOTATIONS: [annotation(1, 2)], "x": {IMAGES: [3]}, IMAGES: [image_entry(2)]}
     path = write(tmp_path / "captions_train2014.json", json.dumps(content))
     write_image(tmp_path / "train2014", "train2014")
-    source = find_coco(str(tmp_path), "")
-    found = [mention for part in source.parts for mention in source.read(part)]
-    assert [mention.image_id for mention in found] == ["2", "2"]
+    source = find(tmp_path)
+    assert [mention.key for mention in read(source)] == ["2", "2"]
     assert source.captions == path
 
 
@@ -152,9 +162,12 @@ def joined(source):
             if isinstance(found, Reject):
                 rejects.append(found)
             else:
-                mentions.setdefault(found.image_id, []).append(found)
+                mentions.setdefault(found.key, []).append(found)
     rules = JoinRules(source.captions, source.images, None, True, "coco")
-    return [row for id in mentions for row in join_image(id, mentions[id], rules)], rejects
+    names = {key: image_name(key, said, False) for key, said in mentions.items()}
+    return [
+        row for key in mentions for row in join_image(names[key], mentions[key], rules)
+    ], rejects
 
 
 def test_images_and_annotations_join(tmp_path):
@@ -165,18 +178,18 @@ def test_images_and_annotations_join(tmp_path):
     ]
     write(tmp_path / "captions_val2014.json", captions([image_entry(391895, "val2014")], entries))
     folder = write_image(tmp_path / "val2014", "val2014")
-    [image, lost], rejects = joined(find_coco(str(tmp_path), ""))
+    [image, lost], rejects = joined(find(tmp_path))
     path = os.path.join(folder, "COCO_val2014_000000391895.jpg")
     expected = CaptionedImage("391895", path, path, "validation", ["First .", "Second ."])
     assert (image, rejects) == (expected, [])
-    assert (lost.id, lost.split, lost.stage) == ("8", UNASSIGNED, JOIN)
+    assert (lost.id, lost.split, lost.stage) == ("8", "validation", JOIN)
 
 
 def test_an_image_without_a_file_name_is_lost_in_its_split(tmp_path):
     content = captions([{"id": 1}, image_entry(2)], [annotation(1, 1), annotation(2, 2)])
     write(tmp_path / "captions_train2014.json", content)
     write_image(tmp_path / "train2014", "train2014")
-    (lost, image), [reject] = joined(find_coco(str(tmp_path), ""))
+    (lost, image), [reject] = joined(find(tmp_path))
     assert (lost.id, lost.split, lost.stage) == ("1", "train", JOIN)
     assert "no image of this name" in lost.message
     assert image.image_id == "2"
@@ -192,7 +205,9 @@ BAD_IMAGES = [
 ]
 NO_IMAGES = [
     {"file_name": "a.jpg"},
-    {"id": "5", "file_name": "a.jpg"},
+    {"id": "", "file_name": "a.jpg"},
+    {"id": " ", "file_name": "a.jpg"},
+    {"id": ["5"], "file_name": "a.jpg"},
     {"id": 5.0, "file_name": "a.jpg"},
     {"id": True, "file_name": "a.jpg"},
     {"id": None, "file_name": "a.jpg"},
@@ -209,10 +224,12 @@ def test_a_bad_image_entry_is_a_reject_that_names_its_place(tmp_path, entry):
     path, (before, *found, after) = read_list(
         tmp_path, IMAGES, [image_entry(1), entry, image_entry(2)]
     )
-    assert (before.image_id, after.image_id) == ("1", "2")
+    assert (before.key, after.key) == ("1", "2")
     reject = found.pop()
     assert reject[:5] == (f"{path}:images[1]", path, UNASSIGNED, CAPTION, "ValueError")
-    assert reject.message.startswith("expected a number `id` and a text `file_name`, found ")
+    assert reject.message.startswith(
+        "expected an `id`, a number or a text, and a text `file_name`, found "
+    )
     # It counts as an image where it is known which.
     assert found == [Mention("5", split="train", is_listing=True)] * (entry in BAD_IMAGES)
 
@@ -225,10 +242,10 @@ def test_a_bad_image_entry_is_a_reject_that_names_its_place(tmp_path, entry):
         {"id": 5, "image_id": 1, "caption": 7},
         {"id": 5, "image_id": 1, "caption": ["A man ."]},
         {"id": 5, "caption": "A man ."},
-        {"id": 5, "image_id": "1", "caption": "A man ."},
+        {"id": 5, "image_id": "", "caption": "A man ."},
+        {"id": 5, "image_id": 1.0, "caption": "A man ."},
         {"id": 5, "image_id": True, "caption": "A man ."},
-        {"image_id": 1, "caption": "A man ."},
-        {"id": "5", "image_id": 1, "caption": "A man ."},
+        {"id": "", "image_id": 1, "caption": "A man ."},
         {"id": 5.5, "image_id": 1, "caption": "A man ."},
         {"id": True, "image_id": 1, "caption": "A man ."},
         {},
@@ -243,7 +260,190 @@ def test_a_bad_annotation_costs_only_itself(tmp_path, entry):
     )
     assert (before.caption_id, after.caption_id) == ("1", "2")
     assert reject[:5] == (f"{path}:annotations[1]", path, UNASSIGNED, CAPTION, "ValueError")
-    assert reject.message.startswith("expected numbers `id` and `image_id` and a text `caption`")
+    assert reject.message.startswith(
+        "expected an `id` and `image_id`, each a number or a text, and a text `caption`, found "
+    )
+
+
+def test_ids_may_be_texts(tmp_path):
+    entries = [{"id": " rose-1 ", "file_name": "a.jpg"}, {"id": "007", "file_name": "b.jpg"}]
+    _, images = read_list(tmp_path, IMAGES, entries)
+    assert [one.key for one in images] == ["rose-1", "007"]
+    entries = [{"id": "x9", "image_id": "rose-1", "caption": "A rose"}, annotation(3, "007")]
+    _, said = read_list(tmp_path, ANNOTATIONS, entries)
+    assert [(one.key, one.caption_id, one.order) for one in said] == [
+        ("rose-1", "x9", 0), ("007", "3", 3),
+    ]  # fmt: skip
+
+
+def test_captions_without_an_id_go_by_their_place(tmp_path):
+    entries = [{"image_id": 1, "caption": "A man ."}, {"image_id": 1, "caption": "A dog ."}]
+    path, said = read_list(tmp_path, ANNOTATIONS, entries)
+    assert [one.caption_id for one in said] == [f"{path}:annotations[{n}]" for n in range(2)]
+
+
+def test_numbers_of_any_size_are_ids(tmp_path):
+    entries = [annotation(-1, 10**30), annotation(10**30, 10**30, "A dog .")]
+    _, said = read_list(tmp_path, ANNOTATIONS, entries)
+    assert [(one.key, one.caption_id, one.order) for one in said] == [
+        ("1" + "0" * 30, "-1", -1), ("1" + "0" * 30, "1" + "0" * 30, 0),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["train2014/a.jpg", "./train2014/a.jpg", "x/../train2014//a.jpg"])
+@pytest.mark.parametrize("images", ["", "images"])
+def test_a_file_name_may_hold_its_folder(tmp_path, name, images):
+    content = captions([{"id": 1, "file_name": name}], [annotation(1, 1)])
+    write(tmp_path / "captions_train2014.json", content)
+    path = write(tmp_path / images / "train2014" / "a.jpg", b"image")
+    [image], rejects = joined(find(tmp_path))
+    assert (image.location, image.split, rejects) == (path, "train", [])
+
+
+def test_a_folder_of_the_split_may_be_called_as_the_split(tmp_path):
+    for folder in ("train", "images/train"):
+        root = tmp_path / folder.partition("/")[0]
+        write(root / "captions_train2014.json", captions([image_entry(1)], [annotation(1, 1)]))
+        write_image(root / folder, "train2014", 1)
+        [image], _ = joined(find(root))
+        assert image.location.startswith(str(root / folder))
+
+
+def test_a_directory_of_links_is_followed(tmp_path):
+    write_captions(tmp_path / "text", "train2014")
+    write_image(tmp_path / "disk" / "pictures", "train2014")
+    (tmp_path / "text" / "train2014").symlink_to(tmp_path / "disk" / "pictures")
+    [image], rejects = joined(find(tmp_path / "text"))
+    assert os.path.isfile(image.location) and not rejects
+    os.makedirs(tmp_path / "links" / "train2014")
+    write_captions(tmp_path / "links", "train2014")
+    for path in (tmp_path / "disk" / "pictures").iterdir():
+        (tmp_path / "links" / "train2014" / path.name).symlink_to(path)
+    [image], rejects = joined(find(tmp_path / "links"))
+    assert os.path.isfile(image.location) and not rejects
+
+
+def test_the_folder_in_which_the_names_are_found_is_taken(tmp_path):
+    names = [f"{n}.jpg" for n in range(30)]
+    images = [{"id": n, "file_name": name} for n, name in enumerate(names)]
+    write(tmp_path / "captions_train2014.json", captions(images, [annotation(1, 1)]))
+    write(tmp_path / "train2014" / "other.txt", b"x")
+    write(tmp_path / "images" / "train2014" / names[7], b"image")  # the first are missing
+    assert {part.images for part in find(tmp_path).parts} == {
+        str(tmp_path / "images" / "train2014")
+    }
+
+
+def test_a_folder_of_images_that_has_none_of_them_is_taken_for_the_missing_to_be_named(tmp_path):
+    write_captions(tmp_path, "train2014")
+    write(tmp_path / "train2014" / "other.jpg", b"image")
+    [image], _ = joined(find(tmp_path))  # opening it will say what is missing
+    assert image.location.startswith(str(tmp_path / "train2014"))
+
+
+@pytest.mark.parametrize(
+    "name, split",
+    [
+        ("train.json", "train"),  # VizWiz
+        ("val.json", "validation"),
+        ("nocaps_val_4500_captions.json", "validation"),
+        ("nocaps_test_image_info.json", "test"),
+        ("mine.json", ""),
+    ],
+)
+@pytest.mark.parametrize("folder", ["", "annotations"])
+def test_captions_files_may_have_other_names(tmp_path, name, split, folder):
+    content = captions([{"id": 1, "file_name": "a.jpg"}], [annotation(1, 1)])
+    path = write(tmp_path / folder / name, content)
+    write(tmp_path / folder / "instances_train2014.json", captions([image_entry(1)], [{"id": 1}]))
+    write(tmp_path / folder / "notes.json", '{"images": 3}')
+    write(tmp_path / "a.jpg", b"image")
+    for asked in (tmp_path, path, tmp_path / folder / f"*{name[2:]}"):
+        source = find(asked)
+        assert source.parts == both_lists(path, split, str(tmp_path))
+        assert source.splits == (split,) * bool(split)
+        assert source.has_splits == bool(split)
+        assert not source.keys_are_references and not source.names_may_collide
+
+
+def test_files_that_are_called_as_cocos_come_before_others(tmp_path):
+    path = write_captions(tmp_path / "annotations", "train2014")
+    write(tmp_path / "val.json", captions([image_entry(2)], [annotation(2, 2)]))
+    write_image(tmp_path / "train2014", "train2014")
+    assert {part.path for part in find(tmp_path).parts} == {path}
+
+
+def test_numbers_count_within_their_file(tmp_path):
+    """Both files have an image 1, a caption 1 and a file a.jpg, as where ids start anew."""
+    for name, text in (("train", "A dog ."), ("val", "A cat .")):
+        content = captions([{"id": 1, "file_name": "a.jpg"}], [annotation(1, 1, text)])
+        write(tmp_path / "annotations" / f"{name}.json", content)
+        write(tmp_path / name / "a.jpg", b"image")
+    source = find(tmp_path)
+    found = read(source)
+    assert [(one.key, one.image_id, one.full_id, one.split, one.uri) for one in found] == [
+        ("train:1", "1", "train/1", "train", str(tmp_path / "train" / "a.jpg")),
+        ("train:1", "1", "train/1", "train", ""),
+        ("val:1", "1", "val/1", "validation", str(tmp_path / "val" / "a.jpg")),
+        ("val:1", "1", "val/1", "validation", ""),
+    ]
+    assert [one.caption_id for one in found] == ["", "train:1", "", "val:1"]
+    dog, cat = joined(source)[0]
+    assert (dog.captions, cat.captions) == (["A dog ."], ["A cat ."])
+    assert source.names_may_collide and source.keys_are_references
+
+
+def test_files_of_one_name_in_two_folders_have_ids_of_their_own(tmp_path):
+    for folder in ("a", "b"):
+        content = captions([{"id": 1, "file_name": f"{folder}.jpg"}], [annotation(1, 1)])
+        write(tmp_path / folder / "captions_train.json", content)
+        write(tmp_path / folder / f"{folder}.jpg", b"image")
+    found = read(find(tmp_path / "*" / "captions_train.json", tmp_path))
+    assert len({one.key for one in found}) == 2
+    assert {one.full_id for one in found} == {"a/captions_train/1", "b/captions_train/1"}
+
+
+def test_an_id_of_two_files_costs_both(tmp_path):
+    images = [{"id": 1, "file_name": "a.jpg"}, {"id": 1, "file_name": "b.jpg"}]
+    write(tmp_path / "captions_train.json", captions(images, [annotation(1, 1)]))
+    for name in "ab":
+        write(tmp_path / f"{name}.jpg", b"image")
+    rows, _ = joined(find(tmp_path))
+    assert [(row.id, row.exception) for row in rows] == [("1", "TwoFilesError")] * 2
+    assert [row.uri for row in rows] == [str(tmp_path / f"{name}.jpg") for name in "ab"]
+
+
+def test_splits_go_by_the_names_that_are_given(tmp_path):
+    for name in ("captions_minival.json", "captions_train.json", "captions_test.json"):
+        write(tmp_path / name, captions([{"id": 1, "file_name": "a.jpg"}], [annotation(1, 1)]))
+    write(tmp_path / "a.jpg", b"image")
+    names = make_split_names("train", {"minival": "validation", "test": LEAVE_OUT})
+    source = find(tmp_path, names=names)
+    assert source.splits == ("train", "validation")
+    assert {os.path.basename(part.path) for part in source.parts} == {
+        "captions_minival.json", "captions_train.json",
+    }  # fmt: skip
+    everything = make_split_names("train", dict.fromkeys(("minival", "train", "test"), LEAVE_OUT))
+    with pytest.raises(InputError, match="--split_names leaves out every captions file"):
+        find(tmp_path, names=everything)
+
+
+def test_by_hash_no_name_of_a_file_says_a_split(tmp_path):
+    for name in ("captions_minival.json", "captions_train.json", "captions_train_val.json"):
+        write(tmp_path / name, captions([{"id": 1, "file_name": "a.jpg"}], [annotation(1, 1)]))
+    write(tmp_path / "a.jpg", b"image")
+    source = find(tmp_path, names={})
+    assert {one.split for one in read(source)} == {""}
+    assert (source.has_splits, source.splits) == (False, ())
+
+
+def test_a_data_set_of_text_needs_no_images(tmp_path):
+    for name in ("train2014", "val2014"):
+        write_captions(tmp_path, name, 1)
+    source = find(tmp_path, needs_images=False)
+    found = read(source)
+    assert len({one.uri for one in found if one.uri}) == 2  # the paths still tell them apart
+    assert not any(os.path.exists(one.uri) for one in found if one.uri)
 
 
 @pytest.mark.parametrize("text", ["", " \n "])
@@ -278,7 +478,7 @@ ENTRIES = st.one_of(
 def test_every_annotation_is_a_caption_or_a_reject(tmp_path_factory, entries):
     _, found = read_list(tmp_path_factory.getbasetemp(), ANNOTATIONS, entries)
     assert len(found) == len(entries)
-    assert all(isinstance(output, Reject) or output.text for output in found)
+    assert all(isinstance(output, Reject) or (output.key and output.text) for output in found)
     for output in found:
         "".join(map(str, output)).encode("utf-8")
 
@@ -292,7 +492,9 @@ def test_every_image_entry_has_a_file_or_is_a_reject(tmp_path_factory, entries):
     assert len(rejects) + sum(bool(mention.uri) for mention in mentions) == len(entries)
     assert all(mention.is_listing and mention.split == "train" for mention in mentions)
     assert len(mentions) == sum(
-        isinstance(entry, dict) and type(entry.get("id")) is int for entry in entries
+        isinstance(entry, dict)
+        and (type(id := entry.get("id")) is int or (isinstance(id, str) and bool(id.strip())))
+        for entry in entries
     )
     for output in found:
         "".join(map(str, output)).encode("utf-8")
@@ -300,7 +502,7 @@ def test_every_image_entry_has_a_file_or_is_a_reject(tmp_path_factory, entries):
 
 def assert_not_found(directory, image_directory, *named):
     with pytest.raises(InputError) as error:
-        find_coco(str(directory), str(image_directory))
+        find(directory, image_directory)
     for text in named:
         assert str(text) in str(error.value)
 
@@ -316,10 +518,12 @@ def test_a_missing_image_directory_is_named(tmp_path):
     )
 
 
-def test_wildcards_are_refused(tmp_path):
-    write_captions(tmp_path / "my[1]", "train2014")
-    write_captions(tmp_path / "text", "train2014")
-    assert_not_found(tmp_path / "my[1]", "", "--input", "takes as wildcards")
+def test_wildcards_are_taken_for_a_pattern_of_captions_files_and_refused_for_images(tmp_path):
+    path = write_captions(tmp_path / "text", "train2014")
+    write_image(tmp_path / "train2014", "train2014")
+    write_image(tmp_path / "my[1]", "train2014")
+    assert find(tmp_path / "t[e]xt" / "captions_*", tmp_path).captions == path
+    assert_not_found(tmp_path / "text" / "no*", "", "--input", "matches no file")
     assert_not_found(
         tmp_path / "text", tmp_path / "my[1]", "--image_directory", "takes as wildcards"
     )
@@ -331,13 +535,15 @@ def test_missing_captions_are_named(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", ["captions_minival2014.json", "captions_.json", "captions_Train.json"]
+    "name", ["captions_minival2014.json", "captions_.json", "captions_trains.json"]
 )
-def test_a_file_that_names_no_split_is_refused(tmp_path, name):
+def test_a_file_that_names_no_split_where_others_do_is_refused(tmp_path, name):
     write_captions(tmp_path, "train2014")
     write_image(tmp_path / "train2014", "train2014")
     write(tmp_path / name, captions([image_entry(1)], [annotation(1, 1)]))
-    assert_not_found(tmp_path, "", "--input", tmp_path / name, "captions_val*.json")
+    assert_not_found(
+        tmp_path, "", "--input", tmp_path / name, "names a split and", "--split_fractions"
+    )
 
 
 @pytest.mark.parametrize("second", ["train2017", "val2017"])
@@ -354,6 +560,16 @@ def test_missing_images_of_one_file_are_named(tmp_path):
     write_image(tmp_path / "train2014", "train2014")
     named = ("--input", tmp_path, "val2014", "images/val2014", "--image_directory")
     assert_not_found(tmp_path, "", *named)
+
+
+def test_a_split_without_captions_is_refused_with_the_way_to_leave_it_out(tmp_path):
+    """As nocaps publishes its test split."""
+    write(tmp_path / "train.json", captions([image_entry(1)], [annotation(1, 1)]))
+    path = write(tmp_path / "nocaps_test_image_info.json", json.dumps({IMAGES: [image_entry(2)]}))
+    write_image(tmp_path / "images", "train2014", 1)
+    assert_not_found(tmp_path, "", path, "no `caption`", "--split_names=test=leave_out")
+    source = find(tmp_path, names=make_split_names("train", {"test": LEAVE_OUT}))
+    assert source.splits == ("train",)
 
 
 @pytest.mark.parametrize(
@@ -383,13 +599,13 @@ def test_a_file_without_annotations_is_refused_when_it_is_read(tmp_path):
 @pytest.mark.parametrize("name", [IMAGES, ANNOTATIONS])
 def test_a_file_that_is_cut_off_is_refused_when_it_is_read(tmp_path, name):
     annotations = [annotation(id, 1) for id in range(5000)]
-    content = captions([image_entry(1)], annotations)[:-10]
+    content = captions([image_entry(n) for n in range(30)], annotations)[:-10]
     path = write(tmp_path / "captions_train2014.json", content)
     write_image(tmp_path / "train2014", "train2014")
-    source = find_coco(str(tmp_path), "")
+    source = find(tmp_path)
     [part] = [part for part in source.parts if part.name == name]
     with pytest.raises(
-        InputError, match=f"no valid JSON: at or before byte {len(content)}"
+        InputError, match=rf"no valid JSON: line 1, column {len(content)} \(byte {len(content)}\)"
     ) as error:
         list(source.read(part))
     assert path in str(error.value)

@@ -1,6 +1,5 @@
 """Files: what is found, what is read, and that what cannot be is named."""
 
-import json
 import os
 
 import pytest
@@ -14,13 +13,13 @@ from pipeline.sources.files import (
     find_files,
     first_directory,
     first_file,
-    first_line,
     is_directory,
+    join_path,
     list_images,
     matching_files,
     read_image_bytes,
-    read_json_list,
-    read_lines,
+    same_path,
+    walk_files,
 )
 from tfrecords_schema.errors import InputError
 
@@ -44,11 +43,60 @@ def test_a_directory_is_one_where_a_file_lies_somewhere_below(tmp_path, name):
 
 def test_an_empty_directory_a_file_and_nothing_are_no_directories(tmp_path):
     (tmp_path / "empty" / "er").mkdir(parents=True)
-    for path in (tmp_path / "empty", write(tmp_path / "file"), tmp_path / "nowhere"):
+    (tmp_path / "link").symlink_to(tmp_path / "gone")
+    problems = {
+        tmp_path / "empty": "is there, but has no file in it",
+        write(tmp_path / "file"): "is a file",
+        tmp_path / "nowhere": "does not exist",
+        tmp_path / "link": f"is a link to {tmp_path / 'gone'}, which does not exist",
+    }
+    for path, problem in problems.items():
         assert not is_directory(str(path))
-        with pytest.raises(InputError, match="does not exist or is empty") as error:
+        with pytest.raises(InputError, match=problem) as error:
             check_directory(str(path))
         assert str(path) in str(error.value)
+
+
+def test_a_directory_of_links_is_one_and_its_links_are_its_files(tmp_path):
+    write_all(tmp_path / "disk" / "train2014", "a.jpg", "b.jpg")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "train").symlink_to(tmp_path / "disk" / "train2014")
+    (tmp_path / "links").mkdir()
+    (tmp_path / "links" / "c.jpg").symlink_to(tmp_path / "disk" / "train2014" / "a.jpg")
+    assert is_directory(str(tmp_path / "data"))
+    assert [name for name, _ in list_images(str(tmp_path / "data" / "train"))] == ["a.jpg", "b.jpg"]
+    assert [name for name, _ in list_images(str(tmp_path / "links"))] == ["c.jpg"]
+    assert len(list(walk_files(str(tmp_path / "data")))) == 2
+    assert len(find_files(str(tmp_path / "data" / "*" / "*.jpg"), (".jpg",))) == 2
+
+
+@pytest.mark.parametrize(
+    "directory, path, joined",
+    [
+        ("d", "a.jpg", "d/a.jpg"),
+        ("d/", "./x/../a.jpg", "d/a.jpg"),
+        ("d", "../a//b.jpg", "d/../a/b.jpg"),
+        ("d", "/x/./a.jpg", "/x/a.jpg"),
+        ("d", "gs://b/./a.jpg", "gs://b/a.jpg"),
+        ("", "x/a.jpg", "x/a.jpg"),
+    ],
+)
+def test_a_path_is_joined_and_has_one_form(directory, path, joined):
+    assert join_path(directory, path) == joined
+
+
+def test_paths_that_lead_to_one_file_are_the_same():
+    assert same_path("d/../a//b.jpg") == same_path("./a/b.jpg") == "a/b.jpg"
+    assert same_path("gs://b/x/../a") == "gs://b/a"
+
+
+def test_a_directory_without_tables_of_its_own_stands_for_those_in_its_folders(tmp_path):
+    write_all(tmp_path, "train/a.csv", "test/a.csv", "test/b.jpg")
+    assert find_files(str(tmp_path), (".csv",)) == [
+        str(tmp_path / "test" / "a.csv"), str(tmp_path / "train" / "a.csv"),
+    ]  # fmt: skip
+    write(tmp_path / "c.csv")
+    assert find_files(str(tmp_path), (".csv",)) == [str(tmp_path / "c.csv")]
 
 
 @pytest.mark.parametrize("check", [check_directory, check_no_wildcards])
@@ -98,7 +146,8 @@ def test_an_input_without_files_of_its_kind_is_named(tmp_path, path):
     with pytest.raises(InputError) as error:
         find_files(path, (".csv", ".tsv"))
     assert str(error.value).startswith(f"--input: {path}")
-    reason = "does not exist" if "nowhere" in path else ".csv, .tsv"
+    reasons = {"nowhere": "does not exist", "nowhere/*.csv": "matches no file"}
+    reason = reasons.get(str(path).removeprefix(f"{tmp_path}/"), ".csv, .tsv")
     assert ":/" in path or reason in str(error.value)
 
 
@@ -115,23 +164,6 @@ def test_an_image_file_whose_name_is_not_utf8_is_listed_in_a_form_that_can_be_wr
     [(name, path)] = list_images(str(tmp_path))
     assert name == "caf\\xe9.jpg"
     path.encode("utf-8")
-
-
-def test_lines_keep_their_ends_and_the_bytes_that_are_not_utf8(tmp_path):
-    path = write(tmp_path / "lines", b"\xef\xbb\xbfa\r\nb\rc\n\n caf\xe9\x85\xe7\x8a\xac\x0cd")
-    assert list(read_lines(path)) == ["a\r\n", "b\rc\n", "\n", " caf\udce9\udc85犬\x0cd"]
-
-
-def test_the_first_line_is_the_first_that_is_not_blank(tmp_path):
-    assert first_line(write(tmp_path / "lines", "\n \r\n a b \nc\n")) == "a b"
-
-
-@pytest.mark.parametrize("content", ["", "\n \r\n"])
-def test_a_file_without_a_first_line_is_named(tmp_path, content):
-    path = write(tmp_path / "lines", content)
-    with pytest.raises(InputError, match="is empty") as error:
-        first_line(path)
-    assert path in str(error.value)
 
 
 NAMES = ["a.jpg", "b#bytes=1.jpg", "c#bytes=0-1.jpg", "#bytes=", "d\n.jpg", "e.gz", "f.bz2"]
@@ -168,81 +200,3 @@ def test_a_file_that_ends_before_its_range_is_an_error_that_names_it(tmp_path, f
 def test_a_missing_file_is_an_error(tmp_path, span):
     with pytest.raises(OSError):
         read_image_bytes(str(tmp_path / "a.jpg") + span)
-
-
-def read_list(tmp_path, content, name="images"):
-    return list(read_json_list(write(tmp_path / "file.json", content), name))
-
-
-VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.text(max_size=3),
-    lambda value: st.lists(value, max_size=3) | st.dictionaries(st.text(max_size=3), value),
-    max_leaves=5,
-)
-
-
-@settings(deadline=None)
-@given(
-    st.lists(VALUES, min_size=1, max_size=4),
-    st.dictionaries(st.text(max_size=3), VALUES, max_size=3),
-    st.booleans(),
-)
-def test_a_list_is_read_as_json_has_it(tmp_path_factory, entries, others, is_ascii):
-    content = json.dumps({**others, "images": entries, "z": 1}, ensure_ascii=is_ascii)
-    assert read_list(tmp_path_factory.getbasetemp(), content) == entries
-
-
-def test_a_list_of_another_name_or_further_in_is_not_read(tmp_path):
-    content = {"a": {"images": [1]}, "b": [{"images": [2]}], "images": [3], "c": [4]}
-    assert read_list(tmp_path, json.dumps(content)) == [3]
-
-
-@pytest.mark.parametrize(
-    "content",
-    ["{}", "[]", "3", '[{"images": [1]}]', '{"images": []}', '{"images": 3}', '{"x": [1]}'],
-)
-def test_a_file_without_the_list_is_named(tmp_path, content):
-    with pytest.raises(InputError, match=r"file\.json must be a JSON object .* list 'images'"):
-        read_list(tmp_path, content)
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        b"",
-        b'{"images": [1, 2, 3',
-        b'{"images": [1, 2, 3], "annotations": [4',
-        b'{"images": [1, 2, 3]} and more',
-        b'{"images": [1, 2, 3, NaN]}',
-        b"{'images': [1]}",
-        b'{"images": [1, 2, 3, "caf\xe9"]}',
-        b'{"images": [1, 2, 3, "\\udce9"]}',
-        b'{"images": [1, 2, 3, 1e99999999999999999999999]}',
-    ],
-)
-def test_a_file_that_is_no_json_is_named_with_the_place(tmp_path, content):
-    with pytest.raises(
-        InputError, match=r"file\.json is no valid JSON: at or before byte"
-    ) as error:
-        read_list(tmp_path, content)
-    assert f"byte {len(content)}, after" in str(error.value)
-    assert "\n" not in str(error.value)
-
-
-def test_a_file_that_was_cut_off_gives_its_entries_before_the_error(tmp_path):
-    entries = [{"id": n, "name": "x" * 100} for n in range(2000)]
-    whole = json.dumps({"images": entries})
-    path = write(tmp_path / "file.json", whole[: len(whole) // 2])
-    found = []
-    with pytest.raises(InputError, match=f"byte {len(whole) // 2}, after ") as error:
-        for entry in read_json_list(path, "images"):
-            found.append(entry)
-    assert 900 < len(found) < 1100
-    assert found == entries[: len(found)]
-    assert f"after {len(found)} entries of 'images'" in str(error.value)
-
-
-def test_the_beginning_of_a_long_list_is_read_without_its_end(tmp_path):
-    start = '{"images": [' + ", ".join(["7"] * 100_000)
-    path = write(tmp_path / "file.json", start)  # the end is missing, and not reached
-    assert next(read_json_list(path, "images")) == 7

@@ -42,8 +42,8 @@ def read_csv(tmp_path, *lines, end="\n", mark=b""):
     return list(read_part(("csv", path)))
 
 
-def caption(image_id, order, text):
-    return Mention(image_id, caption_id=f"{image_id}#{order}", order=order, text=text)
+def caption(name, order, text):
+    return Mention(name, caption_id=f"{name}#{order}", order=order, text=text)
 
 
 @pytest.mark.parametrize("captions_file", [TOKEN_FILE, CSV_FILE])
@@ -57,7 +57,6 @@ def test_every_layout_is_found(tmp_path, captions_file, text, images):
         read=read_part,
         captions=captions,
         images=os.path.join(root, images),
-        has_splits=False,
     )
 
 
@@ -217,6 +216,12 @@ def test_missing_captions_are_named(tmp_path):
 def test_missing_images_are_named(tmp_path):
     root = make_source(tmp_path, images="pictures")
     assert_not_found(root, root, "flickr30k-images", "flickr30k_images/flickr30k_images", "Images")
+
+
+def test_a_data_set_of_text_needs_no_images(tmp_path):
+    source = find_flickr30k(str(make_source(tmp_path, images="pictures")), needs_images=False)
+    assert [kind for kind, _ in source.parts] == ["tokens"]
+    assert source.images == "" and not source.has_splits
 
 
 @pytest.mark.parametrize("captions_file", [TOKEN_FILE, CSV_FILE])

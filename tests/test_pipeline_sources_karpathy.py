@@ -7,17 +7,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.join_captions import CaptionedImage, JoinRules, join_image
+from pipeline.join_captions import CaptionedImage, JoinRules, image_name, join_image
 from pipeline.rejects import CAPTION, JOIN, SPLIT, UNASSIGNED, Reject
 from pipeline.sources.karpathy import (
     IMAGE_DIRECTORIES,
-    SPLITS,
     KarpathyPart,
     find_karpathy,
     read_part,
 )
 from pipeline.sources.mentions import Mention
+from pipeline.sources.split_names import LEAVE_OUT, make_split_names
 from tfrecords_schema.errors import InputError
+
+NAMES = make_split_names("train", None)
+KARPATHYS = {"train": "train", "restval": "train", "val": "validation", "test": "test"}
 
 
 def write(path, content=b"image"):
@@ -41,13 +44,9 @@ def write_dataset(directory, *entries, name="flickr8k"):
     return write(directory / f"dataset_{name}.json", content)
 
 
-def read(directory, *entries, restval="train"):
-    part = KarpathyPart(write_dataset(directory, *entries), "/data/images", splits_of(restval))
+def read(directory, *entries, names=NAMES):
+    part = KarpathyPart(write_dataset(directory, *entries), "/data/images", names)
     return list(read_part(part))
-
-
-def splits_of(restval):
-    return SPLITS | {"restval": "train" if restval == "train" else ""}
 
 
 @pytest.mark.parametrize("name", ["flickr8k", "flickr30k"])
@@ -56,18 +55,19 @@ def splits_of(restval):
 def test_images_beside_the_file_are_found(tmp_path, name, images, is_file):
     path = write_dataset(tmp_path, name=name)
     write(tmp_path / images / "a.jpg")
-    source = find_karpathy(path if is_file else str(tmp_path), "", "train")
+    source = find_karpathy(path if is_file else str(tmp_path), "", NAMES)
     [part] = source.parts
-    assert part == KarpathyPart(path, os.path.join(tmp_path, images).rstrip("/"), SPLITS)
+    assert part == KarpathyPart(path, os.path.join(tmp_path, images).rstrip("/"), NAMES)
     assert (source.captions, source.images) == (path, part.images)
-    assert source.has_splits
+    assert source.splits_by == "the field `split`"
+    assert source.names_may_collide and not source.keys_are_references
 
 
 @pytest.mark.parametrize("images", ["", "images"])
 def test_folders_of_coco_are_found(tmp_path, images):
     write_dataset(tmp_path, entry("b.jpg", filepath="val2014"), name="coco")
     write(tmp_path / images / "val2014" / "a.jpg")
-    source = find_karpathy(str(tmp_path), "", "train")
+    source = find_karpathy(str(tmp_path), "", NAMES)
     assert source.images == os.path.join(tmp_path, images).rstrip("/")
 
 
@@ -75,7 +75,7 @@ def test_the_directory_with_the_folder_of_coco_is_taken(tmp_path):
     write_dataset(tmp_path, entry(filepath="val2014"), name="coco")
     write(tmp_path / "images" / "a.jpg")
     write(tmp_path / "Images" / "val2014" / "a.jpg")
-    assert find_karpathy(str(tmp_path), "", "train").images == str(tmp_path / "Images")
+    assert find_karpathy(str(tmp_path), "", NAMES).images == str(tmp_path / "Images")
 
 
 @pytest.mark.parametrize("folder", ["", "val2014"])
@@ -83,26 +83,39 @@ def test_images_may_lie_elsewhere(tmp_path, folder):
     path = write_dataset(tmp_path / "text", entry(filepath=folder), name="coco")
     write(tmp_path / "text" / "images" / folder / "a.jpg")
     write(tmp_path / "elsewhere" / folder / "b.jpg")
-    source = find_karpathy(str(tmp_path / "text"), str(tmp_path / "elsewhere"), "train")
-    assert source.parts == [KarpathyPart(path, str(tmp_path / "elsewhere"), SPLITS)]
+    source = find_karpathy(str(tmp_path / "text"), str(tmp_path / "elsewhere"), NAMES)
+    assert source.parts == [KarpathyPart(path, str(tmp_path / "elsewhere"), NAMES)]
 
 
 def test_a_file_in_the_working_directory_is_found(tmp_path, monkeypatch):
     write_dataset(tmp_path)
     write(tmp_path / "images" / "a.jpg")
     monkeypatch.chdir(tmp_path)
-    source = find_karpathy("dataset_flickr8k.json", "", "train")
+    source = find_karpathy("dataset_flickr8k.json", "", NAMES)
     [listing, _] = source.read(*source.parts)
     assert os.path.samefile(listing.uri, tmp_path / "images" / "a.jpg")
 
 
 def test_an_image_is_listed_once_and_every_sentence_is_a_caption(tmp_path):
     found = read(tmp_path, entry(sentences=[sentence(7, " A  dog \n"), sentence(3, "Café 犬")]))
+    image = Mention("/data/images/a.jpg", split="train", image_id="a.jpg", full_id="a.jpg")
     assert found == [
-        Mention("a.jpg", split="train", uri="/data/images/a.jpg", is_listing=True),
-        Mention("a.jpg", caption_id="7", order=7, text="A dog"),
-        Mention("a.jpg", caption_id="3", order=3, text="Café 犬"),
+        image._replace(uri="/data/images/a.jpg", is_listing=True),
+        image._replace(caption_id="7", order=7, text="A dog"),
+        image._replace(caption_id="3", order=3, text="Café 犬"),
     ]
+
+
+def test_images_of_one_name_in_two_folders_are_two(tmp_path):
+    folders = ("train2014", "val2014", "", "./train2014/")
+    found = read(tmp_path, *(entry(filepath=folder) for folder in folders))
+    assert [(one.key, one.image_id, one.full_id) for one in found[::2]] == [
+        ("/data/images/train2014/a.jpg", "a.jpg", "train2014/a.jpg"),
+        ("/data/images/val2014/a.jpg", "a.jpg", "val2014/a.jpg"),
+        ("/data/images/a.jpg", "a.jpg", "a.jpg"),
+        ("/data/images/train2014/a.jpg", "a.jpg", "train2014/a.jpg"),  # that of the first
+    ]
+    assert [one.key for one in found[1::2]] == [one.key for one in found[::2]]
 
 
 def test_images_of_coco_lie_in_the_folder_of_their_entry(tmp_path):
@@ -114,12 +127,22 @@ def test_images_of_coco_lie_in_the_folder_of_their_entry(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name, split",
-    [("train", "train"), ("val", "validation"), ("test", "test"), ("restval", "train")],
+    "name, split", [*KARPATHYS.items(), ("dev", "validation"), ("Val", "validation")]
 )
 def test_the_splits_go_by_our_names(tmp_path, name, split):
-    listing, _ = read(tmp_path, entry(split=name))
-    assert listing.split == split
+    listing, said = read(tmp_path, entry(split=name))
+    assert listing.split == said.split == split
+
+
+def test_names_of_splits_can_be_given(tmp_path):
+    names = make_split_names(LEAVE_OUT, {"Mine": "test"})
+    found = read(tmp_path, entry(split="mine"), entry("b.jpg", "restval"), names=names)
+    assert [one.split for one in found] == ["test", "test", LEAVE_OUT, LEAVE_OUT]
+
+
+def test_without_names_no_split_is_looked_at(tmp_path):
+    found = read(tmp_path, entry(split="whatever"), entry("b.jpg", 3), names={})
+    assert {one.split for one in found} == {""}
 
 
 def join(source):
@@ -129,18 +152,21 @@ def join(source):
         if isinstance(found, Reject):
             rejects.append(found)
         else:
-            mentions.setdefault(found.image_id, []).append(found)
+            mentions.setdefault(found.key, []).append(found)
     rules = JoinRules(source.captions, source.images, None, True, "coco")
-    return [row for id in mentions for row in join_image(id, mentions[id], rules)], rejects
+    names = {key: image_name(key, said, False) for key, said in mentions.items()}
+    return [
+        row for key in mentions for row in join_image(names[key], mentions[key], rules)
+    ], rejects
 
 
 @pytest.mark.parametrize("restval", ["train", "leave_out"])
 def test_restval_trains_or_is_left_out_and_said_to_be(tmp_path, restval):
     captions = [sentence(5, "Second ."), sentence(2, "First .")]
-    write_dataset(tmp_path, *(entry(f"{split}.jpg", split, captions) for split in SPLITS))
+    write_dataset(tmp_path, *(entry(f"{split}.jpg", split, captions) for split in KARPATHYS))
     images = tmp_path / "images"
     write(images / "train.jpg")
-    found, rejects = join(find_karpathy(str(tmp_path), "", restval))
+    found, rejects = join(find_karpathy(str(tmp_path), "", make_split_names(restval, None)))
     by_id = {output[0]: output for output in found}
     assert len(found) == 4 and not rejects
     path = str(images / "restval.jpg")
@@ -150,7 +176,7 @@ def test_restval_trains_or_is_left_out_and_said_to_be(tmp_path, restval):
     else:
         reject = by_id["restval.jpg"]
         assert (reject.split, reject.stage) == (UNASSIGNED, SPLIT)
-        assert reject.message == "listed in no split"
+        assert reject.message == "left out by --split_names or --restval"
     others = {id: output.split for id, output in by_id.items() if id != "restval.jpg"}
     assert others == {"train.jpg": "train", "val.jpg": "validation", "test.jpg": "test"}
 
@@ -171,7 +197,7 @@ def test_an_image_without_a_name_is_lost_in_its_split(tmp_path, bad):
     path = write_dataset(
         tmp_path, entry(), {**entry("b.jpg", "test"), **bad}, entry("c.jpg", "val")
     )
-    (image, lost, after), [reject] = join(find_karpathy(path, "", "train"))
+    (image, lost, after), [reject] = join(find_karpathy(path, "", NAMES))
     assert (image.image_id, after.image_id) == ("a.jpg", "c.jpg")
     place = f"{path}:images[1]"
     assert (lost.id, lost.split, lost.stage) == (place, "test", JOIN)
@@ -179,14 +205,15 @@ def test_an_image_without_a_name_is_lost_in_its_split(tmp_path, bad):
     assert reject.message.startswith("expected a text `filename`")
 
 
-@pytest.mark.parametrize("split", ["dev", "", "Train", None, 3, ["train"]])
+@pytest.mark.parametrize("split", ["minival", "", "train ", None, 3, ["train"]])
 def test_an_unknown_split_stops_the_reading_and_is_named(tmp_path, split):
     with pytest.raises(InputError) as error:
         read(tmp_path, entry(), entry("b.jpg", split))
     named = (
         f"{tmp_path}/dataset_flickr8k.json:images[1]",
         repr(split),
-        "train, restval, val, test",
+        "train, training, validation, val,",
+        "--split_names=NAME=train",
     )
     for text in named:
         assert text in str(error.value)
@@ -201,7 +228,7 @@ def test_an_entry_that_is_no_image_stops_the_reading(tmp_path, bad):
 @pytest.mark.parametrize("sentences", [{}, 3, "A dog .", {"raw": "A dog ."}])
 def test_sentences_that_are_no_list_are_a_reject(tmp_path, sentences):
     listing, reject = read(tmp_path, entry(sentences=sentences))
-    assert listing.image_id == "a.jpg"
+    assert (listing.image_id, listing.uri) == ("a.jpg", "/data/images/a.jpg")
     assert reject.id == f"{tmp_path}/dataset_flickr8k.json:images[0]"
     assert reject.stage == CAPTION
     assert reject.message.startswith("expected a list `sentences`, found ")
@@ -254,7 +281,7 @@ SENTENCES = st.one_of(
     st.builds(sentence, st.integers(0, 9)),
 )
 ENTRIES = st.fixed_dictionaries(
-    {"split": st.sampled_from(list(SPLITS))},
+    {"split": st.sampled_from(list(KARPATHYS))},
     optional={
         "filename": ANYTHING | st.just("a.jpg"),
         "filepath": ANYTHING,
@@ -270,7 +297,7 @@ def test_every_image_is_mentioned_once_and_every_sentence_is_a_caption_or_a_reje
 ):
     found = read(tmp_path_factory.getbasetemp(), *entries)
     listings = [output for output in found if isinstance(output, Mention) and output.is_listing]
-    assert [listing.split for listing in listings] == [SPLITS[entry["split"]] for entry in entries]
+    assert [one.split for one in listings] == [KARPATHYS[entry["split"]] for entry in entries]
     said = 0
     for entry, listing in zip(entries, listings, strict=True):
         is_whole = bool(listing.uri) and isinstance(entry.get("sentences"), list)
@@ -282,7 +309,7 @@ def test_every_image_is_mentioned_once_and_every_sentence_is_a_caption_or_a_reje
 
 def assert_not_found(path, image_directory, *named):
     with pytest.raises(InputError) as error:
-        find_karpathy(str(path), str(image_directory), "train")
+        find_karpathy(str(path), str(image_directory), NAMES)
     for text in named:
         assert str(text) in str(error.value)
 
@@ -340,7 +367,17 @@ def test_a_file_without_one_named_image_is_refused(tmp_path):
 def test_the_first_image_with_a_name_decides_where_the_images_are(tmp_path):
     path = write_dataset(tmp_path, entry(None), entry(filepath="val2014"))
     write(tmp_path / "images" / "val2014" / "a.jpg")
-    assert find_karpathy(path, "", "train").images == str(tmp_path / "images")
+    assert find_karpathy(path, "", NAMES).images == str(tmp_path / "images")
+
+
+@pytest.mark.parametrize("folder", ["", "val2014"])
+def test_a_data_set_of_text_needs_no_images(tmp_path, folder):
+    path = write_dataset(tmp_path, entry(filepath=folder))
+    source = find_karpathy(path, "", NAMES, needs_images=False)
+    assert source.images == str(tmp_path)
+    assert [one.key for part in source.parts for one in source.read(part)] == [
+        os.path.join(tmp_path, folder, "a.jpg")
+    ] * 2
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"images": []}', "filename,split"])
@@ -353,7 +390,9 @@ def test_a_file_that_is_cut_off_is_named_with_the_place(tmp_path):
     write(tmp_path / "a.jpg")
     whole = json.dumps({"images": [entry()] * 1000})
     path = write(tmp_path / "dataset_coco.json", whole[:-1])
-    source = find_karpathy(path, "", "train")
-    with pytest.raises(InputError, match=f"at or before byte {len(whole) - 1}") as error:
+    source = find_karpathy(path, "", NAMES)
+    with pytest.raises(
+        InputError, match=rf"column {len(whole) - 1} \(byte {len(whole) - 1}\), after 1000 entries"
+    ) as error:
         list(source.read(*source.parts))
     assert path in str(error.value)

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from pipeline.rejects import CAPTION, UNASSIGNED, Reject
 from pipeline.sources.mentions import (
     Mention,
+    Source,
     field,
     is_text,
     is_utf8,
@@ -14,7 +15,7 @@ from pipeline.sources.mentions import (
     with_caption,
 )
 
-DOG = Mention("a.jpg", split="train", caption_id="a.jpg#3", order=3)
+DOG = Mention("a.jpg", split="train", caption_id="a.jpg#3", order=3, image_id="a", problem="lost")
 
 
 def said(text, mention=DOG):
@@ -23,7 +24,13 @@ def said(text, mention=DOG):
 
 
 def test_a_mention_says_nothing_but_what_it_is_given():
-    assert Mention("a.jpg") == ("a.jpg", "", "", "", "", 0, "", False)
+    assert Mention("a.jpg") == ("a.jpg", "", "", "", "", 0, "", False, "", "", "", "")
+
+
+@pytest.mark.parametrize("splits_by, has_splits", [("", False), ("column 'split'", True)])
+def test_a_source_has_splits_where_it_says_what_they_are_by(splits_by, has_splits):
+    assert Source([], iter, "captions.txt", "images", splits_by).has_splits == has_splits
+    assert not Source([], iter, "captions.txt", "images").has_splits
 
 
 @pytest.mark.parametrize("text", ["A dog .", "  A\t dog\u3000.\r\n", "\x1cA dog ."])
@@ -37,9 +44,9 @@ def test_a_caption_is_kept_with_its_whitespace_collapsed(text):
         (DOG, "", "empty caption"),
         (DOG, " \t\u3000\n", "empty caption"),
         (DOG, "caf\udce9", "not valid UTF-8: caf\\xe9"),
-        (DOG._replace(image_id="\udce9.jpg"), "A dog", "not valid UTF-8: A dog"),
-        (DOG._replace(image_id=""), "A dog", "no image name: expected name.jpg,caption"),
-        (DOG._replace(image_id=""), "", "no image name: expected name.jpg,caption"),
+        (DOG._replace(key="\udce9.jpg"), "A dog", "not valid UTF-8: A dog"),
+        (DOG._replace(key=""), "A dog", "no image name: expected name.jpg,caption"),
+        (DOG._replace(key=""), "", "no image name: expected name.jpg,caption"),
     ],
 )
 def test_a_caption_that_cannot_be_used_is_a_reject_with_the_reason(mention, text, message):
@@ -56,9 +63,9 @@ FILE_TEXT = st.binary(max_size=8).map(lambda content: content.decode("utf-8", "s
 
 
 @given(FILE_TEXT, FILE_TEXT, FILE_TEXT)
-def test_every_caption_is_a_mention_or_a_reject_that_can_be_written(image_id, caption_id, text):
-    output = said(text, Mention(image_id, caption_id=caption_id))
-    is_usable = bool(image_id and text.strip() and is_utf8(text) and is_utf8(image_id))
+def test_every_caption_is_a_mention_or_a_reject_that_can_be_written(key, caption_id, text):
+    output = said(text, Mention(key, caption_id=caption_id))
+    is_usable = bool(key and text.strip() and is_utf8(text) and is_utf8(key))
     assert isinstance(output, Mention) == is_usable
     if isinstance(output, Reject):
         "".join(output).encode("utf-8")

@@ -1,5 +1,6 @@
 """Packs of images: what goes in comes out, whoever is killed or reads at the same time."""
 
+import hashlib
 import itertools
 import os
 import subprocess
@@ -65,13 +66,18 @@ def test_an_image_equal_to_the_one_before_is_stored_once_and_is_the_same(pack):
     assert [row.first for row in staged] == [0, 1, 2, 2, 4, 4, 6]
     assert staged[4].location == staged[5].location != staged[1].location
     assert os.path.getsize(pack) == len(b"one" + b"two!" + b"two!" + b"\0\xff")
+    assert [bool(row.content) for row in staged] == [bool(image) for image in IMAGES]
+    assert len({row.content for row in staged}) == len({image or b"" for image in IMAGES})
     assert stage(pack, IMAGES) == staged
 
 
 def test_the_layout_is_that_of_the_docstring(pack):
     stage(pack, [b"abc", None, b"de"])
     index = f"{pack.removesuffix('.pack')}.index"
-    assert np.fromfile(index, "<i8").reshape(-1, 2).tolist() == [[0, 3], [3, 0], [3, 2]]
+    spans = np.fromfile(index, [("span", "<i8", 2), ("digest", "V16")])
+    assert spans["span"].tolist() == [[0, 3], [3, 0], [3, 2]]
+    digests = [hashlib.sha256(b"abc").digest()[:16], bytes(16), hashlib.sha256(b"de").digest()[:16]]
+    assert [digest.tobytes() for digest in spans["digest"]] == digests
     with open(pack, "rb") as file:
         assert file.read() == b"abcde"
     assert sorted(os.listdir(os.path.dirname(pack))) == sorted(map(os.path.basename, [pack, index]))

@@ -12,6 +12,7 @@ from absl import logging
 from pipeline.rejects import Reject
 from pipeline.sources.files import read_image_bytes
 from pipeline.sources.mentions import Mention
+from pipeline.sources.split_names import LEAVE_OUT, make_split_names
 from pipeline.sources.table_rows import Columns
 from pipeline.sources.tfds_dataset import find_tfds, split_of
 from pipeline.sources.tfds_features import Paths, choose_features
@@ -27,6 +28,7 @@ COCO = F.FeaturesDict(  # those of coco_captions
         "captions": F.Sequence({"id": np.int64, "text": tf.string}),
     }
 )
+NAMES = make_split_names("train", None)
 SPLITS = {"train": 5, "val": 2, "restval": 3, "test": 2}
 
 
@@ -82,13 +84,13 @@ def coco(tmp_path_factory):
     return write_tfds(directory, "coco_captions", COCO, splits, config="2014")
 
 
-def find(name, data_dir, staging="", **columns):
-    source = find_tfds(name, str(data_dir), Columns(**columns), str(staging))
+def find(name, data_dir, staging="", names=NAMES, **columns):
+    source = find_tfds(name, str(data_dir), Columns(**columns), str(staging), names)
     return pickle.loads(pickle.dumps(source))  # as it is shipped to the workers
 
 
-def read(name, data_dir, staging="", **columns):
-    source = find(name, data_dir, staging, **columns)
+def read(name, data_dir, staging="", names=NAMES, **columns):
+    source = find(name, data_dir, staging, names, **columns)
     return [found for part in source.parts for found in source.read(part)]
 
 
@@ -118,7 +120,8 @@ def test_every_example_comes_out_with_its_captions_and_its_image_as_it_was(coco,
 
 def test_the_splits_are_those_of_the_data_set_and_restval_is_for_training(coco):
     source = find("coco_captions", coco)
-    assert source.has_splits
+    assert source.splits_by == "the splits of TFDS"
+    assert source.splits == ("test", "train", "validation")
     splits = [row.split for part in source.parts for row in source.read(part)][::2]
     assert {split: splits.count(split) for split in splits} == {
         "train": SPLITS["train"] + SPLITS["restval"], "validation": SPLITS["val"],
@@ -152,14 +155,18 @@ def test_the_second_reading_leaves_the_images_alone(coco, tmp_path, monkeypatch)
 def test_without_a_staging_directory_images_are_left_alone(coco):
     found = read("coco_captions", coco)
     assert len(found) == 2 * sum(SPLITS.values())
-    assert {(row.uri, row.location) for row in found} == {("", "")}
+    assert {row.location for row in found} == {""}
+    # What an image is does not depend on whether it is opened.
+    keys = [row.key for row in found]
+    assert len({*keys}) == sum(SPLITS.values()) and all(row.content for row in found)
 
 
 def test_features_go_by_the_names_that_are_given(coco):
     ids = {str(1000 + i) for i in range(sum(SPLITS.values()))}
     for columns in ({}, {"image": "image", "caption": "captions/text"}):
         found = read("coco_captions", coco, id="image/id", **columns)
-        assert {row.image_id for row in found} == ids
+        assert {row.key for row in found} == {row.image_id for row in found} == ids
+        assert not find("coco_captions", coco, id="image/id", **columns).names_may_collide
 
 
 @pytest.mark.parametrize(
@@ -236,7 +243,61 @@ def test_an_example_without_captions_is_a_reject_and_keeps_its_image(tmp_path):
 
 def test_the_only_split_of_a_data_set_is_none(tmp_path):
     data_dir = write_tfds(tmp_path, "coco_like", COCO, {"train": [make_example(i) for i in (1, 2)]})
-    assert not find("coco_like", data_dir).has_splits
+    source = find("coco_like", data_dir)
+    assert not source.has_splits and source.splits == ()
+
+
+@pytest.mark.parametrize("staged", [True, False])
+def test_an_image_is_its_bytes_and_not_its_name(tmp_path, staged):
+    """Both splits number their files from 0, and two examples are of one picture."""
+    splits = {
+        "train": [make_example(n, **{"image/filename": f"{n}.jpg"}) for n in (0, 1)],
+        "test": [
+            make_example(n, image=encoded(n + k), **{"image/filename": f"{n}.jpg"})
+            for n, k in ((0, 10), (1, 9), (2, 10), (3, -3))
+        ],
+    }
+    data_dir = write_tfds(tmp_path, "coco_like", COCO, splits)
+    source = find("coco_like", data_dir, tmp_path / "staged" if staged else "")
+    found = [row for part in source.parts for row in source.read(part)][::2]
+    by_name = {(row.split, row.image_id): row for row in found}
+    assert by_name.keys() == {
+        *(("train", f"{n}.jpg") for n in range(2)), *(("test", f"{n}.jpg") for n in range(4)),
+    }  # fmt: skip
+    # Numbers of the pictures: of train 0 and 1, of test 10, 10, 12 and 0.
+    assert by_name["test", "0.jpg"].key == by_name["test", "1.jpg"].key
+    assert len({row.key for row in found}) == 5
+    one, other = by_name["train", "0.jpg"], by_name["test", "3.jpg"]
+    assert one.content == other.content and one.key != other.key  # a leak, told elsewhere
+    assert source.names_may_collide
+    assert len({row.full_id for row in found}) == len({row.caption_id for row in found}) == 6
+
+
+def test_an_id_that_is_asked_for_is_what_an_image_is(tmp_path):
+    examples = [make_example(n, **{"image/id": 7}) for n in (1, 2)]
+    data_dir = write_tfds(tmp_path, "coco_like", COCO, {"train": examples})
+    found = read("coco_like", data_dir, id="image/id")
+    assert {row.key for row in found} == {"7"}
+    assert len({row.content for row in found}) == 2  # for the join to refuse
+
+
+def test_splits_go_by_the_names_that_are_given(coco):
+    names = make_split_names(LEAVE_OUT, {"Val": "test"})
+    source = find("coco_captions", coco, names=names)
+    found = [row for part in source.parts for row in source.read(part)]
+    assert {row.caption_id.split(":")[0]: row.split for row in found} == {
+        "train": "train", "restval": LEAVE_OUT, "val": "test", "test": "test",
+    }  # fmt: skip
+    assert source.splits == (LEAVE_OUT, "test", "train")
+
+
+def test_by_hash_the_splits_of_tfds_are_not_looked_at(coco, tmp_path):
+    source = find("coco_captions", coco, names={})
+    found = [row for part in source.parts for row in source.read(part)]
+    assert not source.has_splits and {row.split for row in found} == {""}
+    splits = {split: [make_example(5), make_example(6)] for split in ("train", "test")}
+    data_dir = write_tfds(tmp_path, "coco_like", COCO, splits)
+    assert len({row.key for row in read("coco_like", data_dir, names={})}) == 2
 
 
 @pytest.mark.parametrize(
@@ -248,7 +309,9 @@ def test_the_only_split_of_a_data_set_is_none(tmp_path):
     ],
 )  # fmt: skip
 def test_splits_go_by_the_beginning_of_their_name(name, split):
-    assert split_of(name) == split
+    assert split_of(name, NAMES) == split
+    assert split_of(name, {}) == ""
+    assert split_of(name, make_split_names("train", {name.upper(): LEAVE_OUT})) == LEAVE_OUT
 
 
 def test_a_data_set_that_is_not_prepared_is_named_with_what_is_there(coco):

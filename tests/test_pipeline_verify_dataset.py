@@ -184,6 +184,12 @@ def test_the_command_exits_with_1_and_tells_what_is_wrong(copy, capsys):
     assert f"{shard_of(copy).name} is missing" in output and "1 problems in 6 shards" in output
 
 
+def test_the_home_directory_in_the_path(copy, monkeypatch, capsys):
+    monkeypatch.setenv("HOME", str(copy.parent))
+    main(["~/data"])
+    assert f"{copy}: 6 shards with 117 images are as the manifest says" in capsys.readouterr().out
+
+
 def test_what_is_no_dataset_is_refused(tmp_path, capsys):
     for arguments in ([str(tmp_path)], [str(tmp_path / "nowhere")], [str(tmp_path), "--bogus"]):
         with pytest.raises(SystemExit) as stopped:

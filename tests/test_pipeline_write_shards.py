@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import tensorflow as tf
+from apache_beam.pvalue import TaggedOutput
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -154,7 +155,13 @@ def draw(directory):
 
 
 @pytest.fixture
-def write(directory, monkeypatch):
+def pictures():
+    """What the last shard that was written tells of its pictures, in windows."""
+    return []
+
+
+@pytest.fixture
+def write(directory, monkeypatch, pictures):
     """Writes the only shard of these images; returns its rejects."""
 
     def write_shard(images, encoder=None, **changes):
@@ -169,9 +176,12 @@ def write(directory, monkeypatch):
             writer.setup()
             writer.start_bundle()
             element = (("train", 0), [None, *map(tuple, images)])
-            rejects = [*writer.process(element), *(row.value for row in writer.finish_bundle())]
+            found = [*writer.process(element), *writer.finish_bundle()]
             writer.teardown()
-            return rejects
+            pictures.clear()
+            pictures.extend(row.value for row in found if isinstance(row, TaggedOutput))
+            rejects = (row for row in found if not isinstance(row, TaggedOutput))
+            return [getattr(row, "value", row) for row in rejects]
 
     return write_shard
 
@@ -214,10 +224,24 @@ def test_the_receipt_says_what_the_shard_holds(directory, draw, write):
     )
     assert found.text == {
         "words": 8, "unknown_words": 4, "truncated_captions": 0, "known_captions": 2,
+        "captions_of_rejected_images": 2,
     }  # fmt: skip
     assert [row[0] for row in found.rejects] == ["1.png"]
     assert found.seconds.keys() == {"read", "decode", "encode", "write"}
     assert all(seconds > 0 for seconds in found.seconds.values())
+
+
+def test_a_shard_tells_its_pictures_by_their_bytes_also_when_it_was_there(draw, write, pictures):
+    images = draw((1, 1, 1), None, (2, 2, 2), (1, 1, 1))
+    expected = {
+        f"{n}.png": hashlib.sha256(picture(colour)).hexdigest()[:32]
+        for n, colour in ((0, (1, 1, 1)), (2, (2, 2, 2)), (3, (1, 1, 1)))
+    }
+    for _ in range(2):
+        write(images)
+        told = [one.value for one in pictures]
+        assert {name: digest for digest, (_, name) in told} == expected
+        assert {split for _, (split, _) in told} == {"train"}
 
 
 def test_the_shard_does_not_depend_on_the_order_of_its_images(directory, draw, write):

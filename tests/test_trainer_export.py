@@ -116,6 +116,46 @@ def test_a_process_with_only_tensorflow_serves_captions_and_the_datasets_feature
     assert np.abs(features).max() > 0.1
 
 
+def in_session(path, signature, image_bytes):
+    """What a signature gives in a session of TensorFlow 1, as TensorFlow Serving runs it."""
+    with tf.compat.v1.Session(graph=tf.Graph()) as session:
+        loaded = tf.compat.v1.saved_model.loader.load(session, ["serve"], path)
+        names = loaded.signature_def[signature]
+        given = {names.inputs["image_bytes"].name: image_bytes}
+        return session.run({name: each.name for name, each in names.outputs.items()}, given)
+
+
+@pytest.mark.slow
+def test_a_session_serves_what_a_loaded_model_does(exported, pictures, evaluated):
+    paths = [os.path.join(pictures, "images", name) for name in sorted(evaluated[1])[:3]]
+    image_bytes = [tf.io.read_file(path).numpy() for path in paths]
+    loaded = tf.saved_model.load(exported)
+    for signature in ("serving_default", "encode"):
+        expected = loaded.signatures[signature](image_bytes=tf.constant(image_bytes))
+        served = in_session(exported, signature, image_bytes)
+        assert served.keys() == expected.keys()
+        for name, value in expected.items():
+            if value.dtype == tf.string:
+                assert served[name].tolist() == value.numpy().tolist()
+            else:
+                np.testing.assert_allclose(served[name], value, rtol=1e-4, atol=1e-4)
+
+
+def test_an_export_holds_each_weight_of_the_encoder_once(exported, dataset, trained_run):
+    encoder = tf.saved_model.load(os.path.join(dataset, "image_encoder"))
+    shapes = [tuple(each.shape) for each in encoder.encode.concrete_functions[0].variables]
+    assert len(shapes) == 8  # kernels and biases of tiny
+    prefix = os.path.join(exported, "variables", "variables")
+    in_file = [tuple(shape) for _, shape in tf.train.list_variables(prefix)]
+    for shape in {shape for shape in shapes if len(shape) == 4}:  # the captioner has none such
+        assert in_file.count(shape) == shapes.count(shape)
+    graph = os.path.getsize(os.path.join(exported, "saved_model.pb"))
+    kernels = sum(4 * np.prod(shape) for shape in shapes)
+    captioner = sum(np.prod(each.shape) * 4 for each in load_run(trained_run).model.variables)
+    assert os.path.getsize(f"{prefix}.data-00000-of-00001") < 1.05 * (kernels + captioner) + 2**16
+    assert graph < 10 * 2**20
+
+
 def test_scores_and_captions_of_a_split_are_written(evaluated, trained_run, dataset):
     scores, captions = evaluated
     with open(os.path.join(trained_run, "scores-test.json")) as file:

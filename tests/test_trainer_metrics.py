@@ -237,6 +237,45 @@ def test_a_tokenizer_that_fails_says_why(monkeypatch):
         tokenize_references(REFERENCES, "ptb")
 
 
+@pytest.mark.parametrize("tokenizer", TOKENIZERS)
+def test_letters_with_accents_are_equal_however_they_are_encoded(tokenizer):
+    references = {"x": ["un cafe\u0301 noir"], "y": ["\u1100\u1161\u11bc"]}
+    scores = score(references, {"x": "un caf\xe9 noir", "y": "\uac15"}, tokenizer)
+    assert scores["BLEU-1"] == pytest.approx(100, abs=1e-4)
+
+
+@pytest.mark.parametrize("tokenizer", TOKENIZERS)
+def test_characters_of_scripts_without_spaces_are_scored_as_words(tokenizer):
+    references = {
+        "zh": ["一只黑狗在跑。", "「一只dog」。跑…字"],
+        "th": ["กินน้ำที่นี่", "a 2nd dog's กิน"],
+        "km": ["ខ្ញុំស្រី", "𠮷野\U00020000"],
+    }
+    tokenized = tokenize_references(references, tokenizer, characters=True)
+    assert list(tokenized.captions.values()) == [
+        ["ខ្ញុំ ស្រី", "𠮷 野 \U00020000"],
+        ["กิ น น้ำ ที่ นี่", "a 2nd dog 's กิ น"],
+        ["一 只 黑 狗 在 跑", "一 只 dog 跑 字"],
+    ]
+    # A caption as it is shown: characters together, words apart, no punctuation.
+    candidates = {"zh": "一只 dog 跑字", "th": "กินน้ำที่นี่", "km": "ខ្ញុំស្រី"}
+    scores = score_captions(tokenized, candidates, meteor=False)
+    assert scores["BLEU-1"] == pytest.approx(100, abs=1e-4)
+    assert scores["ROUGE-L"] == pytest.approx(100)
+    # Four of its six characters are right, and all seven of the other images.
+    changed = candidates | {"th": "กินน้ำที่นา"}
+    scores = score_captions(tokenized, changed, meteor=False)
+    assert scores["BLEU-1"] == pytest.approx(100 * 11 / 13) and score_cider(tokenized, changed) > 0
+
+
+@pytest.mark.slow
+@needs_java
+def test_meteor_of_equal_characters_is_100():
+    tokenized = tokenize_references({"x": ["一只黑狗在跑。"], "y": ["ខ្ញុំស្រី"]}, characters=True)
+    scores = score_captions(tokenized, {"x": "一只黑狗在跑", "y": "ខ្ញុំស្រី"})
+    assert scores["METEOR"] == pytest.approx(100)
+
+
 @pytest.fixture
 def meteors(monkeypatch):
     """The METEOR scorers that are started while the test runs."""

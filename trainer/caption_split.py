@@ -3,6 +3,7 @@
 import tensorflow as tf
 from tqdm import tqdm
 
+from tfrecords_schema.characters import join_characters, of_characters
 from tfrecords_schema.manifest import Manifest
 from tfrecords_schema.vocabulary import Vocabulary
 from trainer.dataset import evaluation_dataset
@@ -33,6 +34,7 @@ class SplitCaptioner:
         `search_captions` for the rest.
         """
         self._vocabulary, self._split = vocabulary, split
+        self._join = join_characters if of_characters(manifest.config) else str
         self._batches = evaluation_dataset(data, manifest, split, BATCH, images)
         in_split = manifest.images(split)
         self._images = in_split if images < 0 else min(images, in_split)
@@ -47,7 +49,7 @@ class SplitCaptioner:
         self._search = search
 
     def __call__(self) -> dict[str, str]:
-        """image_id -> the best caption, words separated by spaces."""
+        """image_id -> the best caption, words separated by spaces where their script has them."""
         captions = {}
         bar = tqdm(
             total=self._images, unit=" images", desc=f"captions {self._split}", leave=False,
@@ -59,6 +61,6 @@ class SplitCaptioner:
                 for image_id, beams in zip(batch["image_id"].numpy(), ids_BWT, strict=True):
                     if image_id:  # not padding
                         words = self._vocabulary.words(beams[0])
-                        captions[image_id.decode()] = " ".join(words)
+                        captions[image_id.decode()] = self._join(" ".join(words))
                         bar.update()
         return captions

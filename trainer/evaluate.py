@@ -5,6 +5,7 @@ import json
 import os
 
 from tfrecords_schema.atomic_file import write_text
+from tfrecords_schema.characters import of_characters
 from tfrecords_schema.errors import InputError
 from trainer.caption_split import SplitCaptioner
 from trainer.dataset import read_references
@@ -54,7 +55,8 @@ def evaluate(
         beam_width, max_words, length_penalty, jit_compile,
     )  # fmt: skip
     captions = caption()
-    tokenized = tokenize_references(references)
+    characters = of_characters(manifest.config)
+    tokenized = tokenize_references(references, characters=characters)
     scores = score_captions(tokenized, captions)
 
     search = {
@@ -65,11 +67,15 @@ def evaluate(
     results = [{"image_id": image, "caption": text} for image, text in captions.items()]
     write_text(captions_path, json.dumps(results, indent=1) + "\n")
     row = {"split": split, "images": len(captions), **search, "tokenizer": tokenized.tokenizer}
+    if characters:
+        row["characters"] = True
     write_text(scores_path, json.dumps({**row, "scores": scores}, indent=2) + "\n")
 
     print(f"{split}: {len(captions)} images, beam width {beam_width}")
     for name, score in scores.items():
         print(f"  {name:<8}{score:7.1f}")
+    if characters:
+        print("Each character of a script without spaces was scored as a word.")
     if tokenized.tokenizer != "ptb":
         print(
             "Java was not found: captions were tokenized by nltk's Treebank tokenizer instead of "

@@ -12,6 +12,7 @@ It needs nothing but TensorFlow to load, and TensorFlow Serving takes it as it l
                       (of a dataset of images: JPEG files, string [batch])
 """
 
+import functools
 import json
 import os
 from typing import Any
@@ -19,6 +20,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfrecords_schema.atomic_file import complete_or_absent, write_text
+from tfrecords_schema.characters import GAP_CLOSED, RE2_GAP, of_characters
 from tfrecords_schema.errors import InputError
 from tfrecords_schema.manifest import ENCODER_DIRECTORY, Manifest
 from tfrecords_schema.vocabulary import PAD, START, UNK, Vocabulary
@@ -46,7 +48,11 @@ class CaptionServer(tf.Module):
     ):
         """Puts the dataset's image encoder in front of the trained captioner."""
         super().__init__(name="caption_server")
-        self._encoder, self._model = encoder, model
+        self._encoder = encoder
+        # A session restores TensorFlow's variables and not Keras', which hold them: those are
+        # tracked and the model is not.
+        self._weights = [variable.value for variable in model.weights]
+        self._search = functools.partial(search_captions, model)
         self._manifest = manifest
         self._beam_width, self._max_words = beam_width, max_words
         self._length_penalty = length_penalty
@@ -73,12 +79,14 @@ class CaptionServer(tf.Module):
             features = tf.ensure_shape(features, [None, *self._manifest.feature_shape()])
         else:
             features = tf.cast(features, self._manifest.feature_dtype)
-        ids_BWT, log_probs_BW = search_captions(
-            self._model, as_model_input(features), self._beam_width, self._max_words,
-            self._length_penalty,
-        )  # fmt: skip
+        ids_BWT, log_probs_BW = self._search(
+            as_model_input(features), self._beam_width, self._max_words, self._length_penalty
+        )
         words = tf.gather(self._words, ids_BWT)
         captions = tf.strings.strip(tf.strings.reduce_join(words, axis=-1, separator=" "))
+        if of_characters(self._manifest.config):
+            for _ in range(2):
+                captions = tf.strings.regex_replace(captions, RE2_GAP, GAP_CLOSED)
         return {"captions": captions, "log_probs": log_probs_BW}
 
 

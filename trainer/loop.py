@@ -22,6 +22,7 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from tfrecords_schema.atomic_file import write_text
+from tfrecords_schema.characters import of_characters
 from tfrecords_schema.errors import InputError
 from tfrecords_schema.manifest import VOCABULARY_FILE, Manifest, check_dataset, read_manifest
 from tfrecords_schema.vocabulary import read_vocabulary
@@ -243,7 +244,8 @@ class Validation:
         vocabulary = read_vocabulary(os.path.join(config.data, VOCABULARY_FILE))
         images = config.validation_images
         references = read_references(config.data, manifest, "validation", images)
-        self._references = tokenize_references(references)
+        characters = of_characters(manifest.config)
+        self._references = tokenize_references(references, characters=characters)
         self._caption = SplitCaptioner(
             model, vocabulary, config.data, manifest, "validation",
             jit_compile=config.jit_compile, images=images,

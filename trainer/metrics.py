@@ -9,12 +9,15 @@ rare they are in the references scored, so it does not compare between sets and 
 Published scores are of text tokenized by Stanford's PTB tokenizer; another tokenizer moves them.
 PTB and METEOR need Java. Without it nltk's Treebank tokenizer stands in, which differs on few
 captions, and METEOR is left out: nltk's is another metric (of 2007), with figures twice as high.
+
+Of scripts without spaces between words each character can be scored as a word.
 """
 
 import contextlib
 import dataclasses
 import os
 import subprocess
+import unicodedata
 from collections.abc import Iterator, Mapping
 from typing import Literal
 
@@ -25,12 +28,16 @@ from pycocoevalcap.meteor.meteor import Meteor
 from pycocoevalcap.rouge.rouge import Rouge
 from pycocoevalcap.tokenizer import ptbtokenizer
 
+from tfrecords_schema.characters import CHARACTER, separate_characters
+from tfrecords_schema.typography import plain_text, without_signs
 from tfrecords_schema.vocabulary import RESERVED
 
 Tokenizer = Literal["ptb", "treebank"]
 Captions = dict[str, list[str]]  # by image id
 
 SPECIAL_TOKENS = (*RESERVED, "startseq", "endseq")  # the last two are the Flickr8k tutorials'
+
+STAND_IN = "字"  # for each character that PTB must not see: it drops the vowels of Khmer
 
 # METEOR's jar writes numbers in the user's locale and breaks on a decimal comma.
 _ENGLISH = ("-Duser.language=en", "-Duser.country=US", "-Dfile.encoding=UTF-8")
@@ -51,18 +58,23 @@ class References:
     Attributes:
       captions: image id -> captions, their tokens separated by spaces, sorted by image id.
       tokenizer: what made them and will tokenize the candidates; report it with the scores.
+      characters: whether each character of a script without spaces is a token, also of candidates.
     """
 
     captions: Captions
     tokenizer: Tokenizer
+    characters: bool = False
 
 
-def tokenize_references(captions: Captions, tokenizer: Tokenizer | None = None) -> References:
+def tokenize_references(
+    captions: Captions, tokenizer: Tokenizer | None = None, characters: bool = False
+) -> References:
     """Tokenizes references once, so that each validation pays only for its candidates.
 
     Args:
       captions: image id -> its reference captions, as people wrote them.
       tokenizer: None takes "ptb" where there is Java, "treebank" elsewhere.
+      characters: makes a token of each character of a script without spaces.
 
     Raises:
       ValueError: an image has no caption, or no caption at all holds a word.
@@ -74,11 +86,12 @@ def tokenize_references(captions: Captions, tokenizer: Tokenizer | None = None) 
     for image in images:
         if not captions[image]:
             raise ValueError(f"image {image!r} has no reference caption: each needs at least one")
-    tokenized = iter(_tokenize([text for image in images for text in captions[image]], tokenizer))
+    texts = [text for image in images for text in captions[image]]
+    tokenized = iter(_tokenize(texts, tokenizer, characters))
     by_image = {image: [next(tokenized) for _ in captions[image]] for image in images}
     if not any(text for texts in by_image.values() for text in texts):
         raise ValueError(f"no reference caption of the {len(images)} images holds a word")
-    return References(by_image, tokenizer)
+    return References(by_image, tokenizer, characters)
 
 
 def score_cider(references: References, candidates: Mapping[str, str]) -> float:
@@ -126,15 +139,30 @@ def _tokenize_candidates(references: References, candidates: Mapping[str, str]) 
         for token in SPECIAL_TOKENS:
             if token in text.lower():
                 raise ValueError(f"candidate of image {image!r} holds {token!r}: {text!r}")
-    tokenized = _tokenize([candidates[image] for image in images], references.tokenizer)
+    texts = [candidates[image] for image in images]
+    tokenized = _tokenize(texts, references.tokenizer, references.characters)
     return {image: [text] for image, text in zip(images, tokenized, strict=True)}
 
 
-def _tokenize(texts: list[str], tokenizer: Tokenizer) -> list[str]:
+def _tokenize(texts: list[str], tokenizer: Tokenizer, characters: bool = False) -> list[str]:
     """Lower-cased tokens separated by spaces, without punctuation, one string for each text."""
+    if not characters:
+        return _tokenize_words(texts, tokenizer)
+    texts = [without_signs(separate_characters(plain_text(text))) for text in texts]
+    lines = _tokenize_words([CHARACTER.sub(STAND_IN, text) for text in texts], tokenizer)
+    found = [iter(CHARACTER.findall(text)) for text in texts]
+    return [
+        " ".join(next(each) if word == STAND_IN else word for word in line.split(" "))
+        for line, each in zip(lines, found, strict=True)
+    ]
+
+
+def _tokenize_words(texts: list[str], tokenizer: Tokenizer) -> list[str]:
     # PTB reads a text a line, and \v or U+2028 inside one would shift all later captions to other
     # images; split() splits at every such character. Lone surrogates (JSON has them) no pipe takes.
     texts = [" ".join(text.encode(errors="replace").decode().split()) for text in texts]
+    # What a model writes is in NFC, as the pipeline's vocabulary; references are as people wrote.
+    texts = [unicodedata.normalize("NFC", text) for text in texts]
     if tokenizer == "ptb":
         lines = _run_ptb(texts)
     else:  # PTB too writes -LRB- for a parenthesis before it lower-cases

@@ -6,24 +6,29 @@
     annotations/captions_val2014.json
     train2014/, val2014/                  the photographs, also in `images`
 
-An image goes by its number, by which annotations name it: to go by its file name, every worker
-would need a table of all images in memory. So each file is read twice, once for each of its lists,
-as a stream.
+Numbers count within their file: a picture is the file that `file_name` leads to. To name it in the
+annotations' place, every worker would need a table of all images in memory. So each file is read
+twice, once for each of its lists, as a stream; what is said of one number is put together first,
+and then, where there are several files, what is said of one path.
 """
 
+import itertools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from apache_beam.io.filesystems import FileSystems
 
 from pipeline.rejects import Reject, printable
 from pipeline.sources.files import (
+    WILDCARDS,
     check_directory,
-    first_directory,
+    find_files,
+    is_directory,
+    join_path,
     matching_files,
-    read_json_list,
 )
+from pipeline.sources.json_files import NoListError, read_json_list
 from pipeline.sources.mentions import (
     Mention,
     Source,
@@ -32,11 +37,13 @@ from pipeline.sources.mentions import (
     malformed_entry,
     with_caption,
 )
+from pipeline.sources.split_names import BY_NAME, LEAVE_OUT, splits_of_paths
+from pipeline.sources.table_rows import short_names
 from tfrecords_schema.errors import InputError
 
 IMAGES, ANNOTATIONS = "images", "annotations"  # the lists of a captions file
 PATTERN = "captions_*.json"
-SPLITS = {"train": "train", "val": "validation", "test": "test"}  # by the next letters of the name
+PROBED = 20  # images of a file that are looked for, to find the directory of them all
 
 
 class CocoPart(NamedTuple):
@@ -46,41 +53,55 @@ class CocoPart(NamedTuple):
     name: str  # of the list
     split: str  # of the images
     images: str  # directory of the images
+    file: str = ""  # release of the captions file, unlike any other's; "" of the only one
 
 
-def find_coco(directory: str, image_directory: str) -> Source:
-    """Finds the captions files at `directory` and the directories of their images.
+def find_coco(
+    path: str, image_directory: str, split_names: Mapping[str, str], needs_images: bool = True
+) -> Source:
+    """Finds the captions files at `path` and the directories of their images.
 
     Args:
-      directory: holds the captions files, or a folder `annotations` with them.
+      path: a captions file, a pattern, or a directory that holds them or a folder `annotations`.
       image_directory: holds folders such as train2014, or all images; "" where these folders are in
-        `directory` or its folder `images`.
+        the directory or its folder `images`.
+      split_names: what a split may be called in the name of a captions file.
+      needs_images: without, no image is looked for.
 
     Raises:
       InputError: naming what is missing or cannot be used.
     """
-    check_directory(directory)
     if image_directory:
         check_directory(image_directory, "--image_directory")
-    annotations = FileSystems.join(directory, "annotations")
-    paths = matching_files(directory, PATTERN) or matching_files(annotations, PATTERN)
+    paths, directory = _find_annotations(path)
+    splits = splits_of_paths(paths, split_names)
+    wanted = [i for i, split in enumerate(splits) if split != LEAVE_OUT]
+    paths, splits = [paths[i] for i in wanted], [splits[i] for i in wanted]
     if not paths:
-        raise InputError(f"--input: neither {directory} nor {annotations} has a {PATTERN}")
+        raise InputError(f"--input: --split_names leaves out every captions file of {path}")
     _check_one_release(paths)
     parts = []
-    for path in paths:
-        split = _split(path)
-        images = _find_images(path, directory, image_directory)
-        next(read_json_list(path, IMAGES))  # its beginning tells whether it is a captions file
-        parts += [CocoPart(path, name, split, images) for name in (IMAGES, ANNOTATIONS)]
-    return Source(parts, read_part, ", ".join(paths), image_directory or directory, True)
+    for file, name, split in zip(paths, _file_names(paths), splits, strict=True):
+        _check_captions(file, split, split_names)
+        images = _find_images(file, directory, image_directory, needs_images)
+        parts += [CocoPart(file, kind, split, images, name) for kind in (IMAGES, ANNOTATIONS)]
+    return Source(
+        parts,
+        read_part,
+        ", ".join(paths),
+        image_directory or directory,
+        BY_NAME if any(splits) else "",
+        tuple(sorted({*splits} - {""})),
+        names_may_collide=len(paths) > 1,
+        keys_are_references=len(paths) > 1,
+    )
 
 
 def read_part(part: CocoPart) -> Iterator[Mention | Reject]:
     """Reads one list of one captions file.
 
     Yields:
-      A mention or a reject for each entry. An image that has a number but no file name is both:
+      A mention or a reject for each entry. An image that has an id but no file name is both:
       it counts as an image, which the join finds to have no file.
 
     Raises:
@@ -92,28 +113,94 @@ def read_part(part: CocoPart) -> Iterator[Mention | Reject]:
 
 
 def _read_image(entry: Any, place: str, part: CocoPart) -> Iterator[Mention | Reject]:
-    image_id, name = field(entry, "id"), field(entry, "file_name")
-    has_id = type(image_id) is int  # and no bool
-    uri = printable(FileSystems.join(part.images, name)) if is_text(name) else ""
-    if has_id:
-        yield Mention(str(image_id), split=part.split, uri=uri, is_listing=True)
-    if not (has_id and uri):
-        yield malformed_entry(place, part.path, "a number `id` and a text `file_name`", entry)
+    image_id, name = _id(field(entry, "id")), field(entry, "file_name")
+    uri = printable(join_path(part.images, name)) if is_text(name) else ""
+    if image_id:
+        yield _mention(image_id, part)._replace(uri=uri, is_listing=True)
+    if not (image_id and uri):
+        expected = "an `id`, a number or a text, and a text `file_name`"
+        yield malformed_entry(place, part.path, expected, entry)
 
 
 def _read_annotation(entry: Any, place: str, part: CocoPart) -> Iterator[Mention | Reject]:
     id, image_id, text = (field(entry, name) for name in ("id", "image_id", "caption"))
-    if type(id) is int and type(image_id) is int and isinstance(text, str):
-        mention = Mention(str(image_id), caption_id=str(id), order=id)
+    image_id, caption_id = _id(image_id), _id(id) if id is not None else place
+    if image_id and caption_id and isinstance(text, str):
+        caption_id = f"{part.file}:{caption_id}" if part.file else caption_id
+        order = id if type(id) is int and abs(id) < 2**63 else 0
+        mention = _mention(image_id, part)._replace(caption_id=caption_id, order=order)
         yield from with_caption(mention, text, part.path, "image_id")
     else:
-        expected = "numbers `id` and `image_id` and a text `caption`"
+        expected = "an `id` and `image_id`, each a number or a text, and a text `caption`"
         yield malformed_entry(place, part.path, expected, entry)
+
+
+def _mention(image_id: str, part: CocoPart) -> Mention:
+    if not part.file:
+        return Mention(image_id, part.split)
+    key, full_id = f"{part.file}:{image_id}", f"{part.file}/{image_id}"
+    return Mention(key, part.split, image_id=image_id, full_id=full_id)
+
+
+def _id(value: Any) -> str:
+    """An id as text; "" where it is none."""
+    if type(value) is int:  # and no bool
+        return str(value)
+    return value.strip() if is_text(value) else ""
+
+
+def _find_annotations(path: str) -> tuple[list[str], str]:
+    """The captions files, and the directory that the folders of images are looked for in."""
+    if any(character in path for character in WILDCARDS) or not is_directory(path):
+        files = find_files(path, (".json", ".json.gz"))
+        folder = FileSystems.split(files[0])[0]
+        above, name = FileSystems.split(folder)
+        return files, above if name == ANNOTATIONS else folder
+    folders = [path, FileSystems.join(path, ANNOTATIONS)]
+    for folder in folders:
+        if files := matching_files(folder, PATTERN):
+            return files, path
+    for folder in folders:  # of other names, such as VizWiz's train.json
+        if files := [file for file in matching_files(folder, "*.json") if _may_be_captions(file)]:
+            return files, path
+    raise InputError(
+        f"--input: neither {folders[0]} nor {folders[1]} has a {PATTERN} or another captions file"
+    )
+
+
+def _may_be_captions(path: str) -> bool:
+    """Whether a file has images, and no annotations that are something else than captions."""
+    if _first(path, IMAGES) is None:
+        return False
+    annotation = _first(path, ANNOTATIONS)
+    return annotation is None or field(annotation, "caption") is not None
+
+
+def _first(path: str, name: str) -> Any:
+    """The first entry of a list of a JSON file, None where it has no such list."""
+    try:
+        return next(read_json_list(path, name))
+    except NoListError:
+        return None
+
+
+def _check_captions(path: str, split: str, split_names: Mapping[str, str]) -> None:
+    """Raises InputError where a file is no captions file, by the beginnings of its lists."""
+    next(read_json_list(path, IMAGES))
+    if not split:
+        next(read_json_list(path, ANNOTATIONS))
+    elif field(_first(path, ANNOTATIONS), "caption") is None:
+        release = _release(path).lower()
+        name = next((name for name in split_names if name in release), split)
+        raise InputError(
+            f"--input: {path} has images, but its first annotation has no `caption`; "
+            f"--split_names={name}={LEAVE_OUT} leaves it out"
+        )
 
 
 def _check_one_release(paths: Sequence[str]) -> None:
     """The releases 2014 and 2017 are of the same images and divide them differently."""
-    years = sorted({year for path in paths for year in re.findall(r"\d{4}", _release(path))})
+    years = sorted({year for path in paths for year in re.findall(r"20\d\d", _release(path))})
     if len(years) > 1:
         raise InputError(
             f"--input: {', '.join(paths)} are of {' and '.join(years)}, which divide the same "
@@ -121,28 +208,42 @@ def _check_one_release(paths: Sequence[str]) -> None:
         )
 
 
-def _split(path: str) -> str:
-    for start, split in SPLITS.items():
-        if _release(path).startswith(start):
-            return split
-    names = ", ".join(f"captions_{start}*.json" for start in SPLITS)
-    raise InputError(f"--input: {path} names no split, its name must be one of: {names}")
-
-
-def _find_images(path: str, directory: str, image_directory: str) -> str:
+def _find_images(path: str, directory: str, image_directory: str, needs_images: bool) -> str:
+    """The directory in which the names of a captions file lead to images."""
     release = _release(path)
-    if image_directory:
-        return first_directory(image_directory, [release]) or image_directory
-    names = [release, FileSystems.join("images", release)]
-    images = first_directory(directory, names)
-    if images is None:
-        raise InputError(
-            f"--input: {directory} has neither {' nor '.join(names)} with the images of {path}; "
-            "--image_directory names another place"
-        )
-    return images
+    names = [release, *re.findall(r"[a-z]+", release.lower())]  # val2014, val
+    within = list(dict.fromkeys(f"{above}{name}" for above in ("", "images/") for name in names))
+    base = image_directory or directory
+    there = [FileSystems.join(base, name) for name in within]
+    folders = [folder for folder in there if is_directory(folder)]
+    # A name may hold the folder, or all images may lie in one.
+    candidates = [*folders, base, FileSystems.join(base, "images")]
+    entries = itertools.islice(read_json_list(path, IMAGES), PROBED)
+    for name in filter(is_text, (field(entry, "file_name") for entry in entries)):
+        for folder in candidates:
+            if FileSystems.exists(join_path(folder, name)):
+                return folder
+    if folders or image_directory:
+        return candidates[0]  # each image that is missing has its row
+    if not needs_images:
+        return there[0]  # no file is opened; the path still tells images apart
+    raise InputError(
+        f"--input: {directory} has neither {' nor '.join(within)} with the images of {path}, nor "
+        f"the images themselves; --image_directory names another place"
+    )
+
+
+def _file_names(paths: Sequence[str]) -> list[str]:
+    """A name for every captions file, its release where no other has that; "" of a single one."""
+    if len(paths) == 1:
+        return [""]
+    names = [_release(path) for path in paths]
+    if len(set(names)) == len(names):
+        return names
+    return [name.removesuffix(".gz").removesuffix(".json") for name in short_names(paths)]
 
 
 def _release(path: str) -> str:
     """train2014 of captions_train2014.json."""
-    return FileSystems.split(path)[1].removeprefix("captions_").removesuffix(".json")
+    name = FileSystems.split(path)[1]
+    return name.partition(".json")[0].removeprefix("captions_")

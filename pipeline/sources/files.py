@@ -1,26 +1,43 @@
 """Finding and reading files on any filesystem that Beam knows."""
 
-import io
+import fnmatch
+import glob
+import hashlib
+import os
+import posixpath
 import re
 from collections.abc import Iterator, Sequence
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
-import ijson
 from apache_beam.io.filesystem import BeamIOError, CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
+from pipeline.image_formats import IMAGE_SUFFIXES
 from pipeline.rejects import printable
-from tfrecords_schema.errors import InputError, one_line
+from tfrecords_schema.errors import InputError
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".bmp")
 WILDCARDS = "*?["
 
 
 def check_directory(directory: str, flag: str = "--input") -> None:
     """Raises InputError where what `flag` names is no directory that holds something."""
     check_no_wildcards(directory, flag)
-    if not is_directory(directory, flag):
-        raise InputError(f"{flag}: directory {directory} does not exist or is empty")
+    if is_directory(directory, flag):
+        return
+    if not is_local(directory) or not os.path.lexists(directory):
+        problem = "does not exist" if is_local(directory) else "does not exist or is empty"
+    elif not os.path.exists(directory):
+        problem = f"is a link to {os.readlink(directory)}, which does not exist"
+    elif os.path.isdir(directory):
+        problem = "is there, but has no file in it"
+    else:
+        problem = "is a file, it must be a directory"
+    raise InputError(f"{flag}: directory {directory} {problem}")
+
+
+def is_local(path: str) -> bool:
+    """Whether a path is one of this machine's own filesystem."""
+    return FileSystems.get_scheme(path) is None
 
 
 def check_no_wildcards(path: str, flag: str = "--input") -> None:
@@ -30,7 +47,13 @@ def check_no_wildcards(path: str, flag: str = "--input") -> None:
 
 
 def is_directory(path: str, flag: str = "--input") -> bool:
-    """Whether there is a file somewhere below `path`, which `flag` names."""
+    """Whether there is a file somewhere below `path`, which `flag` names; links are followed.
+
+    Raises:
+      InputError: there is no filesystem for its scheme, or it may not be read.
+    """
+    if is_local(path):
+        return os.path.isdir(path) and any(True for _ in _walk(path, flag))
     try:
         # At any depth: there may be nothing but folders in it, which `*` does not match.
         [match] = FileSystems.match([FileSystems.join(path, "**")], limits=[1])
@@ -41,24 +64,82 @@ def is_directory(path: str, flag: str = "--input") -> bool:
         raise InputError(f"{flag}: {path}: {error}") from error
 
 
+def _walk(directory: str, flag: str = "--input") -> Iterator[str]:
+    """The files below a local directory, links to files and directories included."""
+
+    def refuse(error: OSError) -> None:
+        raise InputError(f"{flag}: {error.filename} cannot be read: {error.strerror}") from error
+
+    for folder, folders, names in os.walk(directory, onerror=refuse, followlinks=True):
+        folders.sort()
+        for name in sorted(names):
+            yield os.path.join(folder, name)
+
+
+def walk_files(directory: str) -> Iterator[str]:
+    """The paths of all files below a directory; links are followed."""
+    if is_local(directory):
+        yield from _walk(directory)
+        return
+    [match] = FileSystems.match([FileSystems.join(directory, "**")])
+    yield from sorted(metadata.path for metadata in match.metadata_list)
+
+
+def files_in(directory: str) -> list[str]:
+    """The paths of the files directly in a directory, sorted; links to files are files."""
+    if is_local(directory):
+        try:
+            with os.scandir(directory) as entries:
+                return sorted(entry.path for entry in entries if entry.is_file())
+        except OSError as error:
+            raise InputError(f"--input: {directory} cannot be read: {error.strerror}") from error
+    [match] = FileSystems.match([FileSystems.join(directory, "*")])
+    return sorted(metadata.path for metadata in match.metadata_list)
+
+
+def join_path(directory: str, path: str) -> str:
+    """`path` as it can be opened: below `directory` unless it is whole.
+
+    `.` and `..` within `path` are resolved, so that a picture has one path however it is written.
+    """
+    scheme, mark, rest = path.partition("://")
+    if mark:
+        return scheme + mark + posixpath.normpath(rest)
+    path = posixpath.normpath(path)
+    return path if path.startswith("/") or not directory else FileSystems.join(directory, path)
+
+
+def same_path(path: str) -> str:
+    """The one form of all paths that lead to the same file by `.`, `..` and double slashes."""
+    scheme, mark, rest = path.partition("://")
+    return scheme + mark + posixpath.normpath(rest) if mark else posixpath.normpath(path)
+
+
 def first_directory(directory: str, names: Sequence[str]) -> str | None:
     """The first of `names` that is a directory in `directory`."""
     paths = (FileSystems.join(directory, name) for name in names)
     return next((path for path in paths if is_directory(path)), None)
 
 
-def find_images(directory: str, names: Sequence[str]) -> str:
+def find_images(directory: str, names: Sequence[str], needs_images: bool) -> str:
     """The first of `names` that is a directory in `directory`, which `--input` names.
 
+    Returns:
+      Its path; "" where there is none and no image will be opened.
+
     Raises:
-      InputError: there is none.
+      InputError: there is none, or none with a file in it.
     """
     images = first_directory(directory, names)
-    if images is None:
+    if images is None and needs_images:
+        paths = [FileSystems.join(directory, name) for name in names]
+        empty = [path for path in paths if is_local(path) and os.path.isdir(path)]
+        if empty:
+            raise InputError(f"--input: directory {empty[0]} is there, but has no file in it")
         raise InputError(
             f"--input: {directory} has no directory of images, one of: {', '.join(names)}"
         )
-    return images
+    return images or ""
 
 
 def first_file(directory: str, names: Sequence[str]) -> str | None:
@@ -69,64 +150,65 @@ def first_file(directory: str, names: Sequence[str]) -> str | None:
 
 def matching_files(directory: str, pattern: str) -> list[str]:
     """The files in `directory` whose names match `pattern`, sorted; there may be none."""
-    [match] = FileSystems.match([FileSystems.join(directory, pattern)])
-    return sorted(metadata.path for metadata in match.metadata_list)
+    if is_local(directory) and not os.path.isdir(directory):
+        return []
+    paths = files_in(directory)
+    return [path for path in paths if fnmatch.fnmatchcase(FileSystems.split(path)[1], pattern)]
 
 
 def find_files(path: str, suffixes: tuple[str, ...]) -> list[str]:
     """The files that `--input` stands for, sorted: one file, a pattern, or a directory of files.
 
+    A directory stands for the files that lie directly in it, or, where it has none of its own, for
+    those in its folders.
+
     Raises:
       InputError: there is none whose name ends in one of `suffixes`.
     """
-    try:
-        is_pattern = any(character in path for character in WILDCARDS)
-        pattern = FileSystems.join(path, "*") if not is_pattern and is_directory(path) else path
-        [match] = FileSystems.match([pattern])
-    except (BeamIOError, ValueError) as error:
-        raise InputError(f"--input: {path}: {error}") from error
-    names = sorted(metadata.path for metadata in match.metadata_list)
-    if not names:
-        raise InputError(f"--input: {path} does not exist or is empty")
+    if any(character in path for character in WILDCARDS):
+        names = _matches(path)
+    elif is_directory(path):
+        names = [name for name in files_in(path) if name.lower().endswith(suffixes)]
+        names = names or list(walk_files(path))
+    else:
+        names = [path]
+        if not _exists(path):
+            if is_local(path) and os.path.lexists(path):
+                check_directory(path)  # it says what is there
+            raise InputError(f"--input: {path} does not exist or is empty")
     found = [name for name in names if name.lower().endswith(suffixes)]
     if not found:
         raise InputError(f"--input: {path} has no file that ends in {', '.join(suffixes)}")
     return found
 
 
+def _matches(pattern: str) -> list[str]:
+    if is_local(pattern):
+        paths = sorted(path for path in glob.glob(pattern, recursive=True) if os.path.isfile(path))
+    else:
+        try:
+            [match] = FileSystems.match([pattern])
+        except (BeamIOError, ValueError) as error:
+            raise InputError(f"--input: {pattern}: {error}") from error
+        paths = sorted(metadata.path for metadata in match.metadata_list)
+    if not paths:
+        raise InputError(f"--input: {pattern} matches no file")
+    return paths
+
+
+def _exists(path: str) -> bool:
+    try:
+        return os.path.isfile(path) if is_local(path) else FileSystems.exists(path)
+    except (BeamIOError, ValueError) as error:
+        raise InputError(f"--input: {path}: {error}") from error
+
+
 def list_images(directory: str) -> Iterator[tuple[str, str]]:
     """(name, path) of every image file directly in `directory`."""
-    [match] = FileSystems.match([FileSystems.join(directory, "*")])
-    for metadata in match.metadata_list:
-        name = FileSystems.split(metadata.path)[1]
+    for path in files_in(directory):
+        name = FileSystems.split(path)[1]
         if name.lower().endswith(IMAGE_SUFFIXES):
-            yield printable(name), printable(metadata.path)
-
-
-def read_lines(path: str) -> Iterator[str]:
-    """The lines of a UTF-8 file with their ends.
-
-    Bytes that are not UTF-8 become lone surrogates: the line is kept, and refused by itself.
-    """
-    with FileSystems.open(path) as file:
-        yield from io.TextIOWrapper(
-            file,  # type: ignore[type-var]
-            encoding="utf-8-sig",
-            errors="surrogateescape",
-            newline="\n",
-        )
-
-
-def first_line(path: str) -> str:
-    """The first line that is not blank.
-
-    Raises:
-      InputError: there is none.
-    """
-    line = next((line for line in read_lines(path) if line.strip()), None)
-    if line is None:
-        raise InputError(f"--input: the captions file {path} is empty")
-    return line.strip()
+            yield printable(name), printable(path)
 
 
 def open_raw(path: str) -> BinaryIO:
@@ -153,31 +235,14 @@ def read_image_bytes(location: str) -> bytes:
     return content
 
 
+def content_digest(content: bytes) -> str:
+    """128 bits of a SHA-256, by which files of equal bytes are known, as hexadecimal digits.
+
+    Among a billion different files two share these with a probability below 10**-20.
+    """
+    return hashlib.sha256(content).hexdigest()[:32]
+
+
 def byte_range(path: str, first: int, length: int) -> str:
     """The location of `length` bytes from `first` on within the file at `path`."""
     return f"{path}#bytes={first}-{first + length - 1}"
-
-
-def read_json_list(path: str, name: str) -> Iterator[Any]:
-    """The entries of the list `name` at the top of a JSON file, read as a stream.
-
-    The whole file is read, whatever stands after the list, so that a file that was cut off is known
-    by its end.
-
-    Raises:
-      InputError: the file is no valid JSON, or has no such list with an entry in it.
-    """
-    count = 0
-    with open_raw(path) as file:
-        try:
-            for entry in ijson.items(file, f"{name}.item"):
-                yield entry
-                count += 1
-        # Of ijson; a lone half of a UTF-16 pair; a number that nothing can hold.
-        except (ijson.JSONError, ValueError, ArithmeticError) as error:
-            raise InputError(
-                f"{path} is no valid JSON: at or before byte {file.tell()}, after {count} entries "
-                f"of {name!r}: {one_line(error)}"
-            ) from error
-    if not count:
-        raise InputError(f"{path} must be a JSON object that has a list {name!r} with entries")

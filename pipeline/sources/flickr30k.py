@@ -20,12 +20,11 @@ from pipeline.sources.files import (
     check_directory,
     find_images,
     first_file,
-    first_line,
     list_images,
-    read_lines,
 )
 from pipeline.sources.flickr8k import read_tokens
 from pipeline.sources.mentions import Mention, Source, with_caption
+from pipeline.sources.text_files import first_line, read_lines
 from tfrecords_schema.errors import InputError
 
 TOKEN_FILE = "results_20130124.token"
@@ -47,8 +46,8 @@ IMAGE_DIRECTORIES = (
 _NUMBER_AND_CAPTION = re.compile(r"\s*(\d{1,9})(?:\s*\||\s)\s*(.*)", re.DOTALL)
 
 
-def find_flickr30k(directory: str) -> Source:
-    """Finds the files of the data set at `directory`.
+def find_flickr30k(directory: str, needs_images: bool = True) -> Source:
+    """Finds the files of the data set at `directory`; without `needs_images` of its text alone.
 
     Raises:
       InputError: naming what is missing and which names were looked for.
@@ -68,10 +67,10 @@ def find_flickr30k(directory: str) -> Source:
             f"--input: {captions} starts with {printable(header)!r}, "
             f"its first line must be {'| '.join(CSV_HEADER)!r}"
         )
-    images = find_images(directory, IMAGE_DIRECTORIES)
+    images = find_images(directory, IMAGE_DIRECTORIES, needs_images)
     captions_kind = "csv" if captions.endswith(CSV_FILE) else "tokens"
-    parts = [(captions_kind, captions), ("images", images)]
-    return Source(parts, read_part, captions, images, has_splits=False)
+    parts = [(captions_kind, captions), *[("images", images)] * bool(images)]
+    return Source(parts, read_part, captions, images)
 
 
 def read_part(part: tuple[str, str]) -> Iterator[Mention | Reject]:

@@ -11,7 +11,7 @@ The text files may lie in a `Flickr8k_text` folder. Without lists of images spli
 """
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from apache_beam.io.filesystems import FileSystems
 
@@ -20,11 +20,10 @@ from pipeline.sources.files import (
     check_directory,
     find_images,
     first_file,
-    first_line,
     list_images,
-    read_lines,
 )
 from pipeline.sources.mentions import Mention, Source, with_caption
+from pipeline.sources.text_files import first_line, read_lines
 from tfrecords_schema.errors import InputError
 
 TOKEN_FILE = "Flickr8k.token.txt"
@@ -39,8 +38,15 @@ IMAGE_DIRECTORIES = ("Flicker8k_Dataset", "Flickr8k_Dataset", "Images", "images"
 TEXT_DIRECTORIES = ("", "Flickr8k_text")
 
 
-def find_flickr8k(directory: str) -> Source:
-    """Finds the files of the data set at `directory`.
+def find_flickr8k(
+    directory: str, split_names: Mapping[str, str], needs_images: bool = True
+) -> Source:
+    """Finds the files of the data set.
+
+    Args:
+      directory: that holds them.
+      split_names: what becomes of the lists `train`, `dev` and `test`.
+      needs_images: without, no image is looked for.
 
     Raises:
       InputError: naming what is missing and which names were looked for.
@@ -55,16 +61,22 @@ def find_flickr8k(directory: str) -> Source:
             f"--input: {captions} starts with {printable(header)!r}, "
             f"its first line must be {CSV_HEADER!r}"
         )
-    images = find_images(directory, IMAGE_DIRECTORIES)
+    images = find_images(directory, IMAGE_DIRECTORIES, needs_images)
     lists = {split: first_file(directory, _in_text(name)) for split, name in SPLIT_FILES.items()}
     splits = {split: file for split, file in lists.items() if file is not None}
     if splits and "train" not in splits:
         raise InputError(
             f"--input: {directory} has {', '.join(splits.values())} but not {SPLIT_FILES['train']}"
         )
+    lists_of_images = [
+        (split_names.get("dev" if split == "validation" else split, split), file)
+        for split, file in splits.items()
+    ]
     captions_kind = "csv" if captions.endswith(CSV_FILE) else "tokens"
-    parts = [(captions_kind, captions), ("images", images), *splits.items()]
-    return Source(parts, read_part, captions, images, bool(splits))
+    parts = [(captions_kind, captions), *[("images", images)] * bool(images), *lists_of_images]
+    by = f"its lists, {', '.join(splits.values())}" if splits else ""
+    named = tuple(dict.fromkeys(split for split, _ in lists_of_images))
+    return Source(parts, read_part, captions, images, by, named)
 
 
 def read_part(part: tuple[str, str]) -> Iterator[Mention | Reject]:
@@ -92,7 +104,8 @@ def read_tokens(path: str) -> Iterator[Mention | Reject]:
             continue
         caption_id, tab, text = line.rstrip("\r\n").partition("\t")
         image_id, _, order = caption_id.rpartition("#")
-        if tab and order.isdecimal() and len(order) <= 9:
+        # Within a line a carriage return is the end of a line that another system wrote.
+        if tab and "\r" not in text and order.isdecimal() and len(order) <= 9:
             mention = Mention(image_id, caption_id=caption_id, order=int(order))
         else:
             mention = Mention("", caption_id=f"{path}:{number}")

@@ -10,7 +10,7 @@
 out finds them among the rejects that no split wants, which count against nothing.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from apache_beam.io.filesystems import FileSystems
@@ -23,9 +23,11 @@ from pipeline.sources.files import (
     first_directory,
     first_file,
     is_directory,
+    join_path,
     matching_files,
-    read_json_list,
+    same_path,
 )
+from pipeline.sources.json_files import read_json_list
 from pipeline.sources.mentions import (
     Mention,
     Source,
@@ -34,10 +36,10 @@ from pipeline.sources.mentions import (
     malformed_entry,
     with_caption,
 )
+from pipeline.sources.split_names import known_names
 from tfrecords_schema.errors import InputError
 
 PATTERN = "dataset_*.json"
-SPLITS = {"train": "train", "restval": "train", "val": "validation", "test": "test"}
 IMAGE_DIRECTORIES = tuple(
     dict.fromkeys(flickr8k.IMAGE_DIRECTORIES + flickr30k.IMAGE_DIRECTORIES)  # without repetition
 )
@@ -48,24 +50,28 @@ class KarpathyPart(NamedTuple):
 
     path: str
     images: str  # directory of the images
-    splits: dict[str, str]  # name in the file -> split of beamcap, "" to leave its images out
+    splits: dict[str, str]  # name in the file -> split of beamcap
 
 
-def find_karpathy(path: str, image_directory: str, restval: str) -> Source:
+def find_karpathy(
+    path: str, image_directory: str, split_names: Mapping[str, str], needs_images: bool = True
+) -> Source:
     """Finds the file and its images.
 
     Args:
       path: of the file, or of a directory that holds one.
       image_directory: "" where the images are beside the file, in one of IMAGE_DIRECTORIES or not.
-      restval: train, or leave_out.
+      split_names: what a split may be called in the file.
+      needs_images: without, no image is looked for.
 
     Raises:
       InputError: naming what is missing or cannot be used.
     """
     file = _find_file(path)
-    images = _find_images(file, image_directory)
-    splits = SPLITS | ({"restval": ""} if restval == "leave_out" else {})
-    return Source([KarpathyPart(file, images, splits)], read_part, file, images, True)
+    images = _find_images(file, image_directory, needs_images)
+    part = KarpathyPart(file, images, dict(split_names))
+    by = "the field `split`" if split_names else ""
+    return Source([part], read_part, file, images, by, names_may_collide=True)
 
 
 def read_part(part: KarpathyPart) -> Iterator[Mention | Reject]:
@@ -76,7 +82,7 @@ def read_part(part: KarpathyPart) -> Iterator[Mention | Reject]:
       file name is mentioned by its place, so that it is counted as an image that was lost.
 
     Raises:
-      InputError: the file is no valid JSON, or has an image of another split than SPLITS.
+      InputError: the file is no valid JSON, or has an image of a split that has no known name.
     """
     for number, entry in enumerate(read_json_list(part.path, "images")):
         place = printable(f"{part.path}:images[{number}]")
@@ -87,29 +93,33 @@ def read_part(part: KarpathyPart) -> Iterator[Mention | Reject]:
             yield malformed_entry(place, part.path, expected, entry)
             yield Mention(place, split=split, is_listing=True)
             continue
-        uri = printable(FileSystems.join(part.images, folder, name))
-        yield Mention(name, split=split, uri=uri, is_listing=True)
+        path = f"{folder}/{name}" if folder else name
+        uri = printable(join_path(part.images, path))
+        mention = Mention(same_path(uri), split, image_id=name, full_id=same_path(path))
+        yield mention._replace(uri=uri, is_listing=True)
         sentences = field(entry, "sentences")
         if not isinstance(sentences, list):
             yield malformed_entry(place, part.path, "a list `sentences`", entry)
             continue
         for order, sentence in enumerate(sentences):
-            yield from _read_sentence(sentence, name, f"{place}.sentences[{order}]", part)
+            yield from _read_sentence(sentence, mention, f"{place}.sentences[{order}]", part)
 
 
-def _read_sentence(sentence: Any, image_id: str, place: str, part: KarpathyPart) -> Iterator[Any]:
+def _read_sentence(sentence: Any, image: Mention, place: str, part: KarpathyPart) -> Iterator[Any]:
     id, text = field(sentence, "sentid"), field(sentence, "raw")
     if type(id) is int and isinstance(text, str):
-        mention = Mention(image_id, caption_id=str(id), order=id)
+        mention = image._replace(caption_id=str(id), order=id)
         yield from with_caption(mention, text, part.path, "filename")
     else:
         yield malformed_entry(place, part.path, "a number `sentid` and a text `raw`", sentence)
 
 
 def _split(name: Any, place: str, part: KarpathyPart) -> str:
-    if isinstance(name, str) and name in part.splits:
-        return part.splits[name]
-    raise InputError(f"{place} is of split {name!r}, must be one of: {', '.join(part.splits)}")
+    if not part.splits:  # by hash
+        return ""
+    if isinstance(name, str) and name.lower() in part.splits:
+        return part.splits[name.lower()]
+    raise InputError(f"{place} is of split {name!r}, must be one of: {known_names(part.splits)}")
 
 
 def _find_file(path: str) -> str:
@@ -125,7 +135,7 @@ def _find_file(path: str) -> str:
     return files[0]
 
 
-def _find_images(file: str, image_directory: str) -> str:
+def _find_images(file: str, image_directory: str, needs_images: bool) -> str:
     folder, name = _first_image(file)
     if image_directory:
         check_directory(image_directory, "--image_directory")
@@ -142,6 +152,8 @@ def _find_images(file: str, image_directory: str) -> str:
     # The directory of the file itself is always there: it must hold the folder or the image.
     if first_directory(beside, [folder]) if folder else first_file(beside, [name]):
         return beside
+    if not needs_images:
+        return beside  # no file is opened; the path still tells images apart
     raise InputError(
         f"--input: the images of {file} are not beside it: no {folder or name} in {beside} or in "
         f"one of {', '.join(IMAGE_DIRECTORIES)} there; --image_directory names another place"

@@ -14,9 +14,14 @@ from pipeline.rejects import CAPTION, UNASSIGNED, Reject, printable, reject
 
 
 class Mention(NamedTuple):
-    """What one place of the source says of an image. An empty field says nothing."""
+    """What one place of the source says of an image. An empty field says nothing.
 
-    image_id: str
+    The key is what the image *is*: mentions with one key are put together, others never. It is the
+    path that will be opened, the bytes themselves where a container holds them, or a name that the
+    source keeps unique. The name that is written is for people, and may be less than the key.
+    """
+
+    key: str
     split: str = ""
     uri: str = ""  # of the image, as a person would name it
     location: str = ""  # of its bytes where `uri` cannot be opened: path#bytes=first-last
@@ -24,6 +29,10 @@ class Mention(NamedTuple):
     order: int = 0  # of the caption among those of the image
     text: str = ""  # of the caption, whitespace collapsed
     is_listing: bool = False  # a list names each image once: a second listing is a duplicate
+    image_id: str = ""  # the name to write, where that is not the key
+    full_id: str = ""  # the name to write where `image_id` is not unique in the whole source
+    content: str = ""  # a hash of the image's bytes, where they lie in a container
+    problem: str = ""  # why there is no file, where the source knows
 
 
 class Source(NamedTuple):
@@ -33,7 +42,15 @@ class Source(NamedTuple):
     read: Callable[[Any], Iterator[Mention | Reject]]  # one part; raises InputError or OSError
     captions: str  # where the captions are, for messages
     images: str  # where the images are, for messages
-    has_splits: bool  # else an image's split is a hash of its id
+    splits_by: str = ""  # what says the split of an image; "" where nothing does: a hash of its id
+    splits: tuple[str, ...] = ()  # those that files or folders name, before anything is read
+    names_may_collide: bool = False  # one `image_id` may be the name of several images
+    keys_are_references: bool = False  # of a file's own numbering: the path of the image decides
+
+    @property
+    def has_splits(self) -> bool:
+        """Whether the source says the splits."""
+        return bool(self.splits_by)
 
 
 def with_caption(mention: Mention, text: str, path: str, expected: str) -> Iterator[Any]:
@@ -45,9 +62,9 @@ def with_caption(mention: Mention, text: str, path: str, expected: str) -> Itera
       path: the file that holds the caption.
       expected: what a place without an image should have looked like.
     """
-    if not mention.image_id:
+    if not mention.key:
         problem = f"no image name: expected {expected}"
-    elif not is_utf8(mention.image_id + text):
+    elif not is_utf8(mention.key + text):
         problem = f"not valid UTF-8: {printable(text)}"
     elif not text.strip():
         problem = "empty caption"

@@ -1,12 +1,13 @@
 """Images out of containers without random access, laid side by side in a file of their own.
 
     <staging>/<hash>.pack     the bytes of the images of one part, one after the other
-    <staging>/<hash>.index    (offset, length) of every row's image: two int64, low byte first
+    <staging>/<hash>.index    of every row's image: offset and length, two int64 with the low byte
+                              first, and 16 bytes of the SHA-256 of its content
 
-A source is read twice, and then its images are opened one by one, in another order. A Parquet file
+A source is read once, and then its images are opened one by one, in another order. A Parquet file
 or a TFDS shard gives its images only in its own order and many at a time, so whoever reads a part
-first copies them here; who reads it later takes the places from the index and leaves the images in
-the container alone.
+copies them here. A job that was killed and goes on takes the places from the index and leaves the
+images in the container alone.
 
 The index is renamed last: a pack that has an index is whole, whatever was killed. Two workers that
 read the same part at once write the same bytes, and the later rename changes nothing. The name
@@ -24,11 +25,12 @@ import tensorflow as tf
 from apache_beam.io.filesystem import BeamIOError
 from apache_beam.io.filesystems import FileSystems
 
-from pipeline.sources.files import byte_range
+from pipeline.sources.files import byte_range, content_digest
 from tfrecords_schema.atomic_file import complete_or_absent
 from tfrecords_schema.errors import InputError, one_line
 
-SPAN = struct.Struct("<qq")  # offset and length of an image in the pack
+SPAN = struct.Struct("<qq16s")  # offset and length of an image in the pack, and its digest
+NO_IMAGE = bytes(16)  # the digest of a row without one
 BLOCK_SPANS = 4096  # of the index are read at once
 
 
@@ -38,6 +40,7 @@ class StagedRow(NamedTuple):
     row: Any  # as the container has it, without its image
     location: str  # of the image's bytes; empty where the row has none
     first: int  # row of the part, from 0, that this image was first seen in
+    content: str  # digest of the image; empty where the row has none
 
 
 def file_stamp(path: str) -> tuple[int, float]:
@@ -103,14 +106,16 @@ def _staged_now(pack: str, rows: Iterable[tuple[Any, bytes | None]]) -> Iterator
     ):
         index.write(b"")  # a file that nothing is written to would not be made
         images.write(b"")
+        digest = NO_IMAGE
         for i, (row, image) in enumerate(rows):
             image = image or b""
             if image != before:
                 before, offset, first = image, end, i
+                digest = bytes.fromhex(content_digest(image)) if image else NO_IMAGE
                 images.write(image)
                 end += len(image)
-            index.write(SPAN.pack(offset, len(image)))
-            yield StagedRow(row, _location(pack, offset, len(image)), first)
+            index.write(SPAN.pack(offset, len(image), digest))
+            yield _staged(row, pack, (offset, len(image), digest), first)
 
 
 def _staged_before(pack: str, rows: Iterable[tuple[Any, bytes | None]]) -> Iterator[StagedRow]:
@@ -122,7 +127,7 @@ def _staged_before(pack: str, rows: Iterable[tuple[Any, bytes | None]]) -> Itera
             raise InputError(f"--input: {_CHANGED} {pack} has {i} of its rows")
         if span != before:
             before, first = span, i
-        yield StagedRow(row, _location(pack, *span), first)
+        yield _staged(row, pack, span, first)
     if next(spans, None) is not None:
         raise InputError(f"--input: {_CHANGED} {pack} has more than its {i + 1} rows")
 
@@ -130,14 +135,16 @@ def _staged_before(pack: str, rows: Iterable[tuple[Any, bytes | None]]) -> Itera
 _CHANGED = "a file has changed since the job began, run again:"
 
 
-def _read_index(pack: str) -> Iterator[tuple[int, int]]:
+def _read_index(pack: str) -> Iterator[tuple[int, int, bytes]]:
     with tf.io.gfile.GFile(_index_path(pack), "rb") as index:
         while block := index.read(BLOCK_SPANS * SPAN.size):
             yield from SPAN.iter_unpack(block)
 
 
-def _location(pack: str, offset: int, length: int) -> str:
-    return byte_range(pack, offset, length) if length else ""
+def _staged(row: Any, pack: str, span: tuple[int, int, bytes], first: int) -> StagedRow:
+    offset, length, digest = span
+    location = byte_range(pack, offset, length) if length else ""
+    return StagedRow(row, location, first, digest.hex() if length else "")
 
 
 def _index_path(pack: str) -> str:

@@ -1,236 +1,350 @@
-"""Tables of images and captions: CSV, TSV, JSON Lines or Parquet, one file or many of a kind.
+"""Tables of images and captions: CSV, TSV, JSON Lines, JSON or Parquet, one file or many of a kind.
 
     image,caption,split              a row for every caption; rows of one image are put together
     a.jpg,A dog,train                the path is relative to --image_directory, else to the table
     a.jpg,"A dog, asleep",train
 
-A row of JSONL or Parquet may hold a list of captions, and a row of Parquet the image itself: such
-images are copied to the staging directory, see `staged_images`. An image's id is the `id` column
-where one is named, else its path, else file:row. Lines count from 1, rows of Parquet from 0.
+A row may hold a list of captions, and a row of Parquet the image itself: such images are copied to
+the staging directory, see `staged_images`. An image *is* the file that its path leads to from the
+directory of its table, or its bytes where the table holds them; a name in a column counts only
+where --id_column says so. Lines count from 1, rows of Parquet and entries of JSON from 0.
 """
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
-
-from apache_beam.io.filesystems import FileSystems
+from typing import Any, NamedTuple
 
 from pipeline.rejects import CAPTION, UNASSIGNED, Reject, printable, reject
 from pipeline.sources import table_parquet, table_text
-from pipeline.sources.files import find_files, is_directory
+from pipeline.sources.caption_cells import caption_ways
+from pipeline.sources.files import (
+    WILDCARDS,
+    check_directory,
+    content_digest,
+    find_files,
+    join_path,
+    same_path,
+)
 from pipeline.sources.mentions import Mention, Source
+from pipeline.sources.split_names import BY_NAME, known_names, splits_of_paths
 from pipeline.sources.staged_images import file_stamp, pack_path, stage_images
 from pipeline.sources.table_rows import (
     ROW_ORDERS,
-    SPLIT_NAMES,
     Cells,
     Columns,
+    TextFormat,
+    check_columns,
     short_names,
     show,
     to_text,
     with_captions,
 )
+from pipeline.sources.text_files import encoding_of, open_bytes
 from tfrecords_schema.errors import InputError
 
-KINDS = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
 FILE_ORDERS = ROW_ORDERS * 10**10  # the same for the rows of a file; 9 * 10**5 files fit
 FOOTER_THREADS = 16
+_ASIDE = (".txt", ".txt.gz", ".json", ".json.gz")
 
 
-def find_table(path: str, image_directory: str, columns: Columns, staging: str) -> Source:
+class TablePart(NamedTuple):
+    """A file, or of a Parquet file a run of its row groups."""
+
+    path: str
+    name: str  # short, unlike that of any other file
+    number: int  # of the file
+    split: str  # that the names of file and folder say
+    run: tuple[int, int, int] | None = None  # see `table_parquet.runs_of_row_groups`
+    stamp: tuple[int, float] | None = None  # of a file that holds images
+
+
+class InlineImage(NamedTuple):
+    """An image that the table holds."""
+
+    uri: str
+    location: str  # "" where it is not staged
+    content: str
+
+
+def find_table(
+    path: str,
+    image_directory: str,
+    columns: Columns,
+    text: TextFormat,
+    staging: str,
+    split_names: Mapping[str, str],
+) -> Source:
     """Finds a table.
 
     Args:
       path: a file, a pattern, or a directory of files.
       image_directory: that relative paths start at; '' is the directory of each file.
       columns: their names; the default name of the split column may be absent.
-      staging: directory for inline images; '' where the images are not wanted.
+      text: how tables of text are written.
+      staging: directory for inline images; '' where no image is opened.
+      split_names: what a split may be called in the split column, or in the names of the files
+        where there is no such column; empty where the source's splits do not count.
 
     Raises:
-      InputError: there is no file; files of several kinds; a column is missing or of a wrong type;
-        images that would have to be downloaded.
+      InputError: there is no file; files of several kinds; a column is missing or of a wrong type.
     """
-    files = find_files(path, tuple(KINDS))
-    for file in files:
-        if _kind(file) != _kind(files[0]):
-            raise InputError(f"--input: {files[0]} and {file} are tables of two kinds")
-    if image_directory and not is_directory(image_directory):
-        raise InputError(f"--image_directory={image_directory} does not exist or is empty")
+    files = _find_files(path)
+    kind = table_text.table_kind(files[0])
+    if image_directory and staging:
+        check_directory(image_directory, "--image_directory")
     with ThreadPoolExecutor(FOOTER_THREADS) as threads:  # footers may lie far away
-        described = list(threads.map(_describe, files))
-    first_names = described[0][0]
-    for name, kind in zip(columns, columns._fields, strict=True):
-        _check_column(files[0], first_names, name, kind)
-    has_splits = columns.split in first_names
-    if _kind(files[0]) != "jsonl":  # in which any line may leave out a key
-        for file, (names, _) in zip(files, described, strict=True):
-            _check_same(file, names, files[0], first_names, columns)
-        columns = columns if has_splits else columns._replace(split="")
-    parts: list[tuple[Any, ...]] = []
+        described = list(threads.map(functools.partial(_describe, text=text), files))
+    columns = _find_columns(files, [names for names, _ in described], kind, columns)
+    if not split_names:
+        columns = columns._replace(split="")
+    # Not where there is none: pandas calls the column of its index "".
+    by_column = bool(columns.split) and any(columns.split in names for names, _ in described)
+    splits = [""] * len(files) if by_column else splits_of_paths(files, split_names)
+    parts: list[TablePart] = []
+    inline = False
     for i, (file, name) in enumerate(zip(files, short_names(files), strict=True)):
-        footer = described[i][1]
+        part, footer = TablePart(file, name, i, splits[i]), described[i][1]
         if footer is None:
-            parts.append((file, name, i, None, None))
+            parts.append(part)
             continue
         table_parquet.check_types(file, footer.schema, columns)
         is_inline = table_parquet.is_inline(footer.schema, columns.image)
+        inline |= is_inline
         stamp = file_stamp(file) if is_inline else None
         for run in table_parquet.runs_of_row_groups(footer.row_groups):
-            parts.append((file, name, i, run, stamp))
-    _refuse_downloads(parts, columns)
+            parts.append(part._replace(run=run, stamp=stamp))
     read = functools.partial(
         read_part,
         columns=columns,
+        text=text,
         image_directory=image_directory,
         staging=staging,
-        has_splits=has_splits,
+        split_names=split_names,
+        by_column=by_column,
     )
-    return Source(parts, read, path, image_directory or path, has_splits)
+    whence = f"column {columns.split!r}" if by_column else BY_NAME if any(splits) else ""
+    many_folders = len({file.rpartition("/")[0] for file in files}) > 1 and not image_directory
+    return Source(
+        parts,
+        read,
+        f"{path}, which is UTF-16" if kind != "parquet" and _is_utf16(files[0]) else path,
+        image_directory or path,
+        whence,
+        tuple(sorted({*splits} - {""})),
+        names_may_collide=not columns.id and (many_folders or inline),
+    )
 
 
 def read_part(
-    part: tuple[Any, ...],
+    part: TablePart,
     columns: Columns,
+    text: TextFormat,
     image_directory: str,
     staging: str,
-    has_splits: bool,
+    split_names: Mapping[str, str],
+    by_column: bool,
 ) -> Iterator[Mention | Reject]:
     """Reads one part.
 
     Args:
-      part: (file, its short name, its number, run of row groups, stamp); the run is that of a
-        Parquet file, the stamp that of one with inline images.
-      columns: see `find_table`; the split column is '' where there is none.
+      part: to read.
+      columns: see `find_table`; the split column is '' where there is none or it does not count.
+      text: see `find_table`.
       image_directory: see `find_table`.
       staging: see `find_table`.
-      has_splits: whether the first row has a split.
+      split_names: what a split may be called; empty where the source's splits do not count.
+      by_column: whether the split column says the split.
 
     Yields:
       A mention or a reject a caption; of every row that can be parsed at least one mention.
 
     Raises:
-      InputError: the file is damaged, or a split has no name that is known.
+      InputError: the file is damaged, a split has no name that is known, or an image would have to
+        be downloaded.
     """
-    path, name, file_number, _, _ = part
-    directory = image_directory or path[: path.rfind("/") + 1]
-    for number, cells, uri, location in _rows(part, columns, staging):
-        place = f"{name}:{number}"
+    for number, cells, inline in _rows(part, columns, text, staging):
+        place = f"{part.name}:{number}"
         if isinstance(cells, str):
-            yield reject(place, path, UNASSIGNED, CAPTION, ValueError(cells))
+            yield reject(place, part.path, UNASSIGNED, CAPTION, ValueError(cells))
             continue
-        where = f"--input: {path}: row {number}: column {columns.split!r}"
-        if cells.split and not has_splits:
-            raise InputError(f"{where} has {show(cells.split)}, but the first row has no split")
-        image_id, image_path, problem = _identify(cells, columns, place)
-        if image_path and not uri:
-            uri = printable(_join(directory, image_path))
-        order = file_number * FILE_ORDERS + number * ROW_ORDERS
-        split = _split(cells.split, where)
-        mention = Mention(image_id, split, uri, location, caption_id=place, order=order)
-        if problem:
-            yield reject(place, path, UNASSIGNED, CAPTION, ValueError(problem))
-            yield Mention(place, split)
+        where = f"--input: {part.path}: row {number}: column"
+        split = part.split
+        if by_column:
+            split = _split(cells.split, f"{where} {columns.split!r}", split_names)
+        elif columns.split and cells.split:
+            raise InputError(
+                f"{where} {columns.split!r} has {show(cells.split)}, but the first row has no such "
+                "column: give it to every row; --split_fractions=0.8,0.1,0.1 splits by hash instead"
+            )
+        order = part.number * FILE_ORDERS + number * ROW_ORDERS
+        mention = Mention(place, split, caption_id=place, order=order)
+        try:
+            mention = _identify(mention, cells, inline, part, columns, image_directory)
+        except _DownloadError as error:
+            raise InputError(f"{where} {columns.image!r} {error}") from error
+        except ValueError as error:
+            yield reject(place, part.path, UNASSIGNED, CAPTION, error)
+            yield mention._replace(caption_id="", order=0, problem=str(error))
         else:
-            yield from with_captions(mention, cells.caption, path)
+            yield from with_captions(mention, cells.caption, part.path)
 
 
-def _rows(
-    part: tuple[Any, ...], columns: Columns, staging: str
-) -> Iterator[tuple[int, Cells | str, str, str]]:
-    """(row, its cells or what is wrong with it, URI and location of its inline image)."""
-    path, _, _, run, stamp = part
-    if run is None:
-        delimiter = table_text.DELIMITERS.get(_kind(path), "")
-        lines = (
-            table_text.read_csv(path, delimiter, columns)
-            if delimiter
-            else table_text.read_jsonl(path, columns)
-        )
-        for number, row in lines:
-            yield number, row, "", ""
-        return
-    first_group, after, first_row = run
-    read = functools.partial(table_parquet.read_row_groups, path, first_group, after, columns)
-    if stamp is None or not staging:
-        for number, (cells, _) in enumerate(read(False), first_row):
-            yield number, cells, "", ""
-        return
-    pack = pack_path(staging, path, columns.image, run, stamp)
-    for number, (cells, location, first) in enumerate(stage_images(pack, read), first_row):
-        yield number, cells, f"{path}#row={first_row + first}" if location else "", location
+class _DownloadError(ValueError):
+    """An image is named by a web address."""
 
 
-def _identify(cells: Cells, columns: Columns, place: str) -> tuple[str, str, str]:
-    """(image id, path of the image, what is wrong with them)."""
+def _identify(
+    mention: Mention,
+    cells: Cells,
+    inline: InlineImage | None,
+    part: TablePart,
+    columns: Columns,
+    image_directory: str,
+) -> Mention:
+    """The mention with the identity, the names and the file of its image.
+
+    Raises:
+      ValueError: a cell holds nothing that can name an image.
+    """
+    place = mention.key
     path = to_text(cells.image)
     if path is None:
-        return "", "", f"the image is {show(cells.image)}: expected a path"
+        raise ValueError(f"the image is {show(cells.image)}: expected a path")
     path = path.strip()
+    if inline is not None and inline.content:
+        mention = mention._replace(
+            key=f"{mention.split}:{inline.content}",
+            image_id=printable(path) or place,
+            full_id=place,
+            **inline._asdict(),
+        )
+    elif path:
+        if path.lower().startswith(("http://", "https://")):
+            raise _DownloadError(
+                f"has {show(path)}: beamcap downloads no images; fetch them first, for instance "
+                "with img2dataset, and give --source=webdataset"
+            )
+        folder, _, _ = part.path.rpartition("/")
+        uri = printable(join_path(image_directory or folder, path))
+        short_folder = "" if image_directory else part.name.rpartition("/")[0]
+        mention = mention._replace(
+            key=same_path(uri),
+            uri=uri,
+            image_id=printable(path),
+            full_id=printable(join_path(short_folder, path)),
+        )
+    else:
+        mention = mention._replace(problem=f"column {columns.image!r} is empty")
     if not columns.id:
-        return printable(path) or place, path, ""
+        return mention
     is_number = isinstance(cells.id, int) and not isinstance(cells.id, bool)
     name = str(cells.id) if is_number else to_text(cells.id)
     if name is None or not name.strip():
-        return "", "", f"the id is {show(cells.id)}: expected a string or an integer"
-    return printable(name.strip()), path, ""
+        raise ValueError(f"the id is {show(cells.id)}: expected a string or an integer")
+    return mention._replace(key=printable(name.strip()), image_id="", full_id="")
 
 
-def _split(value: Any, where: str) -> str:
+def _rows(
+    part: TablePart, columns: Columns, text: TextFormat, staging: str
+) -> Iterator[tuple[int, Cells | str, InlineImage | None]]:
+    """(row, its cells or what is wrong with it, its inline image)."""
+    if part.run is None:
+        for number, row in table_text.read_table(part.path, text, columns):
+            yield number, row, None
+        return
+    first_group, after, first_row = part.run
+    read = functools.partial(table_parquet.read_row_groups, part.path, first_group, after, columns)
+    if part.stamp is None:
+        for number, (cells, _) in enumerate(read(False), first_row):
+            yield number, cells, None
+        return
+    if not staging:  # no image is opened, but its bytes are what it is
+        for number, (cells, image) in enumerate(read(True), first_row):
+            content = content_digest(image) if image else ""
+            yield number, cells, InlineImage(f"{part.path}#row={number}", "", content)
+        return
+    pack = pack_path(staging, part.path, columns.image, part.run, part.stamp)
+    for number, staged in enumerate(stage_images(pack, read), first_row):
+        uri = f"{part.path}#row={first_row + staged.first}"
+        yield number, staged.row, InlineImage(uri, staged.location, staged.content)
+
+
+def _find_files(path: str) -> list[str]:
+    """The files of a table, all of one kind."""
+    files = find_files(path, table_text.SUFFIXES)
+    if path not in files and not any(mark in path for mark in WILDCARDS):  # a directory
+        tables = [file for file in files if not _is_aside(file)]
+        files = tables or _find_below(path) or files
+    for file in files:
+        if table_text.table_kind(file) != table_text.table_kind(files[0]):
+            raise InputError(
+                f"--input: {files[0]} and {file} are tables of two kinds: name one of them, or a "
+                "pattern such as DIR/*.csv"
+            )
+    return files
+
+
+def _is_aside(path: str) -> bool:
+    """Whether a file is no table but lies beside some: README.txt, dataset_info.json."""
+    if not path.lower().endswith(_ASIDE):
+        return False
+    if table_text.table_kind(path) != "json":
+        return True
+    try:
+        table_text.column_names(path, TextFormat())
+    except InputError as error:
+        return "is one JSON object" in str(error)
+    return False
+
+
+def _find_below(directory: str) -> list[str]:
+    """The tables in the folders of a directory whose own files are none."""
+    suffixes = tuple(suffix for suffix in table_text.SUFFIXES if suffix not in _ASIDE)
+    try:
+        return find_files(directory, suffixes)
+    except InputError:
+        return []
+
+
+def _is_utf16(path: str) -> bool:
+    with open_bytes(path) as file:
+        return "16" in encoding_of(file.read(4))
+
+
+def _split(value: Any, where: str, names: Mapping[str, str]) -> str:
     text = to_text(value)
     name = None if text is None else text.strip().lower()
-    if name and name in SPLIT_NAMES:
-        return SPLIT_NAMES[name]
+    if name and name in names:
+        return names[name]
     if name == "":
         return ""
-    raise InputError(f"{where} has {show(value)}, expected one of: {', '.join(SPLIT_NAMES)}")
+    raise InputError(f"{where} has {show(value)}, expected one of: {known_names(names)}")
 
 
-def _join(directory: str, path: str) -> str:
-    is_whole = "://" in path or path.startswith("/") or not directory
-    return path if is_whole else FileSystems.join(directory, path)
-
-
-def _describe(path: str) -> tuple[list[str], table_parquet.Parquet | None]:
+def _describe(path: str, text: TextFormat) -> tuple[list[str], table_parquet.Parquet | None]:
     """The names of the columns, and of a Parquet file the footer."""
-    if _kind(path) == "parquet":
+    if table_text.table_kind(path) == "parquet":
         footer = table_parquet.read_footer(path)
-        return footer.schema.names, footer
-    if _kind(path) == "jsonl":
-        return table_text.jsonl_keys(path), None
-    return table_text.csv_header(path, table_text.DELIMITERS[_kind(path)]), None
+        return table_parquet.column_names(footer.schema), footer
+    return table_text.column_names(path, text), None
 
 
-def _check_column(path: str, names: list[str], name: str, kind: str) -> None:
-    optional = (kind == "id" and not name) or (kind == "split" and name in ("", "split"))
-    if names.count(name) != 1 and not (optional and name not in names):
-        problem = f"has {names.count(name) or 'no'} column{'s' * (name in names)} {name!r}"
-        has = ", ".join(map(show, names))
-        raise InputError(f"--input: {path} {problem} (--{kind}_column={name}); it has: {has}")
+def _find_columns(
+    files: Sequence[str], names: Sequence[list[str]], kind: str, columns: Columns
+) -> Columns:
+    """`columns`, which all files have; without the split column where that is not there.
 
-
-def _check_same(
-    path: str, names: list[str], first: str, first_names: list[str], columns: Columns
-) -> None:
-    for name in filter(None, columns):
-        if (name in names) != (name in first_names):
-            has, lacks = (path, first) if name in names else (first, path)
-            raise InputError(f"--input: {has} has a column {name!r}, {lacks} has none")
-
-
-def _refuse_downloads(parts: list[tuple[Any, ...]], columns: Columns) -> None:
-    if not parts:
-        return
-    for number, cells, _, _ in _rows(parts[0], columns, staging=""):
-        image = None if isinstance(cells, str) else to_text(cells.image)
-        if image and image.strip().lower().startswith(("http://", "https://")):
-            raise InputError(
-                f"--input: {parts[0][0]}: row {number}: column {columns.image!r} has "
-                f"{show(image)}: beamcap downloads no images; fetch them first, for instance "
-                "with img2dataset, and give --source=webdataset"
-            )
-        return
-
-
-def _kind(path: str) -> str:
-    return KINDS[path[path.rfind(".") :].lower()]
+    Raises:
+      InputError: a column is missing, twice there, or only in some of the files.
+    """
+    check_columns(files[0], names[0], columns)
+    if kind in ("jsonl", "json"):  # in which any entry may leave out a key
+        return columns
+    captions = [way[0] for way in caption_ways(columns.caption, names[0])]
+    for file, own in zip(files, names, strict=True):
+        for name in filter(None, (columns.image, *captions, columns.split, columns.id)):
+            if (name in own) != (name in names[0]):
+                has, lacks = (file, files[0]) if name in own else (files[0], file)
+                raise InputError(f"--input: {has} has a column {name!r}, {lacks} has none")
+    return columns if columns.split in names[0] else columns._replace(split="")

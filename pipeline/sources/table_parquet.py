@@ -4,21 +4,26 @@
     image: binary                                the bytes of the image, or
     image: struct<bytes: binary, path: string>   either, as Hugging Face data sets have it
     caption: string or list<string>
+    sentences: list<struct<raw: string, ...>>    captions where `sentences.raw` is asked for
 
-Row groups are read in batches of bounded size, and of every row group only the columns that are
-asked for. Text is taken as bytes and decoded by row, since Arrow decodes a column or nothing.
+Row groups are read in batches of bounded size, and of every row group only the columns, and of
+structs only the fields, that are asked for. Text is taken as bytes and decoded by row, since Arrow
+decodes a column or nothing.
 """
 
 import contextlib
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pyarrow.types as types
 
+from pipeline.sources.caption_cells import Way, caption_ways, together
 from pipeline.sources.files import open_raw
-from pipeline.sources.table_rows import Cells, Columns
+from pipeline.sources.table_rows import Cells, Columns, without_nul
 from tfrecords_schema.errors import InputError, one_line
 
 PART_BYTES = 64 << 20  # row groups are put together to parts of at least this, uncompressed
@@ -55,6 +60,24 @@ def runs_of_row_groups(row_groups: Sequence[tuple[int, int]]) -> Iterator[tuple[
             first, row, rows, size = i, row + rows, 0, 0
 
 
+def column_names(schema: pa.Schema) -> list[str]:
+    """The names of the columns, and of fields of structs and of lists of them: `sentences.raw`."""
+    return [name for field in schema for name in _names(field)]
+
+
+def _names(field: pa.Field) -> Iterator[str]:
+    yield field.name
+    for inner in _fields(field.type):
+        yield from (f"{field.name}.{name}" for name in _names(inner))
+
+
+def _fields(type: pa.DataType) -> list[pa.Field]:
+    """The fields of a struct, or of the structs in a list."""
+    while _is_list(type):
+        type = type.value_type
+    return list(type) if types.is_struct(type) else []
+
+
 def check_types(path: str, schema: pa.Schema, columns: Columns) -> None:
     """Raises InputError where a column holds something else than its kind of thing."""
     expected = {
@@ -63,20 +86,42 @@ def check_types(path: str, schema: pa.Schema, columns: Columns) -> None:
         "split": "string",
         "id": "string or integer",
     }
-    for kind, name in columns._asdict().items():
-        if not name:
-            continue
-        type = schema.field(name).type
-        if types.is_dictionary(type):
-            type = type.value_type
-        if not (
-            _is_text(type)
-            or (kind == "image" and is_inline(schema, name))
-            or (kind == "caption" and _is_list(type) and _is_text(type.value_type))
-            or (kind == "id" and types.is_integer(type))
-        ):
-            message = f"column {name!r} is {type}, expected {expected[kind]}"
-            raise InputError(f"--input: {path}: {message} (--{kind}_column)")
+    for kind, names in columns._asdict().items():
+        ways = caption_ways(names, schema.names) if kind == "caption" else [(names,)]
+        for way in ways if names else []:
+            name, type = ".".join(way), _type_of(schema, way)
+            if type is None:
+                type, problem = schema.field(way[0]).type, f"has no field {'.'.join(way[1:])!r}"
+            elif (
+                _is_text(type)
+                or (kind == "image" and is_inline(schema, name))
+                or (kind == "caption" and _is_list(type) and _is_text(_plain(type.value_type)))
+                or (kind == "id" and types.is_integer(type))
+            ):
+                continue
+            else:
+                problem = f"is {type}, expected {expected[kind]}"
+            if kind == "caption" and (inner := _fields(type)):
+                problem += f"; --caption_column={way[0]}.{inner[0].name} takes a field, of: "
+                problem += ", ".join(field.name for field in inner)
+            message = f"column {name!r} {problem}"
+            raise InputError(f"--input: {path}: {message} (--{kind}_column={names})")
+
+
+def _type_of(schema: pa.Schema, way: Way) -> pa.DataType | None:
+    """The type at the end of `way`, a list where there is one on the way; None if there is none."""
+    type, is_list = _plain(schema.field(way[0]).type), False
+    for name in way[1:]:
+        while _is_list(type):
+            type, is_list = type.value_type, True
+        if not types.is_struct(type) or type.get_field_index(name) < 0:
+            return None
+        type = _plain(type.field(name).type)
+    return pa.list_(type) if is_list and not _is_list(type) else type
+
+
+def _plain(type: pa.DataType) -> pa.DataType:
+    return type.value_type if types.is_dictionary(type) else type
 
 
 def is_inline(schema: pa.Schema, image: str) -> bool:
@@ -91,7 +136,7 @@ def is_inline(schema: pa.Schema, image: str) -> bool:
 
 def read_row_groups(
     path: str, first: int, after: int, columns: Columns, with_images: bool
-) -> Iterator[tuple[Cells, bytes | None]]:
+) -> Iterator[tuple[Cells | str, bytes | None]]:
     """(cells, image) of every row of the row groups from `first` to before `after`.
 
     Args:
@@ -101,29 +146,55 @@ def read_row_groups(
       columns: the split and the id may be empty.
       with_images: without, inline images are left alone and come out as None.
 
+    Yields:
+      Of a row whose names cannot be used a text in place of its cells, which says why.
+
     Raises:
       InputError: the file is damaged, or has lost a column or row group that it had.
     """
     with _open(path) as file:
         schema, metadata = file.schema_arrow, file.metadata
-        missing = [name for name in columns if name and name not in schema.names]
+        ways = caption_ways(columns.caption, schema.names)
+        needed = [columns.image, columns.split, columns.id, *(way[0] for way in ways)]
+        missing = [name for name in needed if name and name not in schema.names]
         if missing or after > file.num_row_groups:
             raise InputError(f"--input: {path} has changed since the job began, run again")
-        texts = [name for name in columns[1:] if name]
         groups = [metadata.row_group(i) for i in range(first, after)]
         size, rows = sum(g.total_byte_size for g in groups), sum(g.num_rows for g in groups)
         batches = file.iter_batches(
             batch_size=max(1, min(MAX_BATCH, BATCH_BYTES * rows // max(size, 1))),
             row_groups=range(first, after),
-            columns=[*texts, *_image_columns(schema, columns.image, with_images)],
+            columns=[
+                *(name for name in (columns.split, columns.id) if name),
+                *(leaf for way in ways for leaf in _leaves(file, way)),
+                *_image_columns(schema, columns.image, with_images),
+            ],
             use_threads=False,
         )
         for batch in batches:
             nothing = [None] * batch.num_rows
             image, path_of_image = _images(batch, columns.image)
-            cells = [_values(batch.column(name)) if name else nothing for name in columns[1:]]
-            rows_of_cells = map(Cells, path_of_image or nothing, *cells)
-            yield from zip(rows_of_cells, image or nothing, strict=True)
+            split, id = (_values(batch.column(name)) if name else nothing for name in columns[2:4])
+            captions = _captions(batch, ways)
+            rows_of_cells = map(Cells, path_of_image or nothing, captions, split, id)
+            if any(map(_hold_nul, (path_of_image or nothing, split, id))):
+                yield from zip(map(without_nul, rows_of_cells), image or nothing, strict=True)
+            else:
+                yield from zip(rows_of_cells, image or nothing, strict=True)
+            rows -= batch.num_rows
+        if rows:
+            raise InputError(f"--input: {path} is damaged: {rows} rows of its footer are not there")
+
+
+def _hold_nul(values: list[Any]) -> bool:
+    return b"\0" in b"".join([value for value in values if type(value) is bytes])
+
+
+def _captions(batch: pa.RecordBatch, ways: Sequence[Way]) -> list[Any]:
+    columns = [_values(batch.column(way[0]), way[1:]) for way in ways]
+    if len(columns) == 1:
+        return columns[0]
+    return [together(cells) for cells in zip(*columns, strict=True)]
 
 
 @contextlib.contextmanager
@@ -160,15 +231,46 @@ def _images(batch: pa.RecordBatch, image: str) -> tuple[list | None, list | None
     return (_values(column), None) if _is_binary(column.type) else (None, _values(column))
 
 
-def _values(column: pa.Array) -> list[Any]:
-    """The values of a column, text as bytes."""
+def _values(column: pa.Array, fields: Way = ()) -> list[Any]:
+    """The values of a column, or of fields of its structs, text as bytes, lists as flat lists."""
     if types.is_dictionary(column.type):
         column = column.dictionary_decode()
-    if _is_text(column.type):
-        column = column.cast(pa.large_binary())
-    elif _is_list(column.type):
-        column = column.cast(pa.large_list(pa.large_binary()))
-    return column.to_pylist()
+    if _is_list(column.type):
+        inner = iter(_values(column.flatten(), fields))
+        lengths = pc.list_value_length(column).to_pylist()  # None of a null, which has no values
+        return [None if n is None else _flat(itertools.islice(inner, n)) for n in lengths]
+    if fields:
+        return _values(pc.struct_field(column, fields[0]), fields[1:])
+    return (column.cast(pa.large_binary()) if _is_text(column.type) else column).to_pylist()
+
+
+def _flat(values: Iterable[Any]) -> list[Any]:
+    lists = (value if isinstance(value, list) else [value] for value in values)
+    return [value for values in lists for value in values]
+
+
+def _leaves(file: pq.ParquetFile, way: Way) -> list[str]:
+    """The columns of the file, as its own schema calls them, that hold what is at `way`."""
+    start, count = 0, 0
+    fields: Iterable[pa.Field] = file.schema_arrow
+    for name in way:
+        for field in fields:
+            if field.name == name:
+                break
+            start += _count_leaves(field.type)
+        fields, count = _fields(field.type), _count_leaves(field.type)
+    return [file.metadata.schema.column(i).path for i in range(start, start + count)]
+
+
+def _count_leaves(type: pa.DataType) -> int:
+    """The columns that a type takes in a file; they lie in the order of the schema."""
+    if isinstance(type, pa.BaseExtensionType):
+        return _count_leaves(type.storage_type)
+    if types.is_struct(type):
+        return sum(_count_leaves(field.type) for field in type)
+    if types.is_map(type):
+        return _count_leaves(type.key_type) + _count_leaves(type.item_type)
+    return _count_leaves(type.value_type) if _is_list(type) else 1
 
 
 def _is_text(type: pa.DataType) -> bool:

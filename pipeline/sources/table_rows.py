@@ -1,24 +1,25 @@
-"""What tables of images have in common, whatever file they lie in: columns, captions, splits."""
+"""What tables of images have in common, whatever file they lie in: columns, cells, captions."""
 
 import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
+from pipeline.image_formats import IMAGE_SUFFIXES
 from pipeline.rejects import CAPTION, UNASSIGNED, Reject, printable, reject
+from pipeline.sources.caption_cells import caption_ways, captions_in_text
 from pipeline.sources.mentions import Mention, with_caption
+from tfrecords_schema.errors import InputError
 
-# What data sets call the three splits.
-SPLIT_NAMES = {
-    **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("validation", "val", "valid", "dev", "eval"), "validation"),
-    **dict.fromkeys(("test", "testing"), "test"),
-}
-
+NAMES_SHOWN = 50
 ROW_ORDERS = 1000  # captions of a row that keep their place before those of the next row
 
 
 class Columns(NamedTuple):
-    """The names of the columns; `split` may be absent from the table, `id` empty."""
+    """The names of the columns; `split` may be absent from the table, `id` empty.
+
+    `caption` is a column; or several, `caption_0,caption_1`; or a field of the structs in one,
+    `sentences.raw`. A column that is called just so goes first.
+    """
 
     image: str = "image"
     caption: str = "caption"
@@ -33,6 +34,69 @@ class Cells(NamedTuple):
     caption: Any = None
     split: Any = None
     id: Any = None
+
+
+class TextFormat(NamedTuple):
+    """How a table of text is written; an empty field leaves it to the name of the file."""
+
+    delimiter: str = ""
+    quoting: str = ""  # csv or none
+    header: Sequence[str] = ()  # the names of the columns of a table that does not name them
+
+
+def check_columns(path: str, names: Sequence[str], columns: Columns) -> None:
+    """Raises InputError where a table lacks a column, or has two of that name.
+
+    Args:
+      path: of the table.
+      names: of its columns, and of the fields of structs as `sentences.raw`.
+      columns: to look for; only one that is called `split`, as by default, may be absent.
+    """
+    for kind, name in columns._asdict().items():
+        if not name or (kind == "split" and name == "split" and name not in names):
+            continue
+        wanted = [name]
+        if kind == "caption":
+            wanted = [".".join(way) for way in caption_ways(name, names)]
+        for column in wanted:
+            count = names.count(column)
+            is_field = count == 0 and kind == "caption" and _is_field(column, names)
+            if count != 1 and not is_field:
+                raise InputError(
+                    f"--input: {path} {_missing(column, f'{kind}_column={name}', names)}"
+                )
+
+
+def _is_field(name: str, names: Sequence[str]) -> bool:
+    """Whether `name` may be a field within a column whose fields nobody knows, as an empty list."""
+    way = caption_ways(name, names)[0]
+    return way[0] in names and not any(other.startswith(f"{way[0]}.") for other in names)
+
+
+def _missing(name: str, flag: str, names: Sequence[str]) -> str:
+    count = names.count(name)
+    shown = ", ".join(map(show, names[:NAMES_SHOWN])) + ", ..." * (len(names) > NAMES_SHOWN)
+    message = f"has {count or 'no'} column{'s' * (count > 0)} {name!r} (--{flag}); it has: {shown}"
+    if len(names) == 1 and any(mark in names[0] for mark in ",;|\t"):
+        message += "; --delimiter says what stands between the columns"
+    elif any(other.lower().endswith(IMAGE_SUFFIXES) for other in names):
+        message += "; --columns=image,caption names the columns of a table without a header"
+    return message
+
+
+def without_nul(cells: Cells) -> Cells | str:
+    """The cells, or what is wrong with them where a path, split or id holds a NUL."""
+    image, _, split, id = cells
+    if _has_nul(image) or _has_nul(split) or _has_nul(id):
+        bad = next(value for value in (image, split, id) if _has_nul(value))
+        return f"a name holds a NUL character: {show(bad)}"
+    return cells
+
+
+def _has_nul(value: Any) -> bool:
+    if isinstance(value, str):
+        return "\0" in value
+    return isinstance(value, bytes) and b"\0" in value
 
 
 def to_text(value: Any) -> str | None:
@@ -63,13 +127,16 @@ def with_captions(mention: Mention, value: Any, path: str) -> Iterator[Mention |
 
     Args:
       mention: what else the row says; its `caption_id` is the place of the row.
-      value: a text, or a list of texts; of a list the k-th caption's id ends in #k.
+      value: a text, or a list of texts, or a text that lists them, see `caption_cells`; of a list
+        the k-th caption's id ends in #k.
       path: of the file, for rejects.
 
     Yields:
       A mention or a reject a caption, and where none is usable the mention without a caption, so
       that the image is not forgotten.
     """
+    listed = captions_in_text(value)
+    value = value if listed is None else listed
     texts = [("", value)]
     if isinstance(value, list):
         texts = [(f"#{k}", text) for k, text in enumerate(value)] or [("", "")]
@@ -77,8 +144,10 @@ def with_captions(mention: Mention, value: Any, path: str) -> Iterator[Mention |
     for k, (mark, caption) in enumerate(texts):
         caption_id = f"{mention.caption_id}{mark}"
         text = to_text(caption)
-        if text is None:
+        if text is None or "\0" in text:
             problem = f"the caption is {show(caption)}: expected a text or a list of texts"
+            if text is not None:
+                problem = f"the caption holds a NUL character: {show(text)}"
             yield reject(caption_id, path, UNASSIGNED, CAPTION, ValueError(problem))
             continue
         said = mention._replace(caption_id=caption_id, order=mention.order + k)

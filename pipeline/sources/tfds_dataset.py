@@ -13,7 +13,7 @@ not the names of the columns, the only image and the only text are taken.
 import contextlib
 import functools
 import operator
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -23,16 +23,17 @@ from absl import logging
 from tensorflow_datasets.core.read_only_builder import builder_from_files
 
 from pipeline.rejects import Reject, printable
+from pipeline.sources.files import content_digest
 from pipeline.sources.mentions import Mention, Source
 from pipeline.sources.staged_images import file_stamp, pack_path, stage_images
 from pipeline.sources.table_rows import ROW_ORDERS, Columns, to_text, with_captions
 from pipeline.sources.tfds_features import Paths, choose_features
 from tfrecords_schema.errors import InputError, one_line
 
-RESTVAL = "restval"  # images of COCO's validation set that everyone trains with
 
-
-def find_tfds(name: str, data_dir: str, columns: Columns, staging: str) -> Source:
+def find_tfds(
+    name: str, data_dir: str, columns: Columns, staging: str, split_names: Mapping[str, str]
+) -> Source:
     """Finds a prepared data set.
 
     Args:
@@ -40,6 +41,7 @@ def find_tfds(name: str, data_dir: str, columns: Columns, staging: str) -> Sourc
       data_dir: directory of data sets that TFDS has prepared.
       columns: names of features, those within another feature as outer/inner.
       staging: directory for the images; '' where they are not wanted.
+      split_names: what a split may be called.
 
     Raises:
       InputError: it is not prepared, not as TFRecord, or it is not clear which features hold the
@@ -63,30 +65,57 @@ def find_tfds(name: str, data_dir: str, columns: Columns, staging: str) -> Sourc
             part for split in sorted(splits) for part in _parts(split, splits[split], bool(staging))
         ]
     directory = str(builder.data_path)
-    read = functools.partial(read_shard, directory=directory, paths=paths, staging=staging)
+    known = {split: split_of(split, split_names) for split in splits}
     # TFDS calls the only split of a data set that has none "train".
-    has_splits = len(splits) > 1 and any(map(split_of, splits))
-    return Source(parts, read, directory, directory, has_splits)
+    has_splits = len(splits) > 1 and any(known.values())
+    read = functools.partial(
+        read_shard,
+        directory=directory,
+        paths=paths,
+        staging=staging,
+        splits=known,
+        id_is_given=bool(columns.id),
+    )
+    return Source(
+        parts,
+        read,
+        directory,
+        directory,
+        "the splits of TFDS" if has_splits else "",
+        tuple(sorted({*known.values()} - {""})) if has_splits else (),
+        names_may_collide=bool(paths.id) and not columns.id,
+    )
 
 
-def split_of(name: str) -> str:
-    """The split that TFDS calls `name`; '' where it is none of the three."""
-    if name == RESTVAL:
-        return "train"
+def split_of(name: str, split_names: Mapping[str, str]) -> str:
+    """The split that TFDS calls `name`; '' where it is none of the three, or without names."""
+    if not split_names:  # images are split by hash
+        return ""
+    if name.lower() in split_names:
+        return split_names[name.lower()]
     beginnings = {"train": "train", "val": "validation", "dev": "validation", "test": "test"}
     return next((s for beginning, s in beginnings.items() if name.startswith(beginning)), "")
 
 
 def read_shard(
-    part: tuple[Any, ...], directory: str, paths: Paths, staging: str
+    part: tuple[Any, ...],
+    directory: str,
+    paths: Paths,
+    staging: str,
+    splits: Mapping[str, str],
+    id_is_given: bool,
 ) -> Iterator[Mention | Reject]:
     """Reads one shard.
+
+    An image is its bytes: a name that only the data set's authors gave may be that of several.
 
     Args:
       part: (split as TFDS calls it, first example, the one after the last, file, stamp).
       directory: of the prepared data set.
       paths: of the features.
       staging: see `find_tfds`.
+      splits: as TFDS calls them, to train, validation, test or ''.
+      id_is_given: by the user, as the name of an image; else it is for display.
 
     Yields:
       A mention or a reject a caption, and at least one mention an example.
@@ -96,20 +125,27 @@ def read_shard(
     """
     split, first_index, _, path, _ = part
     read = functools.partial(_read_examples, part, directory, paths)
-    rows: Iterable[tuple[Any, str, int]] = ((row, "", 0) for row, _ in read(False))
+    rows: Iterable[tuple] = (
+        (row, "", i, content_digest(image) if image else "")
+        for i, (row, image) in enumerate(read(True))
+    )
     if staging:
         rows = stage_images(pack_path(staging, *part, paths.image), read)
-    for i, (example, location, first) in enumerate(rows):
+    for i, (example, location, first, content) in enumerate(rows):
         place = f"{split}:{first_index + i}"
         name = _get(example, paths.id) if paths.id else b""
         image_id = str(name) if isinstance(name, int) else printable(to_text(name) or "").strip()
+        picture = f"{splits[split]}:{content}" if content else place
         mention = Mention(
-            image_id or place,
-            split_of(split),
-            uri=f"{path}#row={first}" if location else "",
+            (id_is_given and image_id) or picture,
+            splits[split],
+            uri=f"{path}#row={first}" if content else "",
             location=location,
             caption_id=place,
             order=(first_index + i) * ROW_ORDERS,
+            image_id=image_id or place,
+            full_id=place,
+            content=content,
         )
         yield from with_captions(mention, _get(example, paths.caption), path)
 

@@ -1,31 +1,44 @@
 """Shards of WebDataset: tar files whose neighbouring members of one key are a sample.
 
     train-000007.tar
-        000070012.jpg        the key is the path up to the first dot of the name
+        000070012.jpg        the key is the path up to the first dot of the name, then the field
         000070012.txt        a caption a line
         000070012.json       {"caption": "...", ...}, a text or a list; used where there is no .txt
 
 The tar is read by its headers, and the images are later read where they lie in it, so it must not
-be compressed. Keys may start anew in every tar: an image's id is <tar>/<key>. The split is a word
-in the name of every tar, or the whole name of its directory, or else of none. Members whose name
-has no dot, or begins with one, belong to no sample.
+be compressed. Keys may start anew in every tar: an image's id is <tar>/<key>. The image is the
+field that is called as a format is, `jpg`, never one that ends so, `depth.jpg`; of two such fields
+a flag says which. The split is a word in the name of every tar, or the whole name of its directory,
+or else of none. Members whose name has no dot, or begins with one, belong to no sample.
 """
 
 import functools
 import itertools
 import json
-import re
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from pipeline.image_formats import IMAGE_SUFFIXES
 from pipeline.rejects import CAPTION, UNASSIGNED, Reject, printable, reject
-from pipeline.sources.files import IMAGE_SUFFIXES, byte_range, find_files, open_raw
+from pipeline.sources.files import byte_range, find_files, open_raw
 from pipeline.sources.mentions import Mention, Source
-from pipeline.sources.table_rows import ROW_ORDERS, SPLIT_NAMES, short_names, show, with_captions
+from pipeline.sources.split_names import BY_NAME, splits_of_paths
+from pipeline.sources.table_rows import ROW_ORDERS, short_names, show, with_captions
 from tfrecords_schema.errors import InputError, one_line
 
 COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
+FIELDS_SHOWN = 12
+IMAGE_FIELDS = tuple(suffix[1:] for suffix in IMAGE_SUFFIXES)
+
+
+class Fields(NamedTuple):
+    """Which fields of a sample are its image and its captions."""
+
+    image: Sequence[str] = IMAGE_FIELDS
+    caption: Sequence[str] = ("txt", "json")  # the first that a sample has
+    json_key: str = "caption"  # of the captions in a field that ends in json
+    lines: bool = True  # a text has a caption a line; else it is one as a whole
 
 
 class Member(NamedTuple):
@@ -36,15 +49,28 @@ class Member(NamedTuple):
     name: str
     offset: int
     size: int
-    text: bytes  # of .txt and .json; other members are not read
+    text: bytes  # of fields that may hold captions; other members are not read
 
 
-def find_webdataset(path: str, caption_column: str) -> Source:
+def choose_fields(
+    image_field: str, caption_field: str, caption_column: str, text_captions: str
+) -> Fields:
+    """The fields that the flags name; "" leaves a choice as it is by default."""
+    fields = Fields(json_key=caption_column, lines=text_captions == "lines")
+    if image_field:
+        fields = fields._replace(image=(image_field.lower().lstrip("."),))
+    if caption_field:
+        fields = fields._replace(caption=(caption_field.lower().lstrip("."),))
+    return fields
+
+
+def find_webdataset(path: str, fields: Fields, split_names: Mapping[str, str]) -> Source:
     """Finds the tar files.
 
     Args:
       path: a file, a pattern, or a directory of files.
-      caption_column: the key of the captions in .json.
+      fields: which fields are what.
+      split_names: what a split may be called in the name of a file or its directory.
 
     Raises:
       InputError: there is none, one is compressed, or some are of a split and others of none.
@@ -56,98 +82,113 @@ def find_webdataset(path: str, caption_column: str) -> Source:
                 f"--input: {file} is compressed, so that its images cannot be read one by one: "
                 "unpack it to a .tar first"
             )
-    splits = [split_of(file) for file in files]
-    if "" in splits and any(splits):
-        named, other = files[next(i for i, s in enumerate(splits) if s)], files[splits.index("")]
-        raise InputError(
-            f"--input: {named} names a split and {other} none: name the split of every tar, as in "
-            "train-000000.tar, or of none"
-        )
+    splits = splits_of_paths(files, split_names)
     names = [name[: -len(".tar")] for name in short_names(files)]
-    read = functools.partial(read_tar, caption_column=caption_column)
-    return Source(list(zip(files, names, splits, strict=True)), read, path, path, any(splits))
+    return Source(
+        list(zip(files, names, splits, strict=True)),
+        functools.partial(read_tar, fields=fields),
+        path,
+        path,
+        BY_NAME if any(splits) else "",
+        tuple(sorted({*splits} - {""})),
+    )
 
 
-def split_of(path: str) -> str:
-    """The split that a word in the name of a tar says, or else its directory's name, or ''.
-
-    Raises:
-      InputError: a name says two.
-    """
-    *_, folder, name = ["", *path.split("/")]
-    words = re.findall("[a-z]+", name.lower())
-    splits = sorted({SPLIT_NAMES[word] for word in words if word in SPLIT_NAMES})
-    if len(splits) > 1:
-        raise InputError(f"--input: {path}: {name} names the splits {' and '.join(splits)}")
-    return splits[0] if splits else SPLIT_NAMES.get(folder.lower(), "")
-
-
-def read_tar(part: tuple[str, str, str], caption_column: str) -> Iterator[Mention | Reject]:
+def read_tar(part: tuple[str, str, str], fields: Fields) -> Iterator[Mention | Reject]:
     """Reads one tar.
 
     Args:
       part: (file, its short name without suffix, split).
-      caption_column: see `find_webdataset`.
+      fields: which fields are what.
 
     Yields:
-      The mentions and rejects of each sample; a sample without an image has no URI.
+      The mentions and rejects of each sample; a sample without an image has no URI, but a problem.
 
     Raises:
       InputError: it is no tar, or is cut off or damaged; the last whole member is named.
     """
     path, name, split = part
-    samples = itertools.groupby(read_members(path), lambda member: member.key)
+    samples = itertools.groupby(read_members(path, fields.caption), lambda member: member.key)
     for i, (key, members) in enumerate(samples):
         sample = list(members)
         image_id = printable(f"{name}/{key}")
-        images = [m for m in sample if f".{m.field}".endswith(IMAGE_SUFFIXES)]
-        mentions = [
-            Mention(
-                image_id,
-                split,
+        mention = Mention(image_id, split, caption_id=image_id, order=i * ROW_ORDERS)
+        problem = _image_problem(sample, fields)
+        if problem:
+            mention = mention._replace(problem=problem)
+        else:
+            [image] = (member for member in sample if member.field in fields.image)
+            mention = mention._replace(
                 uri=printable(f"{path}/{image.name}"),
                 location=byte_range(path, image.offset, image.size),
             )
-            for image in images
-        ] or [Mention(image_id, split)]
-        yield from mentions[1:]  # another file of the image, which the join reports
-        captioned = mentions[0]._replace(caption_id=image_id, order=i * ROW_ORDERS)
         try:
-            captions = captions_of(sample, caption_column)
+            captions = captions_of(sample, fields)
         except ValueError as error:
             yield reject(image_id, path, UNASSIGNED, CAPTION, error)
-            captions = None
+            yield mention._replace(caption_id="", order=0)
+            continue
         if captions is None:
-            yield mentions[0]
+            seen = f"no field {' or '.join(fields.caption)}; {_seen(sample)}"
+            yield mention._replace(caption_id="", order=0, problem=problem or seen)
         else:
-            yield from with_captions(captioned, captions, path)
+            yield from with_captions(mention, captions, path)
 
 
-def captions_of(sample: list[Member], caption_column: str) -> Any:
-    """The text or texts of a sample; None where it has neither .txt nor .json.
+def _image_problem(sample: list[Member], fields: Fields) -> str:
+    images = [member.field for member in sample if member.field in fields.image]
+    if len(images) == 1:
+        return ""
+    if images:
+        return (
+            f"{len(images)} images, {' and '.join(sorted(images))}: --image_field="
+            f"{sorted(images)[0]} takes one; {_seen(sample)}"
+        )
+    return (
+        f"no field {', '.join(fields.image)} (what follows the first dot of a name); "
+        f"{_seen(sample)}; --image_field takes another"
+    )
+
+
+def _seen(sample: list[Member]) -> str:
+    seen = sorted({printable(member.field) for member in sample})
+    more = ", ..." if len(seen) > FIELDS_SHOWN else ""
+    return (
+        f"the fields of key {printable(sample[0].key)} are {', '.join(seen[:FIELDS_SHOWN])}{more}"
+    )
+
+
+def captions_of(sample: list[Member], fields: Fields) -> Any:
+    """The text or texts of a sample; None where it has none of the fields for captions.
 
     Raises:
       ValueError: the .json cannot be parsed, or has no such key.
     """
-    texts = [member.text for member in sample if member.field == "txt"]
-    if texts:
-        lines = b"\n".join(texts).decode("utf-8-sig", "surrogateescape").split("\n")
-        return [line for line in lines if line.strip()]
-    for member in sample:
-        if member.field == "json":
-            name = printable(member.name)
-            try:
-                values = json.loads(member.text.decode("utf-8-sig", "surrogateescape"))
-            except (ValueError, RecursionError) as error:
-                raise ValueError(f"{name} is not JSON: {one_line(error)}") from error
-            if not isinstance(values, dict) or caption_column not in values:
-                raise ValueError(f"{name} has no {caption_column!r}: {show(values)}")
-            return values[caption_column] or ""  # null is an empty caption
+    for field in fields.caption:
+        found = [member for member in sample if member.field == field]
+        if found and field.endswith("json"):
+            return _json_captions(found[0], fields.json_key)
+        if found:
+            text = b"\n".join(member.text for member in found)
+            lines = text.decode("utf-8-sig", "surrogateescape").splitlines()
+            lines = [line for line in lines if line.strip()]
+            return lines if fields.lines else " ".join(lines)
     return None
 
 
-def read_members(path: str) -> Iterator[Member]:
-    """The files of a tar which have a key.
+def _json_captions(member: Member, key: str) -> Any:
+    name = printable(member.name)
+    try:
+        values = json.loads(member.text.decode("utf-8-sig", "surrogateescape"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{name} is not JSON: {one_line(error)}") from error
+    if not isinstance(values, dict) or key not in values:
+        raise ValueError(f"{name} has no {key!r} (--caption_column): {show(values)}")
+    return values[key] or ""  # null is an empty caption
+
+
+def read_members(path: str, text_fields: Sequence[str]) -> Iterator[Member]:
+    """The files of a tar which have a key; those of `text_fields` with their content.
 
     Raises:
       InputError: see `read_tar`.
@@ -163,7 +204,7 @@ def read_members(path: str) -> Iterator[Member]:
                 if not (member.isreg() and stem and field):
                     continue
                 key, field, text = f"{folder}{slash}{stem}", field.lower(), b""
-                if field in ("txt", "json"):
+                if field in text_fields:
                     text = tar.extractfile(member).read()  # type: ignore[union-attr]
                 yield Member(key, field, member.name, member.offset_data, member.size, text)
             whole = name or whole

@@ -1,0 +1,52 @@
+"""Why an image cannot be decoded, in words that say what to do."""
+
+from collections.abc import Callable
+
+import tensorflow as tf
+
+from pipeline.decode_image import JPEG_END
+from pipeline.image_header import JPEG_SIGNATURE
+
+# Name -> how such files begin: bytes and where they are.
+_OTHER_FORMATS = {
+    "AVIF": [(b"ftypavif", 4), (b"ftypavis", 4)],
+    "HEIC": [(b"ftyp" + brand, 4) for brand in (b"hei", b"hev", b"mif1", b"msf1")],
+    "TIFF": [(b"II*\0", 0), (b"MM\0*", 0), (b"II+\0", 0), (b"MM\0+", 0)],
+    "JPEG XL": [(b"\xff\x0a", 0), (b"JXL \r\n\x87\n", 4)],
+    "JPEG 2000": [(b"jP  \r\n\x87\n", 4), (b"\xff\x4f\xff\x51", 0)],
+    "PSD": [(b"8BPS", 0)],
+    "PDF": [(b"%PDF", 0)],
+}
+_TEXT_BYTES = 1000  # of the beginning of a file
+
+
+def explain(
+    content: bytes, error: Exception, decode: Callable[[tf.Tensor], tf.Tensor]
+) -> Exception:
+    """`error`, or a ValueError that says more.
+
+    Args:
+      content: the file that was refused.
+      error: as it was.
+      decode: what refused it, scalar string to pixels.
+    """
+    if name := other_format(content):
+        return ValueError(f"{name} is not read: convert it to JPEG or PNG")
+    if not content.startswith(JPEG_SIGNATURE):
+        return error
+    try:  # as --allow_truncated does
+        decode(tf.constant(content + JPEG_END))
+    except tf.errors.OpError:
+        return error
+    return ValueError("JPEG that ends early: --allow_truncated takes it, grey from there on")
+
+
+def other_format(content: bytes) -> str:
+    """The name of a format that we do not read; empty if it is none that we know."""
+    for name, signatures in _OTHER_FORMATS.items():
+        if any(content.startswith(signature, at) for signature, at in signatures):
+            return name
+    text = content[:_TEXT_BYTES].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if text.startswith((b"<svg", b"<?xml")) and b"<svg" in text:
+        return "SVG"
+    return "HTML, a web page," if text.startswith((b"<!doctype html", b"<html")) else ""

@@ -1,0 +1,43 @@
+"""The most frequent reason in a rejects table, for a message that has room for one."""
+
+import collections
+import re
+
+from pipeline.rejects import CAPTION, DUPLICATE, SPLIT, Reject, read_rejects
+from tfrecords_schema.shards import SPLITS
+
+MAX_KINDS = 10_000  # of messages that are told apart, so that memory is bounded
+# What differs between messages of one kind: quoted text, paths, numbers.
+_PARTICULARS = re.compile(r"'[^']*'|\"[^\"]*\"|\S*/\S*|\d+")
+
+
+def frequent_reason(table: str, split: str = "", of_captions: bool = False) -> str:
+    """One sentence: what the most frequent reason is, how often it is given, an example.
+
+    Args:
+      table: path of the rejects table.
+      split: only what this split has lost, or everything.
+      of_captions: for captions rather than images; where no image was rejected, both are the same.
+    """
+    kinds: collections.Counter = collections.Counter()
+    examples: dict[tuple[str, str, str], Reject] = {}
+    for row in read_rejects(table):
+        # What is in several splits is in the accounts of one, and lost to the others too.
+        of_another = split and row.split in SPLITS and row.split != split and row.stage != SPLIT
+        if row.stage == DUPLICATE or of_another:
+            continue
+        group = "caption" if row.stage == CAPTION else "image"
+        kind = (group, row.stage, _PARTICULARS.sub("…", row.message.replace(row.id, "…")))
+        if kind in kinds or len(kinds) < MAX_KINDS:
+            kinds[kind] += 1
+            examples.setdefault(kind, row)
+    wanted = "caption" if of_captions else "image"
+    kinds = collections.Counter({k: n for k, n in kinds.items() if k[0] == wanted}) or kinds
+    if not kinds:
+        return f"Nothing was rejected, see {table}"
+    [(kind, count)] = kinds.most_common(1)
+    row = examples[kind]
+    return (
+        f"The most frequent reason ({count} of {kinds.total()}): {row.message} ({row.id}); all are "
+        f"in {table}"
+    )

@@ -1,0 +1,78 @@
+"""The text of JSON files, in chunks, as a JSON parser takes it.
+
+Python and JavaScript tools write `NaN`, `Infinity` and `-Infinity`, though JSON has no such
+numbers. The parser gets null in their place.
+"""
+
+import itertools
+import re
+from collections.abc import Iterator
+
+from pipeline.sources.text_files import read_utf8
+
+NAN = rb"-?Infinity|(?<!-)NaN"
+STRING = rb'"[^"\\]*(?:\\.[^"\\]*)*"?'  # or the beginning of one
+_TOKENS = re.compile(STRING + b"|" + NAN, re.DOTALL)
+_WORD_END = re.compile(rb"[-A-Za-z]{0,9}\Z")  # which may go on to one of NAN
+
+
+def parsed_chunks(path: str) -> Iterator[bytes]:
+    """The chunks of a file for the parser.
+
+    Raises:
+      InputError: the file cannot be decompressed or decoded.
+    """
+    in_string: bool | None = None  # whether the chunk begins within a string
+    for number, text in enumerate(chunks(path)):
+        has_nan = b"NaN" in text or b"Infinity" in text
+        if has_nan and in_string is None:
+            in_string = _begins_in_string(path, number)
+        yield without_nan(text, bool(in_string)) if has_nan else text
+        if in_string is not None:  # which most files never need to know
+            in_string ^= changes_string(text)
+
+
+def chunks(path: str) -> Iterator[bytes]:
+    """The text of a file in UTF-8, cut neither within an escape of a string nor within a NaN."""
+    rest = b""
+    for chunk in read_utf8(path):
+        text = rest + chunk
+        end = _safe_end(text)
+        text, rest = text[:end], text[end:]
+        if text:
+            yield text
+    if rest:
+        yield rest
+
+
+def _safe_end(text: bytes) -> int:
+    """Where `text` can be cut, at most 10 bytes before its end."""
+    tail = text[-9:]
+    end = len(text) - len(tail) + _WORD_END.search(tail).start()  # type: ignore[union-attr]
+    head = text[:end]
+    return end - (len(head) - len(head.rstrip(b"\\"))) % 2
+
+
+def _begins_in_string(path: str, number: int) -> bool:
+    """Whether chunk `number` of a file begins within a string."""
+    before = itertools.islice(chunks(path), number)
+    return sum(map(changes_string, before)) % 2 == 1
+
+
+def changes_string(text: bytes) -> bool:
+    """Whether `text` ends within a string if and only if it began outside of one."""
+    quotes = text.count(b'"')
+    if b"\\" in text:
+        quotes -= text.replace(b"\\\\", b"").count(b'\\"')
+    return quotes % 2 == 1
+
+
+def without_nan(text: bytes, in_string: bool) -> bytes:
+    """A chunk for the parser; `in_string` says whether it begins within a string."""
+    opened = b'"' * in_string  # as if the string began here
+    return _TOKENS.sub(lambda token: parsed(token[0]), opened + text)[len(opened) :]
+
+
+def parsed(token: bytes) -> bytes:
+    """null for a match of NAN, any other piece of text as it is."""
+    return b"null" if token.endswith((b"NaN", b"Infinity")) and token[:1] != b'"' else token
