@@ -193,12 +193,20 @@ def _read_part(part: Any, source: Source) -> Iterator[Any]:
                 yield beam.pvalue.TaggedOutput("rejects", found)
             else:
                 captions += bool(found.text)
-                yield found.key, tuple(found[1:])
+                yield found.key, _said(found)
     except (InputError, OSError) as error:
         # What the part still holds is not known: run.py fails the job with this row.
         row = reject(repr(part), source.captions, UNASSIGNED, SOURCE, error)
         yield beam.pvalue.TaggedOutput("rejects", row)
     yield _counted(counting.CAPTIONS, "", captions)
+
+
+def _said(mention: Mention) -> tuple[Any, ...]:
+    """A mention without its key, and without the fields at its end that say nothing."""
+    end = len(mention)
+    while end > 1 and not mention[end - 1]:
+        end -= 1
+    return tuple(mention[1:end])
 
 
 def _name(key: str, rest: Iterable[Any]) -> str:
@@ -213,7 +221,7 @@ def _key_by_path(element: tuple[str, Iterable[Any]]) -> Iterator[tuple[str, Any]
     # One number of two images is left as it is, for the join to refuse.
     path = f"file {same_path(files[0].uri)}" if len(files) == 1 else f"number {key}"
     for mention in mentions:
-        yield path, tuple(mention[1:])
+        yield path, _said(mention)
 
 
 def _join(

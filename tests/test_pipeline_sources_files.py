@@ -1,6 +1,7 @@
 """Files: what is found, what is read, and that what cannot be is named."""
 
 import os
+import posixpath
 
 import pytest
 from hypothesis import given, settings
@@ -77,7 +78,8 @@ def test_a_directory_of_links_is_one_and_its_links_are_its_files(tmp_path):
         ("d/", "./x/../a.jpg", "d/a.jpg"),
         ("d", "../a//b.jpg", "d/../a/b.jpg"),
         ("d", "/x/./a.jpg", "/x/a.jpg"),
-        ("d", "gs://b/./a.jpg", "gs://b/a.jpg"),
+        ("d", "gs://b/.//a.jpg", "gs://b/.//a.jpg"),
+        ("gs://b/d", "./x/a.jpg", "gs://b/d/x/a.jpg"),
         ("", "x/a.jpg", "x/a.jpg"),
     ],
 )
@@ -87,7 +89,13 @@ def test_a_path_is_joined_and_has_one_form(directory, path, joined):
 
 def test_paths_that_lead_to_one_file_are_the_same():
     assert same_path("d/../a//b.jpg") == same_path("./a/b.jpg") == "a/b.jpg"
-    assert same_path("gs://b/x/../a") == "gs://b/a"
+    assert same_path("/a/./b/") == same_path("/a/b") == "/a/b"
+    assert same_path("gs://b/x//a") == "gs://b/x//a"  # of a bucket these are two
+
+
+@given(st.text("./ab", min_size=1, max_size=8))
+def test_the_one_form_of_a_path_is_that_of_the_library(path):
+    assert same_path(path) == posixpath.normpath(path)
 
 
 def test_a_directory_without_tables_of_its_own_stands_for_those_in_its_folders(tmp_path):

@@ -101,18 +101,21 @@ def join_path(directory: str, path: str) -> str:
     """`path` as it can be opened: below `directory` unless it is whole.
 
     `.` and `..` within `path` are resolved, so that a picture has one path however it is written.
+    In a bucket every name is one of its own: a URI stays as it is.
     """
-    scheme, mark, rest = path.partition("://")
-    if mark:
-        return scheme + mark + posixpath.normpath(rest)
-    path = posixpath.normpath(path)
-    return path if path.startswith("/") or not directory else FileSystems.join(directory, path)
+    if "://" in path:
+        return path
+    path = same_path(path)
+    if path.startswith("/") or not directory:
+        return path
+    # Beam's own join looks for the filesystem each time, which costs more than reading a row.
+    return f"{directory}{'' if directory.endswith('/') else '/'}{path}"
 
 
 def same_path(path: str) -> str:
     """The one form of all paths that lead to the same file by `.`, `..` and double slashes."""
-    scheme, mark, rest = path.partition("://")
-    return scheme + mark + posixpath.normpath(rest) if mark else posixpath.normpath(path)
+    is_plain = "//" not in path and "/." not in path and path[:1] != "."
+    return path if (is_plain and path[-1:] != "/") or "://" in path else posixpath.normpath(path)
 
 
 def first_directory(directory: str, names: Sequence[str]) -> str | None:

@@ -114,6 +114,8 @@ def find_table(
         stamp = file_stamp(file) if is_inline else None
         for run in table_parquet.runs_of_row_groups(footer.row_groups):
             parts.append(part._replace(run=run, stamp=stamp))
+    many_folders = len({file.rpartition("/")[0] for file in files}) > 1 and not image_directory
+    names_may_collide = not columns.id and (many_folders or inline)
     read = functools.partial(
         read_part,
         columns=columns,
@@ -122,9 +124,9 @@ def find_table(
         staging=staging,
         split_names=split_names,
         by_column=by_column,
+        full_ids=names_may_collide,
     )
     whence = f"column {columns.split!r}" if by_column else BY_NAME if any(splits) else ""
-    many_folders = len({file.rpartition("/")[0] for file in files}) > 1 and not image_directory
     return Source(
         parts,
         read,
@@ -132,7 +134,7 @@ def find_table(
         image_directory or path,
         whence,
         tuple(sorted({*splits} - {""})),
-        names_may_collide=not columns.id and (many_folders or inline),
+        names_may_collide=names_may_collide,
     )
 
 
@@ -144,6 +146,7 @@ def read_part(
     staging: str,
     split_names: Mapping[str, str],
     by_column: bool,
+    full_ids: bool,
 ) -> Iterator[Mention | Reject]:
     """Reads one part.
 
@@ -155,6 +158,7 @@ def read_part(
       staging: see `find_table`.
       split_names: what a split may be called; empty where the source's splits do not count.
       by_column: whether the split column says the split.
+      full_ids: whether a name may be that of several images.
 
     Yields:
       A mention or a reject a caption; of every row that can be parsed at least one mention.
@@ -180,7 +184,7 @@ def read_part(
         order = part.number * FILE_ORDERS + number * ROW_ORDERS
         mention = Mention(place, split, caption_id=place, order=order)
         try:
-            mention = _identify(mention, cells, inline, part, columns, image_directory)
+            mention = _identify(mention, cells, inline, part, columns, image_directory, full_ids)
         except _DownloadError as error:
             raise InputError(f"{where} {columns.image!r} {error}") from error
         except ValueError as error:
@@ -201,6 +205,7 @@ def _identify(
     part: TablePart,
     columns: Columns,
     image_directory: str,
+    full_ids: bool,
 ) -> Mention:
     """The mention with the identity, the names and the file of its image.
 
@@ -228,12 +233,9 @@ def _identify(
         folder, _, _ = part.path.rpartition("/")
         uri = printable(join_path(image_directory or folder, path))
         short_folder = "" if image_directory else part.name.rpartition("/")[0]
-        mention = mention._replace(
-            key=same_path(uri),
-            uri=uri,
-            image_id=printable(path),
-            full_id=printable(join_path(short_folder, path)),
-        )
+        full_id = printable(join_path(short_folder, path)) if full_ids else ""
+        image_id = printable(path)
+        mention = mention._replace(key=same_path(uri), uri=uri, image_id=image_id, full_id=full_id)
     else:
         mention = mention._replace(problem=f"column {columns.image!r} is empty")
     if not columns.id:
