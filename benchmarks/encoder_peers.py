@@ -2,8 +2,8 @@
 
     encoder_peers.py PEER ENCODER IMAGES...
 
-PEER is `keras`, a Keras model in a tf.function on batches in memory; `frozen`, the same with its
-variables frozen to constants; `bfloat16`, frozen and in bfloat16; or `tutorial`, the loop of the
+PEER is `keras`, a Keras model in a tf.function on batches in memory; `frozen`, the same as the
+pipeline saves it; `bfloat16`, likewise and in bfloat16; or `tutorial`, the loop of the
 Flickr8k tutorials: load an image, `model.predict`, keep the features, one after the other.
 """
 

@@ -2,8 +2,8 @@
 
 The launcher builds it once and writes it into the dataset, before any worker starts. Workers
 load that file, and the trainer's export puts the very same graph in front of the decoder. Its
-variables are frozen to constants (see `frozen_graph`), and where the dataset is to hold images,
-JPEG takes the place of the CNN.
+weights stay as they are (see `frozen_graph`), and where the dataset is to hold images,
+JPEG takes the place of the CNN. All of it is written with little more memory than the weights need.
 """
 
 import hashlib
@@ -20,6 +20,7 @@ import tensorflow as tf
 from pipeline.config import PipelineConfig
 from pipeline.decode_image import Decoding, decode_image
 from pipeline.frozen_graph import freeze
+from pipeline.keras_file import save_keras, weight_value
 from tfrecords_schema.atomic_file import complete_or_absent, read_text, write_text
 from tfrecords_schema.manifest import ENCODER_DIRECTORY, ENCODER_KERAS_FILE, Encoder
 
@@ -38,19 +39,21 @@ class ImageEncoder(tf.Module):
         if config.features == "image":
             encode = _to_jpegs(config.jpeg_quality)
         else:
-            encode = freeze(model, config.precision)
+            encode = self._model = freeze(model, config.precision)
         images = tf.TensorSpec([None, side, side, 3], tf.float32, name="images")
 
-        self.decode_image = tf.function(
+        # What is traced must not hold `self`, or TensorFlow would hold it all for ever.
+        decode = tf.function(
             lambda image_bytes: decode_image(image_bytes, decoding),
             [tf.TensorSpec([], tf.string, name="image_bytes")],
             autograph=False,
         )
+        self.decode_image = decode
         """One image: scalar string -> float32 [side, side, 3] in [0, 255]."""
         self.decode_images = tf.function(
             # One after the other: the pipeline decodes a batch on each core.
             lambda image_bytes: tf.map_fn(
-                self.decode_image, image_bytes, parallel_iterations=1,
+                decode, image_bytes, parallel_iterations=1,
                 fn_output_signature=tf.TensorSpec([side, side, 3], tf.float32),
             ),
             [IMAGE_BYTES], autograph=False,
@@ -88,7 +91,7 @@ def write_image_encoder(model: keras.Model, config: PipelineConfig) -> Encoder:
         complete_or_absent(os.path.join(directory, ENCODER_KERAS_FILE)) as temporary,
     ):
         local = os.path.join(folder, ENCODER_KERAS_FILE)  # Keras writes to local files
-        model.save(local)
+        save_keras(model, local)
         tf.io.gfile.copy(local, temporary)
     with complete_or_absent(os.path.join(directory, ENCODER_DIRECTORY)) as temporary:
         tf.saved_model.save(ImageEncoder(model, config), temporary)
@@ -112,9 +115,10 @@ def describe(model: keras.Model, config: Mapping[str, Any]) -> Encoder:
     own_file = config.get("encoder_sha256")  # of a user's model: not its weights alone count
     settings = [model.name, side, own_file, *(config[name] for name in names)]
     digest = hashlib.sha256(json.dumps(settings).encode())
-    for value in model.get_weights():
+    for weight in model.weights:
+        value = weight_value(weight)
         digest.update(f"{value.shape}{value.dtype}".encode())
-        digest.update(np.ascontiguousarray(value).tobytes())
+        digest.update(value.reshape(-1).view(np.uint8).data)
     shape = (side, side, 3) if is_image else tuple(model.output_shape[1:])
     return Encoder(model.name, digest.hexdigest(), side, shape)
 

@@ -26,4 +26,4 @@ def one_line(error: Exception) -> str:
         after = next((i for i, line in enumerate(lines) if line.startswith("[[{{")), len(lines))
         reason = lines[after - 1]
     reason = re.sub(r"\{\{[^}]*\}\}", "", reason).split(" [Op:")[0]
-    return reason.removeprefix("assertion failed: ").strip()
+    return reason.strip().removeprefix("assertion failed: ").strip()
