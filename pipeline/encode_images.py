@@ -227,7 +227,7 @@ def _decode_batch(encoder: Any, contents: list[bytes]) -> tuple[tf.Tensor, list[
             pixels.append(encoder.decode_image(tf.constant(content)))
             damaged.append(None)
         except tf.errors.OpError as error:
-            damaged.append(explain(content, error, encoder.decode_image))
+            damaged.append(explain(content, error))
     return tf.stack(pixels) if pixels else tf.zeros([0]), damaged
 
 

@@ -51,6 +51,11 @@ class Picture:
         self.captions = [f"{text} picture {number} text {k}" for k, text in enumerate(texts)] + [""]
 
     @property
+    def hint(self):
+        """A path beside bytes that says nothing; where there are none it is the image."""
+        return f"gone{self.number}.png" if self.is_missing else "image.png"
+
+    @property
     def content(self):
         file = io.BytesIO()
         Image.new("RGB", (8, 8), COLOURS[self.number]).save(file, "PNG")
@@ -122,7 +127,7 @@ def parquet_with_bytes(root, pictures):
     for split in SPLITS:
         entries = [
             {
-                "image": {"bytes": None if p.is_missing else p.content, "path": "image.png"},
+                "image": {"bytes": None if p.is_missing else p.content, "path": p.hint},
                 "captions": [{"raw": text, "id": k} for k, text in enumerate(p.captions)],
             }
             for p in of_split(pictures, split)

@@ -182,6 +182,7 @@ def test_a_full_disk_is_told_in_a_line_and_the_same_command_goes_on(
     result = subprocess.run(
         ["unshare", "--map-root-user", "--mount", "sh", "-c", script],
         capture_output=True, text=True,
+        env={name: os.environ[name] for name in os.environ if name != "TF_CPP_MIN_LOG_LEVEL"},
     )  # fmt: skip
     line = one_line(result)
     assert line.startswith("error: ") and "No space left on device" in line

@@ -200,8 +200,8 @@ def test_one_file_by_two_paths_is_one_file():
     places = [file("images/x/../a.jpg"), file("./images//a.jpg"), file("images/a.jpg")]
     [image] = join([*places, listing("test"), DOG])
     assert isinstance(image, CaptionedImage)
-    [other] = join([file("gs://b/x/../a.jpg"), file("gs://b/a.jpg"), listing("test"), DOG])
-    assert isinstance(other, CaptionedImage)
+    far = join([file("gs://b/x//a.jpg"), file("gs://b/x/a.jpg"), listing("test"), DOG])
+    assert [row.exception for row in far] == ["TwoFilesError"] * 2  # in a bucket these are two
 
 
 def test_equal_bytes_are_one_image_with_the_first_place():
