@@ -23,10 +23,13 @@ import tensorflow as tf
 from pipeline import image_header
 from pipeline.exif import jpeg_orientation, png_orientation, webp_orientation
 from pipeline.gif_frame import only_first_frame
+from pipeline.image_formats import FORMATS
 from pipeline.image_header import image_format, image_shape
 from pipeline.integers import file_bytes, integer, not_inlined
 from pipeline.resize_image import resize_image
 
+*_OTHERS, _LAST = dict.fromkeys(FORMATS.values())
+_NO_IMAGE = f"not a {', '.join(_OTHERS)} or {_LAST} image"
 MAX_PIXELS = 50_000_000  # 150 MB decoded; the largest phone cameras have about this
 # A JPEG is decoded at a fraction of its size while that is still this many times the result's
 # side; the resizing filter does the rest, and one cannot tell (Pillow's `reducing_gap`).
@@ -71,7 +74,7 @@ def decode_image(image_bytes: tf.Tensor, decoding: Decoding) -> tf.Tensor:
 def _check_size(image_bytes: tf.Tensor, shape: tf.Tensor, max_pixels: int) -> tf.Tensor:
     """`image_bytes`, when they are an image that is not too large."""
     pixels = tf.reduce_prod(tf.cast(shape, tf.int64))
-    is_image = tf.debugging.Assert(pixels > 0, ["not a JPEG, PNG, GIF, BMP or WebP image"])
+    is_image = tf.debugging.Assert(pixels > 0, [_NO_IMAGE])
     limit = f"image has {{}} pixels, allowed are {max_pixels}: see --max_pixels"
     fits = tf.debugging.Assert(pixels <= max_pixels, [tf.strings.format(limit, [pixels])])
     with tf.control_dependencies([is_image, fits]):

@@ -12,6 +12,7 @@ from PIL import Image, ImageFile, ImageOps
 
 from pipeline.decode_image import MAX_PIXELS, Decoding, decode_image
 from pipeline.drawn_pictures import Scene, draw
+from pipeline.image_formats import IMAGE_SUFFIXES
 from pipeline.resize_image import RESIZE
 
 SIDE = 48
@@ -223,6 +224,13 @@ def test_a_large_or_long_jpeg_is_resized_and_turned_in_each_way_as_in_full(resiz
     jpeg = encode(waves(height, width), "JPEG", quality=90, exif=turned(8))
     lossless = encode(opened(jpeg), "PNG", exif=turned(8))  # is never reduced
     assert np.abs(decode(jpeg, resize=resize) - decode(lossless, resize=resize)).mean() < 2
+
+
+def test_what_readers_take_for_an_image_is_decoded():
+    for suffix in IMAGE_SUFFIXES:
+        buffer = io.BytesIO()
+        PICTURE.save(buffer, Image.registered_extensions()[suffix])
+        assert decode(buffer.getvalue()).shape[-1] == 3, suffix
 
 
 @pytest.mark.parametrize(
