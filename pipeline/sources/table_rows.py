@@ -139,7 +139,9 @@ def with_captions(mention: Mention, value: Any, path: str) -> Iterator[Mention |
     value = value if listed is None else listed
     texts = [("", value)]
     if isinstance(value, list):
-        texts = [(f"#{k}", text) for k, text in enumerate(value)] or [("", "")]
+        # A null is no caption: lists of one length are filled up with it.
+        there = [(f"#{k}", text) for k, text in enumerate(value) if text is not None]
+        texts = there or [("", "")]
     usable = False
     for k, (mark, caption) in enumerate(texts):
         caption_id = f"{mention.caption_id}{mark}"
