@@ -10,6 +10,8 @@ from pipeline.sources.mentions import Mention
 from pipeline.splits import split_by_hash
 from tfrecords_schema.shards import SPLITS
 
+NO_CAPTION = "no usable caption"  # why an image is rejected whose captions all are
+
 
 class CaptionedImage(NamedTuple):
     """An image that is ready to be read."""
@@ -75,7 +77,7 @@ def join_image(
         missing = problem or f"{rules.images} has no image of this name"
         yield reject(image_id, uri, split, JOIN, FileNotFoundError(missing))
     elif not captions:
-        message = f"no usable caption{': ' if problem else ''}{problem}"
+        message = f"{NO_CAPTION}{': ' if problem else ''}{problem}"
         yield reject(image_id, uri, split, JOIN, ValueError(message))
     elif len(named) > 1:
         message = f"listed in more than one split: {', '.join(named)}"

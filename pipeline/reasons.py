@@ -3,6 +3,7 @@
 import collections
 import re
 
+from pipeline.join_captions import NO_CAPTION
 from pipeline.rejects import CAPTION, DUPLICATE, SPLIT, Reject, read_rejects
 from tfrecords_schema.shards import SPLITS
 
@@ -31,13 +32,21 @@ def frequent_reason(table: str, split: str = "", of_captions: bool = False) -> s
         if kind in kinds or len(kinds) < MAX_KINDS:
             kinds[kind] += 1
             examples.setdefault(kind, row)
-    wanted = "caption" if of_captions else "image"
-    kinds = collections.Counter({k: n for k, n in kinds.items() if k[0] == wanted}) or kinds
+    captions = collections.Counter({k: n for k, n in kinds.items() if k[0] == "caption"})
+    wanted = captions if of_captions else kinds - captions
     if not kinds:
         return f"Nothing was rejected, see {table}"
+    reason, row = _most_frequent(wanted or kinds, examples)
+    if (
+        row.message == NO_CAPTION and captions
+    ):  # then what was wrong with the captions is the reason
+        reason = f"{reason}, and of captions {_most_frequent(captions, examples)[0]}"
+    return f"The most frequent reason {reason}; all are in {table}"
+
+
+def _most_frequent(
+    kinds: collections.Counter, examples: dict[tuple[str, str, str], Reject]
+) -> tuple[str, Reject]:
     [(kind, count)] = kinds.most_common(1)
     row = examples[kind]
-    return (
-        f"The most frequent reason ({count} of {kinds.total()}): {row.message} ({row.id}); all are "
-        f"in {table}"
-    )
+    return f"({count} of {kinds.total()}): {row.message} ({row.id})", row

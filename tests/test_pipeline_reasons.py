@@ -103,3 +103,16 @@ def test_reasons_are_counted_in_bounded_memory(reason, monkeypatch):
     monkeypatch.setattr(reasons, "MAX_KINDS", 2)
     rows = [row("a", "x"), row("b", "y"), row("c", "z"), row("d", "y")]
     assert "(2 of 3): y (b)" in reason(rows)
+
+
+def test_where_images_have_no_usable_caption_what_was_wrong_with_these_is_told(tmp_path):
+    none, quote = ("ValueError", "no usable caption"), ("ValueError", "a quote")
+    rows = [
+        *(Reject(f"{n}.jpg", "", "train", JOIN, *none) for n in range(3)),
+        *(Reject(f"t.csv:{n}", "", UNASSIGNED, CAPTION, *quote) for n in (4, 5)),
+    ]
+    write_rejects(rows, str(tmp_path / "table"))
+    told = frequent_reason(str(tmp_path / "table"))
+    assert (
+        "(3 of 3): no usable caption (0.jpg), and of captions (2 of 2): a quote (t.csv:4)" in told
+    )
