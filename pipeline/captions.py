@@ -134,7 +134,9 @@ def marker_inside(text: str) -> str | None:
 
 def _stripped(text: str) -> list[str]:
     """The words of `text` in lower case and without punctuation."""
-    return plain_text(text.lower()).translate(_NO_PUNCTUATION).split()
+    bare = plain_text(text.lower()).translate(_NO_PUNCTUATION)
+    # A mark that stood behind a sign now stands behind a letter.
+    return unicodedata.normalize("NFC", bare).split()
 
 
 def _is_tutorial_word(word: str) -> bool:
