@@ -16,25 +16,24 @@ sideways is turned upright by its Exif orientation. The size is read from the he
 anything is decoded.
 """
 
+import functools
+from collections.abc import Callable
 from typing import NamedTuple
 
 import tensorflow as tf
 
-from pipeline import image_header
 from pipeline.exif import jpeg_orientation, png_orientation, webp_orientation
 from pipeline.gif_frame import only_first_frame
-from pipeline.image_formats import FORMATS
-from pipeline.image_header import image_format, image_shape
+from pipeline.image_fault import JPEG_END, NO_IMAGE, bmp_fault, size_fault, webp_fault
+from pipeline.image_header import JPEG_SIGNATURE, image_format, image_shape
 from pipeline.integers import file_bytes, integer, not_inlined
 from pipeline.resize_image import resize_image
+from tfrecords_schema.image_formats import BMP, GIF, JPEG, PNG, WEBP
 
-*_OTHERS, _LAST = dict.fromkeys(FORMATS.values())
-_NO_IMAGE = f"not a {', '.join(_OTHERS)} or {_LAST} image"
 MAX_PIXELS = 50_000_000  # 150 MB decoded; the largest phone cameras have about this
 # A JPEG is decoded at a fraction of its size while that is still this many times the result's
 # side; the resizing filter does the rest, and one cannot tell (Pillow's `reducing_gap`).
 _REDUCING_GAP = 2
-JPEG_END = b"\xff\xd9"
 
 
 class Decoding(NamedTuple):
@@ -60,11 +59,23 @@ def decode_image(image_bytes: tf.Tensor, decoding: Decoding) -> tf.Tensor:
       tf.errors.InvalidArgumentError: (when run) not an image, damaged, truncated or too large.
     """
     # Nodes of a branch that is not taken cost time too, so the rarer ones are calls, not inlined.
-    image, size, turn = tf.cond(
-        tf.strings.substr(image_bytes, 0, 3) == image_header.JPEG_SIGNATURE,
+    pixels = tf.cond(
+        tf.strings.substr(image_bytes, 0, 3) == JPEG_SIGNATURE,
         lambda: _decode_jpeg(image_bytes, decoding),
         lambda: _decode_other(image_bytes, decoding),
     )
+    return _finish(pixels, decoding)
+
+
+def decode_format(image_bytes: tf.Tensor, number: int, decoding: Decoding) -> tf.Tensor:
+    """Likewise, of an image that is of the format of this number in `image_formats`."""
+    if number == JPEG:
+        return _finish(_decode_jpeg(image_bytes, decoding), decoding)
+    return _finish(_DECODE[number](image_bytes, decoding), decoding)
+
+
+def _finish(pixels: tuple[tf.Tensor, ...], decoding: Decoding) -> tf.Tensor:
+    image, size, turn = pixels
     image.set_shape([None, None, 3])
     image = resize_image(image, decoding.side, decoding.resize, size)
     image = tf.cond(turn > 1, lambda: _turn_upright(image, turn), lambda: image)
@@ -73,11 +84,11 @@ def decode_image(image_bytes: tf.Tensor, decoding: Decoding) -> tf.Tensor:
 
 def _check_size(image_bytes: tf.Tensor, shape: tf.Tensor, max_pixels: int) -> tf.Tensor:
     """`image_bytes`, when they are an image that is not too large."""
-    pixels = tf.reduce_prod(tf.cast(shape, tf.int64))
-    is_image = tf.debugging.Assert(pixels > 0, [_NO_IMAGE])
-    limit = f"image has {{}} pixels, allowed are {max_pixels}: see --max_pixels"
-    fits = tf.debugging.Assert(pixels <= max_pixels, [tf.strings.format(limit, [pixels])])
-    with tf.control_dependencies([is_image, fits]):
+    return _unless(size_fault(shape, max_pixels, ": see --max_pixels", NO_IMAGE), image_bytes)
+
+
+def _unless(fault: tf.Tensor, image_bytes: tf.Tensor) -> tf.Tensor:
+    with tf.control_dependencies([tf.debugging.Assert(fault == "", [fault])]):
         return tf.identity(image_bytes)
 
 
@@ -117,64 +128,72 @@ def _decode_jpeg(image_bytes: tf.Tensor, decoding: Decoding) -> tuple[tf.Tensor,
 
 @not_inlined
 def _decode_other(image_bytes: tf.Tensor, decoding: Decoding) -> tuple[tf.Tensor, ...]:
+    number = image_format(file_bytes(image_bytes))
+
+    def refuse() -> tuple[tf.Tensor, ...]:
+        checked = _check_size(image_bytes, tf.zeros([2], tf.int64), decoding.max_pixels)
+        with tf.control_dependencies([checked]):
+            return _upright(tf.zeros([1, 1, 3], tf.uint8))
+
+    branches: dict[int, Callable[[], tuple[tf.Tensor, ...]]] = {JPEG: refuse}  # it was none
+    for other, decode in _DECODE.items():
+        branches[other] = functools.partial(decode, image_bytes, decoding)
+    return tf.switch_case(number, branches, default=refuse)
+
+
+def _upright(image: tf.Tensor) -> tuple[tf.Tensor, ...]:
+    return image, tf.cast(tf.shape(image)[:2], tf.float32), tf.constant(1, tf.int64)
+
+
+def _checked(image_bytes: tf.Tensor, number: int, decoding: Decoding) -> tuple[tf.Tensor, ...]:
+    """A file that is not too large, and its `file_bytes`."""
     data = file_bytes(image_bytes)
-    format = image_format(data)
-    shape = image_shape(data, format)
-    image_bytes = _check_size(image_bytes, shape, decoding.max_pixels)
-    upright = tf.constant(1, tf.int64)
-    image, turn = tf.switch_case(
-        format,
-        {
-            image_header.PNG: lambda: (_decode_png(image_bytes, data), png_orientation(data)),
-            image_header.GIF: lambda: (_decode_gif(image_bytes, data), upright),
-            image_header.BMP: lambda: (_decode_bmp(image_bytes, data), upright),
-            image_header.WEBP: lambda: (_decode_webp(image_bytes, data), webp_orientation(data)),
-        },
-        default=lambda: (tf.zeros([1, 1, 3], tf.uint8), upright),  # never: it has failed above
-    )
-    return image, tf.cast(tf.shape(image)[:2], tf.float32), turn
+    shape = image_shape(data, tf.constant(number))
+    return _check_size(image_bytes, shape, decoding.max_pixels), data
 
 
-def _decode_png(image_bytes: tf.Tensor, data: tf.Tensor) -> tf.Tensor:
+@not_inlined
+def _decode_png(image_bytes: tf.Tensor, decoding: Decoding) -> tuple[tf.Tensor, ...]:
+    image_bytes, data = _checked(image_bytes, PNG, decoding)
     image = tf.io.decode_png(image_bytes, channels=4)
     # TensorFlow makes the alpha of an image that has none 2**bits - 1, also where its colors of
     # 1, 2 or 4 bits have become 8: such an image is opaque, not nearly invisible.
     bits = integer(data, 24, 1, False)
     is_opaque = tf.reduce_all(tf.cast(image[..., 3], tf.int64) == 2**bits - 1)
-    return tf.cond(is_opaque, lambda: image[..., :3], lambda: _over_white(image))
+    image = tf.cond(is_opaque, lambda: image[..., :3], lambda: _over_white(image))
+    return *_upright(image)[:2], png_orientation(data)
 
 
-def _decode_gif(image_bytes: tf.Tensor, data: tf.Tensor) -> tf.Tensor:
-    return tf.io.decode_gif(only_first_frame(image_bytes, data))[0]
+@not_inlined
+def _decode_gif(image_bytes: tf.Tensor, decoding: Decoding) -> tuple[tf.Tensor, ...]:
+    image_bytes, data = _checked(image_bytes, GIF, decoding)
+    return _upright(tf.io.decode_gif(only_first_frame(image_bytes, data))[0])
 
 
-def _decode_bmp(image_bytes: tf.Tensor, data: tf.Tensor) -> tf.Tensor:
-    header_bytes, bits, compression = (integer(data, at, 2, True) for at in (14, 28, 30))
-    is_bgr = integer(data, 54, 4, True) == 0xFF0000  # the mask of red, where there are masks: 3
-    is_plain = (compression == 0) | ((compression == 3) & is_bgr)
-    is_read = tf.reduce_any(bits == [8, 24, 32]) & is_plain & (header_bytes >= 40)
-    reason = tf.strings.format(
-        "BMP of {} bits, compression {}: it cannot be read", [bits, compression]
-    )
-    with tf.control_dependencies([tf.debugging.Assert(is_read, [reason])]):
-        image = tf.io.decode_bmp(image_bytes)
+@not_inlined
+def _decode_bmp(image_bytes: tf.Tensor, decoding: Decoding) -> tuple[tf.Tensor, ...]:
+    image_bytes, data = _checked(image_bytes, BMP, decoding)
+    image = tf.io.decode_bmp(_unless(bmp_fault(data), image_bytes))
+    header_bytes, bits = (integer(data, at, 2, True) for at in (14, 28))
 
     def from_palette() -> tf.Tensor:  # TensorFlow gives its indices
         entries = 14 + header_bytes + 4 * tf.range(256, dtype=tf.int64)
         colors = integer(data, entries[:, tf.newaxis] + [2, 1, 0], 1, True)
         return tf.gather(tf.cast(colors, tf.uint8), tf.cast(image[..., 0], tf.int32))
 
-    return tf.cond(bits == 8, from_palette, lambda: image[..., :3])
+    return _upright(tf.cond(bits == 8, from_palette, lambda: image[..., :3]))
 
 
-def _decode_webp(image_bytes: tf.Tensor, data: tf.Tensor) -> tf.Tensor:
-    is_extended = data[15] == ord("X")
-    is_animated = is_extended & (integer(data, 20, 1, True) // 2 % 2 == 1)
-    is_still = tf.debugging.Assert(~is_animated, ["WebP with animation: it cannot be read"])
-    with tf.control_dependencies([is_still]):
-        image = tf.io.decode_webp(image_bytes)[0]  # of one frame
+@not_inlined
+def _decode_webp(image_bytes: tf.Tensor, decoding: Decoding) -> tuple[tf.Tensor, ...]:
+    image_bytes, data = _checked(image_bytes, WEBP, decoding)
+    image = tf.io.decode_webp(_unless(webp_fault(data), image_bytes))[0]  # of one frame
     opaque = tf.fill(tf.concat([tf.shape(image)[:2], [1]], 0), tf.constant(255, tf.uint8))
-    return _over_white(tf.concat([image, opaque], -1)[..., :4])
+    image = _over_white(tf.concat([image, opaque], -1)[..., :4])
+    return *_upright(image)[:2], webp_orientation(data)
+
+
+_DECODE = {PNG: _decode_png, GIF: _decode_gif, BMP: _decode_bmp, WEBP: _decode_webp}
 
 
 def _over_white(image: tf.Tensor) -> tf.Tensor:

@@ -6,6 +6,7 @@ weights stay as they are (see `frozen_graph`), and where the dataset is to hold 
 JPEG takes the place of the CNN. All of it is written with little more memory than the weights need.
 """
 
+import functools
 import hashlib
 import json
 import os
@@ -18,10 +19,12 @@ import numpy as np
 import tensorflow as tf
 
 from pipeline.config import PipelineConfig
-from pipeline.decode_image import Decoding, decode_image
+from pipeline.decode_image import Decoding, decode_format, decode_image
 from pipeline.frozen_graph import freeze
+from pipeline.image_fault import format_number, image_fault
 from pipeline.keras_file import save_keras, weight_value
 from tfrecords_schema.atomic_file import complete_or_absent, read_text, write_text
+from tfrecords_schema.image_formats import FORMAT_NAMES
 from tfrecords_schema.manifest import ENCODER_DIRECTORY, ENCODER_KERAS_FILE, Encoder
 
 RECEIPT_FILE = "receipts/image_encoder.json"
@@ -43,11 +46,11 @@ class ImageEncoder(tf.Module):
         images = tf.TensorSpec([None, side, side, 3], tf.float32, name="images")
 
         # What is traced must not hold `self`, or TensorFlow would hold it all for ever.
-        decode = tf.function(
-            lambda image_bytes: decode_image(image_bytes, decoding),
-            [tf.TensorSpec([], tf.string, name="image_bytes")],
-            autograph=False,
-        )
+        def of_file(function: Callable[[tf.Tensor], tf.Tensor]) -> Callable:
+            one = tf.TensorSpec([], tf.string, name="image_bytes")
+            return tf.function(function, [one], autograph=False)
+
+        decode = of_file(lambda image_bytes: decode_image(image_bytes, decoding))
         self.decode_image = decode
         """One image: scalar string -> float32 [side, side, 3] in [0, 255]."""
         self.decode_images = tf.function(
@@ -64,6 +67,16 @@ class ImageEncoder(tf.Module):
 
         Where the dataset holds images: JPEG files, string [batch].
         """
+        # For the export, which chooses what of them is in its graph.
+        self.format_number = of_file(format_number)
+        """One image: scalar string -> its number in `image_formats`, scalar int32."""
+        self.decoders = [
+            of_file(functools.partial(decode_format, number=number, decoding=decoding))
+            for number in range(len(FORMAT_NAMES))
+        ]
+        """By that number: what `decode_image` does with an image of this format."""
+        self.image_fault = of_file(lambda image_bytes: image_fault(image_bytes, config.max_pixels))
+        """One image that cannot be decoded: scalar string -> the reason, scalar string."""
 
     @tf.function(input_signature=[IMAGE_BYTES], autograph=False)
     def __call__(self, image_bytes: tf.Tensor) -> tf.Tensor:
@@ -83,7 +96,11 @@ def write_image_encoder(model: keras.Model, config: PipelineConfig) -> Encoder:
     encoder, directory = describe(model, config.content()), config.output
     receipt = os.path.join(directory, RECEIPT_FILE)
     content = json.dumps({"sha256": encoder.sha256})
-    if tf.io.gfile.exists(receipt) and read_text(receipt) == content:
+    parts = [
+        receipt,
+        *(os.path.join(directory, p) for p in (ENCODER_KERAS_FILE, ENCODER_DIRECTORY)),
+    ]
+    if all(map(tf.io.gfile.exists, parts)) and read_text(receipt) == content:
         return encoder
     tf.io.gfile.makedirs(directory)
     with (

@@ -10,9 +10,9 @@ import tensorflow as tf
 
 from pipeline.gif_frame import first_gif_frame
 from pipeline.integers import integer
+from tfrecords_schema.image_formats import BMP, GIF, JPEG, PNG, UNKNOWN, WEBP
 
 JPEG_SIGNATURE = b"\xff\xd8\xff"
-PNG, GIF, BMP, WEBP, UNKNOWN = range(5)
 
 
 def image_format(data: tf.Tensor) -> tf.Tensor:
@@ -68,10 +68,14 @@ def image_shape(data: tf.Tensor, format: tf.Tensor) -> tf.Tensor:
             },
         )
 
+    def unknown() -> tf.Tensor:
+        return tf.zeros([2], tf.int64)
+
     shapes: dict[int, Callable[[], tf.Tensor]] = {
+        JPEG: unknown,
         PNG: lambda: pair(20, 16, 4, False),
         GIF: gif,
         BMP: bmp,
         WEBP: webp,
     }
-    return tf.switch_case(format, shapes, default=lambda: tf.zeros([2], tf.int64))
+    return tf.switch_case(format, shapes, default=unknown)

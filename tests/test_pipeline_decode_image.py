@@ -12,8 +12,8 @@ from PIL import Image, ImageFile, ImageOps
 
 from pipeline.decode_image import MAX_PIXELS, Decoding, decode_image
 from pipeline.drawn_pictures import Scene, draw
-from pipeline.image_formats import IMAGE_SUFFIXES
 from pipeline.resize_image import RESIZE
+from tfrecords_schema.image_formats import IMAGE_SUFFIXES
 
 SIDE = 48
 PICTURE = draw(Scene(2, "large", "red", "circle", "left"), np.random.default_rng(0), SIDE)

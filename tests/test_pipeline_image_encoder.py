@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import subprocess
 import sys
 
@@ -170,6 +171,14 @@ def test_an_encoder_without_its_receipt_is_written_again(grid, tmp_path):
     (tmp_path / RECEIPT_FILE).unlink()
     write_image_encoder(grid, settings(tmp_path))
     assert load(tmp_path)(tf.constant(JPEGS)).shape == (len(JPEGS), *described.feature_shape)
+
+
+@pytest.mark.parametrize("name", [ENCODER_DIRECTORY, ENCODER_KERAS_FILE])
+def test_a_part_that_was_removed_is_written_again(grid, tmp_path, name):
+    write_image_encoder(grid, settings(tmp_path))
+    os.rename(tmp_path / name, tmp_path / "elsewhere")
+    write_image_encoder(grid, settings(tmp_path))
+    assert (tmp_path / name).exists()
 
 
 def test_an_encoder_of_another_fingerprint_is_written_anew(grid, tmp_path):

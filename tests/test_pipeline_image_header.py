@@ -9,8 +9,8 @@ import tensorflow as tf
 from PIL import Image
 
 from pipeline import image_header
-from pipeline.image_header import BMP, GIF, PNG, UNKNOWN, WEBP
 from pipeline.integers import file_bytes
+from tfrecords_schema.image_formats import BMP, GIF, PNG, UNKNOWN, WEBP
 
 HEIGHT, WIDTH = 37, 51
 PICTURE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8))

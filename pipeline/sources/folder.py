@@ -14,7 +14,6 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from apache_beam.io.filesystems import FileSystems
 
-from pipeline.image_formats import IMAGE_SUFFIXES, OTHER_FORMATS
 from pipeline.rejects import Reject, printable
 from pipeline.sources.files import check_directory, files_in, is_local, walk_files
 from pipeline.sources.mentions import Mention, Source
@@ -22,6 +21,7 @@ from pipeline.sources.split_names import BY_NAME, known_names
 from pipeline.sources.table_rows import with_captions
 from pipeline.sources.text_files import read_lines
 from tfrecords_schema.errors import InputError
+from tfrecords_schema.image_formats import IMAGE_SUFFIXES, OTHER_FORMATS
 
 TEXT_SUFFIXES = (".txt", ".caption")
 PICTURE_SUFFIXES = (*IMAGE_SUFFIXES, *OTHER_FORMATS)  # the decoder names those it cannot read

@@ -4,11 +4,11 @@ import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from pipeline.image_formats import IMAGE_SUFFIXES
 from pipeline.rejects import CAPTION, UNASSIGNED, Reject, printable, reject
 from pipeline.sources.caption_cells import caption_ways, captions_in_text
 from pipeline.sources.mentions import Mention, with_caption
 from tfrecords_schema.errors import InputError
+from tfrecords_schema.image_formats import IMAGE_SUFFIXES
 
 NAMES_SHOWN = 50
 ROW_ORDERS = 1000  # captions of a row that keep their place before those of the next row

@@ -19,13 +19,13 @@ import tarfile
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from pipeline.image_formats import IMAGE_SUFFIXES
 from pipeline.rejects import CAPTION, UNASSIGNED, Reject, printable, reject
 from pipeline.sources.files import byte_range, find_files, open_raw
 from pipeline.sources.mentions import Mention, Source
 from pipeline.sources.split_names import BY_NAME, splits_of_paths
 from pipeline.sources.table_rows import ROW_ORDERS, short_names, show, with_captions
 from tfrecords_schema.errors import InputError, one_line
+from tfrecords_schema.image_formats import IMAGE_SUFFIXES
 
 COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
 FIELDS_SHOWN = 12
