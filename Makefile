@@ -6,7 +6,7 @@ PY = .venv/bin/python
 BEAM = $(shell sed -n 's/^apache-beam==//p' constraints.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check engines benchmark lock clean
+.PHONY: help setup demo test check engines compat benchmark lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -48,6 +48,19 @@ engines: .engines/prism .engines/flink-job-server.jar .engines/spark-job-server.
 	mv .engines/build-$*-job-server/$*-job-server.jar $@
 	rm -rf .engines/build-$*-job-server
 
+compat: .compat/tensorflow/complete .compat/java/complete ## get the oldest TensorFlow promised and TensorFlow-Java for the tests of the export; needs mvn and Java 17
+
+.compat/tensorflow/complete: tests/compat/requirements.txt .venv/complete
+	rm -rf .compat/tensorflow
+	.venv/bin/uv venv --quiet --python $(PY) .compat/tensorflow
+	.venv/bin/uv pip install --quiet --no-deps --python .compat/tensorflow/bin/python --requirement $<
+	@touch $@
+
+.compat/java/complete: tests/compat/pom.xml
+	rm -rf .compat/java
+	mvn --quiet --batch-mode --file $< package
+	@touch $@
+
 benchmark: setup ## Flickr8k end to end, then encoders and memory; needs FLICKR8K=directory WEIGHTS=MobileNetV2 weights file
 	benchmarks/flickr8k.sh '$(FLICKR8K)' '$(WEIGHTS)'
 	$(PY) benchmarks/encoders.py '$(FLICKR8K)'
@@ -57,5 +70,5 @@ lock: setup ## write constraints.txt anew from the ranges in setup.py
 	.venv/bin/uv pip compile --quiet --python-version 3.11 --universal --all-extras --no-emit-index-url --output-file constraints.txt setup.py
 	echo uv==$$(.venv/bin/uv --version | cut -d ' ' -f 2) >> constraints.txt
 
-clean: ## remove the virtual environment, the engines and the demo
-	rm -rf .venv .engines $(DEMO)
+clean: ## remove the virtual environments, the engines and the demo
+	rm -rf .venv .engines .compat $(DEMO)

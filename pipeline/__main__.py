@@ -3,8 +3,8 @@
 import logging
 import traceback
 
-from pipeline import stop_signals
 from pipeline.large_pages import use_large_pages
+from tfrecords_schema import stop_signals
 from tfrecords_schema.start_tensorflow import start_tensorflow
 
 if __name__ == "__main__":

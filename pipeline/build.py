@@ -25,6 +25,7 @@ from pipeline.config import PipelineConfig
 from pipeline.join_captions import (
     CaptionedImage,
     JoinRules,
+    has_integer_id,
     image_files,
     image_name,
     image_split,
@@ -39,6 +40,7 @@ from pipeline.sources.mentions import Mention, Source
 from pipeline.write_shards import PICTURES, ShardJob, WriteShard
 from tfrecords_schema.errors import InputError
 from tfrecords_schema.shards import shard_of
+from tfrecords_schema.source_ids import number_of
 
 
 class SourceCollections(NamedTuple):
@@ -240,6 +242,10 @@ def _join(
         else:
             lost -= len(output.captions)
             yield output
+            if has_integer_id(mentions):
+                yield _counted(counting.INTEGER_IDS, split, 1)
+            elif number_of(image_id) is not None:
+                yield _counted(counting.NUMBERED_IDS, split, 1)
     yield _counted(counting.READ, split, times_read(mentions, rules, split))
     for name in {mention.split for mention in mentions} - {""}:
         yield _counted(counting.NAMED, name, 1)

@@ -17,9 +17,12 @@ from tfrecords_schema.vocabulary import RESERVED, Vocabulary
 
 # What is counted, each by split. READ: images that the source has; NAMED: those that it puts in the
 # split itself; IMAGES: those that can be read; UNWRAPPED: captions that had markers around them.
+# INTEGER_IDS: those of IMAGES whose id is an integer in the source; NUMBERED_IDS: others whose id
+# ends in a number.
 WORD, LENGTH, IMAGES, READ, NAMED = "word", "length", "images", "read", "named"
 DROPPED, KNOWN, UNWRAPPED = "dropped words", "known words", "unwrapped captions"
 CAPTIONS, LOST = "captions", "captions of rejected images"
+INTEGER_IDS, NUMBERED_IDS = "integer ids", "text ids that end in a number"
 TRAIN = SPLITS[0]
 HELD = 100_000  # counts that a worker holds before it passes them on
 

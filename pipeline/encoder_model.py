@@ -7,6 +7,7 @@ import keras
 from pipeline.config import PipelineConfig
 from pipeline.networks import NETWORKS, TINY, build_network, find_layer, network_side
 from tfrecords_schema.errors import InputError
+from tfrecords_schema.keras_settings import set_up_keras
 
 _SIDE = 224  # of images for a user's model whose input has no fixed size
 
@@ -21,6 +22,7 @@ def build_model(config: PipelineConfig) -> keras.Model:
     Raises:
       InputError: weights, layer or model file are not there or do not fit.
     """
+    set_up_keras()
     name, layer, pooled = config.encoder, config.encoder_layer, config.features == "pooled"
     if name in (TINY, *NETWORKS):
         side = config.image_size or network_side(name)

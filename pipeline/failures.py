@@ -19,8 +19,8 @@ import tensorflow as tf
 from apache_beam.io.filesystem import BeamIOError
 from apache_beam.runners.worker import sdk_worker
 
-from pipeline import stop_signals
 from pipeline.receipts import RECEIPT_DIRECTORY
+from tfrecords_schema import stop_signals
 from tfrecords_schema.atomic_file import TEMPORARY
 from tfrecords_schema.errors import InputError, one_line
 from tfrecords_schema.shards import DATASET_NAME

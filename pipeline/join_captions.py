@@ -49,6 +49,11 @@ def image_name(key: str, mentions: Sequence[Mention], is_full: bool) -> str:
     return (is_full and first.full_id) or first.image_id or key
 
 
+def has_integer_id(mentions: Sequence[Mention]) -> bool:
+    """Whether the image's id is an integer wherever the source mentions it."""
+    return all(mention.has_integer_id for mention in mentions)
+
+
 def join_image(
     image_id: str, mentions: Sequence[Mention], rules: JoinRules
 ) -> Iterator[CaptionedImage | Reject]:

@@ -2,20 +2,42 @@
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import tensorflow as tf
 
 from pipeline.config import PipelineConfig
 from pipeline.failures import environment_failure
-from pipeline.output_lock import OWNER_FILE
 from pipeline.receipts import RECEIPT_DIRECTORY
 from tfrecords_schema.atomic_file import TEMPORARY, read_text, write_text
 from tfrecords_schema.errors import InputError, one_line
+from tfrecords_schema.owner_lock import OWNER_FILE, hold_directory
 from tfrecords_schema.shards import DATASET_NAME, shard_name
 
 CONFIG_FILE = "config.json"  # within receipts/
 STAGED_DIRECTORY = "staged_images"  # images out of containers; removed when all is done
+
+
+@contextmanager
+def hold_output(directory: str) -> Iterator[None]:
+    """Owns the output directory as long as the context lasts; see `owner_lock`.
+
+    Raises:
+      InputError: another job owns it, or it cannot be written to.
+      OSError, tf.errors.OpError: the disk is full, or a permission is missing.
+    """
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(hold_directory(directory, "output", RECEIPT_DIRECTORY))
+        except (OSError, tf.errors.OpError) as error:
+            if environment_failure(error):
+                raise
+            raise InputError(
+                f"--output: {directory} cannot be written to: {one_line(error)}"
+            ) from error
+        yield
 
 
 def check_output(config: PipelineConfig) -> None:

@@ -22,11 +22,11 @@ from pipeline.output_directory import (
     STAGED_DIRECTORY,
     check_output,
     claim_output,
+    hold_output,
     refuse_leftovers,
     remove,
     remove_unfinished,
 )
-from pipeline.output_lock import hold_output
 from pipeline.progress import show_progress
 from pipeline.reasons import frequent_reason
 from pipeline.receipts import RECEIPT_DIRECTORY, Receipt, forget_rejected, read_receipt
@@ -139,6 +139,7 @@ def _write_dataset(
             name: importlib.metadata.version(name)
             for name in ("beamcap", "apache-beam", "tensorflow", "keras", "nltk")
         },
+        integer_ids=counts.has_integer_ids(),
     )
     write_tfds_metadata(config.output, manifest)
     ended = time.time()

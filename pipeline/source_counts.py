@@ -32,10 +32,16 @@ class SourceCounts(NamedTuple):
     known: int  # words of the training captions that are in the vocabulary
     captions: int  # that the source has
     lost: int  # captions of images that were rejected
+    integer_ids: int = 0  # images whose id is an integer in the source
+    numbered_ids: int = 0  # other images whose id ends in a number
 
     def words(self) -> int:
         """The words of the training captions."""
         return sum(words * n for (split, words), n in self.lengths.items() if split == TRAIN)
+
+    def has_integer_ids(self) -> bool:
+        """Whether the ids that end in a number, and only they, are integers in the source."""
+        return self.integer_ids > 0 and not self.numbered_ids
 
 
 def read_counts(path: str) -> SourceCounts:
@@ -55,6 +61,8 @@ def read_counts(path: str) -> SourceCounts:
         known=by_split(counting.KNOWN).get(TRAIN, 0),
         captions=sum(by_split(counting.CAPTIONS).values()),
         lost=sum(by_split(counting.LOST).values()),
+        integer_ids=sum(by_split(counting.INTEGER_IDS).values()),
+        numbered_ids=sum(by_split(counting.NUMBERED_IDS).values()),
     )
 
 

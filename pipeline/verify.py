@@ -3,7 +3,7 @@
 import logging
 import traceback
 
-from pipeline import stop_signals
+from tfrecords_schema import stop_signals
 from tfrecords_schema.start_tensorflow import start_tensorflow
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from apache_beam.portability.api import (
 from google.protobuf import json_format, text_format
 
 from pipeline.large_pages import use_large_pages
+from tfrecords_schema.keras_settings import choose_backend
 
 TIMEOUT_S = 60
 
@@ -45,6 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def start() -> None:
     """The console script."""
     use_large_pages()
+    choose_backend()
     main()
 
 

@@ -8,6 +8,7 @@ from pipeline.captions import CLEAN, has_words
 from pipeline.join_captions import (
     CaptionedImage,
     JoinRules,
+    has_integer_id,
     image_files,
     image_name,
     image_split,
@@ -236,6 +237,14 @@ def test_two_images_in_one_container_are_two_files():
 def test_listings_that_name_two_files_are_no_duplicate():
     rows = join([listing("test", "a/a.jpg"), listing("test", "b/a.jpg"), DOG])
     assert [(row.uri, row.stage) for row in rows] == [("a/a.jpg", JOIN), ("b/a.jpg", JOIN)]
+
+
+@pytest.mark.parametrize(
+    "flags, expected", [([True], True), ([True, True], True), ([True, False], False)]
+)
+def test_an_id_is_an_integer_where_every_mention_has_it_so(flags, expected):
+    mentions = [Mention("7", has_integer_id=flag) for flag in flags]
+    assert has_integer_id(mentions) == has_integer_id(mentions[::-1]) == expected
 
 
 NAMED = Mention("key", image_id="a.jpg", full_id="test/a.jpg", order=5)

@@ -38,7 +38,8 @@ def test_counts_are_read_by_what_is_counted(tmp_path):
         ["known words", "train", "", 70], ["unwrapped captions", "train", "", 3],
         ["unwrapped captions", "test", "", 1], ["captions", "", "", 31],
         ["captions of rejected images", "train", "", 2],
-        ["captions of rejected images", "unassigned", "", 1],
+        ["captions of rejected images", "unassigned", "", 1], ["integer ids", "train", "", 7],
+        ["integer ids", "test", "", 1], ["text ids that end in a number", "train", "", 1],
     ]  # fmt: skip
     path = tmp_path / "counts.json"
     path.write_text(json.dumps(rows))
@@ -53,10 +54,20 @@ def test_counts_are_read_by_what_is_counted(tmp_path):
         known=70,
         captions=31,
         lost=3,
+        integer_ids=8,
+        numbered_ids=1,
     )
     assert counts.words() == 80
     path.write_text("[]")
     assert read_counts(str(path)) == NOTHING
+
+
+@pytest.mark.parametrize(
+    "integers, numbered, expected", [(0, 0, 0), (3, 0, 1), (3, 1, 0), (0, 1, 0)]
+)
+def test_ids_are_integers_where_no_text_could_be_taken_for_one(integers, numbered, expected):
+    counts = NOTHING._replace(integer_ids=integers, numbered_ids=numbered)
+    assert counts.has_integer_ids() == bool(expected)
 
 
 def assert_refused(check, *named):

@@ -123,7 +123,7 @@ def test_images_may_lie_elsewhere_all_in_one_folder(tmp_path):
 def test_images_are_listed_under_their_number(tmp_path):
     _, found = read_list(tmp_path, IMAGES, [image_entry(391895), image_entry(9)])
     assert found == [
-        Mention(number, split="train", uri=f"/data/train2014/{name}", is_listing=True)
+        Mention(number, "train", f"/data/train2014/{name}", is_listing=True, has_integer_id=True)
         for number, name in (
             ("391895", "COCO_train2014_000000391895.jpg"),
             ("9", "COCO_train2014_000000000009.jpg"),
@@ -138,10 +138,11 @@ def test_annotations_are_captions_in_the_order_of_their_numbers(tmp_path):
         annotation(2**40, 2),
     ]
     _, found = read_list(tmp_path, ANNOTATIONS, entries)
+    image = Mention("1", "train", has_integer_id=True)
     assert found == [
-        Mention("1", "train", caption_id="30", order=30, text="Café 犬"),
-        Mention("1", "train", caption_id="4", order=4, text="A man ."),
-        Mention("2", "train", caption_id=str(2**40), order=2**40, text="A man ."),
+        image._replace(caption_id="30", order=30, text="Café 犬"),
+        image._replace(caption_id="4", order=4, text="A man ."),
+        image._replace(key="2", caption_id=str(2**40), order=2**40, text="A man ."),
     ]
 
 
@@ -231,7 +232,8 @@ def test_a_bad_image_entry_is_a_reject_that_names_its_place(tmp_path, entry):
         "expected an `id`, a number or a text, and a text `file_name`, found "
     )
     # It counts as an image where it is known which.
-    assert found == [Mention("5", split="train", is_listing=True)] * (entry in BAD_IMAGES)
+    image = Mention("5", split="train", is_listing=True, has_integer_id=True)
+    assert found == [image] * (entry in BAD_IMAGES)
 
 
 @pytest.mark.parametrize(

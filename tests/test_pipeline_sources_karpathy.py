@@ -18,6 +18,7 @@ from pipeline.sources.karpathy import (
 from pipeline.sources.mentions import Mention
 from pipeline.sources.split_names import LEAVE_OUT, make_split_names
 from tfrecords_schema.errors import InputError
+from tfrecords_schema.source_ids import number_of
 
 NAMES = make_split_names("train", None)
 KARPATHYS = {"train": "train", "restval": "train", "val": "validation", "test": "test"}
@@ -104,6 +105,23 @@ def test_an_image_is_listed_once_and_every_sentence_is_a_caption(tmp_path):
         image._replace(caption_id="7", order=7, text="A dog"),
         image._replace(caption_id="3", order=3, text="Café 犬"),
     ]
+
+
+@pytest.mark.parametrize(
+    "name, cocoid, expected",
+    [
+        ("COCO_val2014_000000391895.jpg", 391895, True), ("000000000009.jpg", 9, True),
+        ("COCO_val2014_000000391895.jpg", 391896, False), ("a.jpg", 9, False),
+        ("COCO_val2014_000000391895.jpg", "391895", False), ("000000000001.jpg", True, False),
+        ("391895.jpg", None, False),
+    ],
+)  # fmt: skip
+def test_an_image_has_the_integer_of_coco_where_its_name_ends_in_it(
+    tmp_path, name, cocoid, expected
+):
+    found = read(tmp_path, entry(filename=name, imgid=391895, cocoid=cocoid))
+    assert {mention.has_integer_id for mention in found} == {expected}
+    assert {number_of(mention.full_id) for mention in found} == {number_of(name)}
 
 
 def test_images_of_one_name_in_two_folders_are_two(tmp_path):

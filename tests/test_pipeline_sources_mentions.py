@@ -24,7 +24,7 @@ def said(text, mention=DOG):
 
 
 def test_a_mention_says_nothing_but_what_it_is_given():
-    assert Mention("a.jpg") == ("a.jpg", "", "", "", "", 0, "", False, "", "", "", "")
+    assert Mention("a.jpg") == ("a.jpg", "", "", "", "", 0, "", False, False, "", "", "", "")
 
 
 @pytest.mark.parametrize("splits_by, has_splits", [("", False), ("column 'split'", True)])

@@ -687,10 +687,44 @@ def test_bad_captions_of_a_list_cost_only_themselves(tmp_path, kind):
     assert {row.uri for row in mentions(found)} == {f"{tmp_path}/a.jpg"}
 
 
-@pytest.mark.parametrize("value, image_id", [(7, "7"), ("x 7", "x 7"), (" 7 ", "7")])
+@pytest.mark.parametrize(
+    "value, image_id", [(7, "7"), (0, "0"), (-7, "-7"), ("7", "7"), ("x 7", "x 7"), (" 7 ", "7")]
+)
 def test_ids_are_strings_or_integers(tmp_path, value, image_id):
     path = write_jsonl(tmp_path / "t.jsonl", dict(ROWS[0], id=value))
-    assert [row.key for row in read(path, id="id")] == [image_id]
+    [row] = read(path, id="id")
+    assert row.key == image_id
+    assert row.has_integer_id == isinstance(value, int)
+
+
+@pytest.mark.parametrize(
+    "type, ids",
+    [
+        (pa.int8(), [-1, 0]), (pa.uint64(), [2**64 - 1, 1]), (pa.string(), ["007", "8"]),
+        (pa.dictionary(pa.int8(), pa.int64()), [5, 5]),
+    ],
+)  # fmt: skip
+def test_ids_of_parquet_are_integers_where_the_column_is(tmp_path, type, ids):
+    columns = {
+        "image": ["a.jpg", "b.jpg"],
+        "caption": ["A dog", "A cat"],
+        "id": pa.array(ids, type),
+    }
+    found = read(write_parquet(tmp_path / "t.parquet", columns), id="id")
+    assert [row.key for row in found] == [str(id) for id in ids]
+    assert [row.has_integer_id for row in found] == [isinstance(id, int) for id in ids]
+
+
+def test_ids_of_csv_are_texts(tmp_path):
+    path = write(tmp_path / "t.csv", "id,image,caption\n007,a.jpg,A dog\n8,b.jpg,A cat\n")
+    assert [(row.key, row.has_integer_id) for row in read(path, id="id")] == [
+        ("007", False), ("8", False),
+    ]  # fmt: skip
+
+
+def test_the_name_of_an_image_is_no_integer(tmp_path):
+    path = write_jsonl(tmp_path / "t.jsonl", dict(ROWS[0], image="7", id=7))
+    assert [(row.image_id, row.has_integer_id) for row in read(path)] == [("7", False)]
 
 
 @pytest.mark.parametrize("value", [None, "", " ", 1.5, True, ["x"]])

@@ -116,6 +116,7 @@ def test_every_example_comes_out_with_its_captions_and_its_image_as_it_was(coco,
         assert one.uri.startswith(os.path.join(coco, "coco_captions", "2014", "1.0.0"))
     assert len({row.uri for row in found}) == sum(SPLITS.values())
     assert len({row.caption_id for row in found}) == len(found)
+    assert not any(row.has_integer_id for row in found)
 
 
 def test_the_splits_are_those_of_the_data_set_and_restval_is_for_training(coco):
@@ -166,6 +167,7 @@ def test_features_go_by_the_names_that_are_given(coco):
     for columns in ({}, {"image": "image", "caption": "captions/text"}):
         found = read("coco_captions", coco, id="image/id", **columns)
         assert {row.key for row in found} == {row.image_id for row in found} == ids
+        assert all(row.has_integer_id for row in found)
         assert not find("coco_captions", coco, id="image/id", **columns).names_may_collide
 
 

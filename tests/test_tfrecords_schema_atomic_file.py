@@ -41,6 +41,16 @@ def test_nothing_is_there_when_the_block_raises(tmp_path, write, error):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_failed_first_is_told_where_cleaning_up_fails_too(tmp_path, monkeypatch):
+    def fail(*_):
+        raise tf.errors.PermissionDeniedError(None, None, "cleaning")
+
+    with pytest.raises(ZeroDivisionError), complete_or_absent(str(tmp_path / "it")) as temporary:
+        write_file(temporary)
+        monkeypatch.setattr(tf.io.gfile, "remove", fail)
+        raise ZeroDivisionError
+
+
 def test_raising_before_anything_is_written_leaves_nothing(tmp_path):
     with pytest.raises(ZeroDivisionError), complete_or_absent(str(tmp_path / "it")):
         raise ZeroDivisionError

@@ -135,14 +135,27 @@ def test_another_version_is_refused_with_both_versions(dataset, version):
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("content", ["[]", "3", "null", "{}", '"manifest"'])
-def test_json_that_is_no_manifest_is_refused(dataset, content):
+@pytest.mark.parametrize("content", ["[]", "3", "null", '"manifest"'])
+def test_json_that_is_no_object_is_refused(dataset, content):
     (dataset / MANIFEST_FILE).write_text(content)
+    assert_refused(lambda: read_manifest(str(dataset)), dataset / MANIFEST_FILE, "no JSON object")
+
+
+def test_an_object_without_a_version_is_refused(dataset):
+    (dataset / MANIFEST_FILE).write_text("{}")
     assert_refused(lambda: read_manifest(str(dataset)), dataset / MANIFEST_FILE, "version None")
 
 
+def test_the_ids_of_a_dataset_of_an_earlier_version_are_texts(dataset):
+    write_manifest(str(dataset), dataclasses.replace(MANIFEST, integer_ids=True))
+    assert read_manifest(str(dataset)).integer_ids
+    change(dataset, lambda fields: fields.pop("integer_ids"))
+    assert read_manifest(str(dataset)) == MANIFEST and not MANIFEST.integer_ids
+
+
 @pytest.mark.parametrize(
-    "field", [f.name for f in dataclasses.fields(Manifest) if f.name != "schema_version"]
+    "field",
+    [f.name for f in dataclasses.fields(Manifest) if f.default is dataclasses.MISSING],
 )
 def test_a_missing_field_is_refused_by_name(dataset, field):
     change(dataset, lambda fields: fields.pop(field))
@@ -161,6 +174,14 @@ def test_a_missing_field_is_refused_by_name(dataset, field):
         (lambda f: f.update(books=None), "damaged"),
         (lambda f: f.update(encoder="tiny"), "damaged"),
         (lambda f: f["encoder"].update(feature_shape=None), "damaged"),
+        (lambda f: f["encoder"].update(feature_shape=["8", 8, 128]), "encoder.feature_shape is"),
+        (lambda f: f["splits"]["train"][0].update(images="3"), "splits.train.images is '3'"),
+        (lambda f: f["splits"].update(train=[3]), "splits.train is 3"),
+        (lambda f: f["splits"]["train"][0].update(bytes=True), "must be of type int"),
+        (lambda f: f["books"]["train"].update(read=1.5), "books.train.read is 1.5"),
+        (lambda f: f.update(vocabulary_size="6"), "vocabulary_size is '6', it must be of type int"),
+        (lambda f: f.update(config=[]), "config is [], it must be of type dict"),
+        (lambda f: f.update(feature_dtype="float99"), "'float99' is not one of"),
     ],
 )
 def test_fields_that_do_not_fit_are_refused(dataset, change_fields, named):
@@ -196,6 +217,23 @@ def test_another_vocabulary_is_found(dataset):
     assert_refused(
         lambda: check_dataset(str(dataset), MANIFEST),
         dataset / VOCABULARY_FILE, other.sha256(), VOCABULARY.sha256(),
+    )  # fmt: skip
+
+
+def test_a_vocabulary_of_another_size_is_found_in_the_manifest(dataset):
+    change(dataset, lambda fields: fields.update(vocabulary_size=99))
+    manifest = read_manifest(str(dataset))
+    assert_refused(
+        lambda: check_dataset(str(dataset), manifest),
+        dataset / MANIFEST_FILE, "99 tokens", f"has {len(VOCABULARY)}",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("directory", ["foo://bucket/data", "gs://"])
+def test_a_bucket_that_cannot_be_asked_is_named(directory):
+    assert_refused(
+        lambda: read_manifest(directory), f"{directory}/{MANIFEST_FILE}".replace("///", "//"),
+        "cannot be read",
     )  # fmt: skip
 
 

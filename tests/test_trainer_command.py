@@ -21,6 +21,9 @@ complaint = functools.partial(conftest.complaint, main)
         (["--batch_size=0"], ["--batch_size=0", "at least 1"]),
         (["--readers=3"], ["--readers=3 must divide --batch_size=32"]),
         (["--epochs=many"], ["--epochs", "'many'"]),
+        (["--seed=-1"], ["--seed=-1 must lie in 0 to 4294967295"]),
+        (["--learning_rate=inf"], ["--learning_rate=inf must be finite"]),
+        (["--run="], ["--run is empty, it must be a directory"]),
         (["--learning_rate=-1"], ["--learning_rate=-1.0", "more than 0"]),
         (["--output_dropout=1"], ["--output_dropout=1.0", "0 to 1"]),
         (["--label_smoothing=1.5"], ["--label_smoothing=1.5", "0 to 1"]),
@@ -53,6 +56,12 @@ def test_a_dataset_that_is_not_there_or_not_complete_is_named(capsys, tmp_path):
     assert f"{tmp_path / 'no'} does not exist" in error
     error = complaint(capsys, "train", f"--data={tmp_path}", f"--run={tmp_path / 'run'}")
     assert "did not finish" in error
+
+
+def test_a_tilde_is_the_home_directory(capsys, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    error = complaint(capsys, "train", "--data=~/no", "--run=~/run")
+    assert f"{tmp_path / 'no'} does not exist" in error
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,8 @@ def assert_same_training(run, other):
     """Over 50 steps or more: the loss of each 20 steps and of each epoch, and its validation."""
     rows, other_rows = read_metrics(run), read_metrics(other)
     assert rows[-1]["step"] >= 50
-    for name, tolerance in (("step", 0), ("loss", 1e-5), ("validation_cider", 1e-2)):
+    tolerances = {"step": 0, "loss": 1e-5, "validation_loss": 1e-5, "validation_cider": 1e-2}
+    for name, tolerance in tolerances.items():
         curve, other_curve = ([r[name] for r in x if name in r] for x in (rows, other_rows))
         assert len(curve) >= EPOCHS
         np.testing.assert_allclose(curve, other_curve, rtol=tolerance, err_msg=name)

@@ -12,19 +12,19 @@ import tensorflow as tf
 from conftest import train_config
 
 import trainer.decode
-import trainer.loop
+import trainer.validation
 from tfrecords_schema.errors import InputError
 from tfrecords_schema.manifest import read_manifest
 from tfrecords_schema.parse import parse_record
 from trainer.caption_files import caption_files
-from trainer.caption_split import SplitCaptioner
 from trainer.config import ModelConfig
 from trainer.evaluate import evaluate
 from trainer.export import export
-from trainer.loop import Validation, train
+from trainer.loop import train
 from trainer.metrics import score_cider
 from trainer.report import read_metrics
 from trainer.run_directory import load_run
+from trainer.validation import Validation
 
 SEARCH = dict(beam_width=3, max_words=15, length_penalty=0.0)
 
@@ -66,7 +66,7 @@ def test_xla_gives_the_same_scores(trained_run, evaluated, monkeypatch):
     assert evaluate(trained_run, "", "test", **SEARCH, jit_compile=True) == evaluated[0]
     trained = load_run(trained_run)
     config = dataclasses.replace(trained.config, jit_compile=True)
-    score = Validation(config, trained.manifest, trained.model)()
+    score = Validation(config, trained.manifest, trained.model)().cider
     scores = [row.get("validation_cider", 0) for row in read_metrics(trained_run)]
     assert score == pytest.approx(max(scores), abs=0.01)
     assert asked == [True, True]
@@ -75,7 +75,7 @@ def test_xla_gives_the_same_scores(trained_run, evaluated, monkeypatch):
 def test_validation_is_of_so_many_images_at_most(trained_run, dataset, monkeypatch):
     scored = []
     monkeypatch.setattr(
-        trainer.loop, "score_cider", lambda *both: scored.append(both) or score_cider(*both)
+        trainer.validation, "score_cider", lambda *both: scored.append(both) or score_cider(*both)
     )
     trained = load_run(trained_run)
     for count, expected in ((4, 4), (5000, trained.manifest.images("validation"))):
@@ -116,46 +116,6 @@ def test_a_process_with_only_tensorflow_serves_captions_and_the_datasets_feature
     assert np.abs(features).max() > 0.1
 
 
-def in_session(path, signature, image_bytes):
-    """What a signature gives in a session of TensorFlow 1, as TensorFlow Serving runs it."""
-    with tf.compat.v1.Session(graph=tf.Graph()) as session:
-        loaded = tf.compat.v1.saved_model.loader.load(session, ["serve"], path)
-        names = loaded.signature_def[signature]
-        given = {names.inputs["image_bytes"].name: image_bytes}
-        return session.run({name: each.name for name, each in names.outputs.items()}, given)
-
-
-@pytest.mark.slow
-def test_a_session_serves_what_a_loaded_model_does(exported, pictures, evaluated):
-    paths = [os.path.join(pictures, "images", name) for name in sorted(evaluated[1])[:3]]
-    image_bytes = [tf.io.read_file(path).numpy() for path in paths]
-    loaded = tf.saved_model.load(exported)
-    for signature in ("serving_default", "encode"):
-        expected = loaded.signatures[signature](image_bytes=tf.constant(image_bytes))
-        served = in_session(exported, signature, image_bytes)
-        assert served.keys() == expected.keys()
-        for name, value in expected.items():
-            if value.dtype == tf.string:
-                assert served[name].tolist() == value.numpy().tolist()
-            else:
-                np.testing.assert_allclose(served[name], value, rtol=1e-4, atol=1e-4)
-
-
-def test_an_export_holds_each_weight_of_the_encoder_once(exported, dataset, trained_run):
-    encoder = tf.saved_model.load(os.path.join(dataset, "image_encoder"))
-    shapes = [tuple(each.shape) for each in encoder.encode.concrete_functions[0].variables]
-    assert len(shapes) == 8  # kernels and biases of tiny
-    prefix = os.path.join(exported, "variables", "variables")
-    in_file = [tuple(shape) for _, shape in tf.train.list_variables(prefix)]
-    for shape in {shape for shape in shapes if len(shape) == 4}:  # the captioner has none such
-        assert in_file.count(shape) == shapes.count(shape)
-    graph = os.path.getsize(os.path.join(exported, "saved_model.pb"))
-    kernels = sum(4 * np.prod(shape) for shape in shapes)
-    captioner = sum(np.prod(each.shape) * 4 for each in load_run(trained_run).model.variables)
-    assert os.path.getsize(f"{prefix}.data-00000-of-00001") < 1.05 * (kernels + captioner) + 2**16
-    assert graph < 10 * 2**20
-
-
 def test_scores_and_captions_of_a_split_are_written(evaluated, trained_run, dataset):
     scores, captions = evaluated
     with open(os.path.join(trained_run, "scores-test.json")) as file:
@@ -183,7 +143,7 @@ def test_without_java_the_scores_say_so_and_leave_meteor_out(
 def test_versions_count_up_and_carry_fingerprints(trained_run, dataset, tmp_path):
     output = str(tmp_path / "export")
     os.makedirs(os.path.join(output, "7"))
-    path = export(trained_run, "", output, **SEARCH)
+    path = export(trained_run, "", output, **SEARCH, check=False)
     assert path == os.path.join(output, "8")
     with open(os.path.join(path, "assets.extra", "beamcap.json")) as file:
         metadata = json.load(file)
@@ -231,24 +191,12 @@ def test_what_is_no_run_or_export_is_named(trained_run, tmp_path):
         ("transformer", dict(units=16, layers=2)),
     ],
 )
-def test_every_model_trains_and_is_served_as_it_captions_a_split(
-    model, options, dataset, pictures, tmp_path
-):
+def test_every_model_learns(model, options, dataset, tmp_path):
     sizes = dict(units=32, layer_dropout=0.0) | options
-    config = train_config(  # long enough for captions that no rounding changes
-        dataset, tmp_path / "run", model=model, model_config=ModelConfig(**sizes), epochs=6,
+    config = train_config(
+        dataset, tmp_path / "run", model=model, model_config=ModelConfig(**sizes), epochs=3,
         learning_rate=0.01,
     )  # fmt: skip
     train(config)
     losses = [row["loss"] for row in read_metrics(config.run) if "validation_cider" in row]
     assert losses[-1] < losses[0]
-    path = export(config.run, "", str(tmp_path / "export"), **SEARCH)
-    trained = load_run(config.run)
-    expected = SplitCaptioner(
-        trained.model, trained.vocabulary, dataset, trained.manifest, "test", **SEARCH
-    )()
-    served = tf.saved_model.load(path).signatures["serving_default"]
-    for name, caption in expected.items():
-        with open(os.path.join(pictures, "images", name), "rb") as file:
-            result = served(image_bytes=tf.constant([file.read()]))
-        assert result["captions"][0, 0].numpy().decode() == caption

@@ -1,3 +1,4 @@
+import gzip
 import os
 
 import numpy as np
@@ -36,22 +37,50 @@ def test_vectors_of_known_words_are_read(tmp_path, header):
     np.testing.assert_allclose(vectors, [[1, 2, -3.5], [1e-3, 0, 7]])
 
 
+def test_lines_as_glove_and_fasttext_have_them(tmp_path):
+    path = tmp_path / "vectors.txt"
+    lines = [
+        ". . . 0 0 0", "at name@domain.com 0 0 0", "cat 1 2 3 ", "dog's 4 4 4", "dog 5 6 7\r",
+        "\u0085 0 0 0", "\u00a0 0 0 0", " 0 0 0", "12 0 0 0", "cat 9 9 9", "",
+    ]  # fmt: skip
+    path.write_bytes(b"caf\xe9 0 0 0\n" + "\n".join(lines).encode())
+    ids, vectors = read_word_vectors(str(path), VOCABULARY, 3)
+    assert [VOCABULARY.tokens[i] for i in ids] == ["cat", "dog"]
+    np.testing.assert_allclose(vectors, [[1, 2, 3], [5, 6, 7]])
+
+
 @pytest.mark.parametrize(
-    "text, reason",
+    "content, reason",
     [
         ("cat 1 2 3\ndog 1 2\n", "line 2 of .* has 2 numbers, --embedding_units=3"),
-        ("cat 1 2 x\n", "line 1 of .*: could not convert"),
+        ("cat 1 2 3\ndog 1 2 3 4\n", "line 2 of .* has 4 numbers, --embedding_units=3"),
+        ("2 300\ncat 1 2 3\n", "vectors has 300 numbers a word, --embedding_units=3"),
+        ("cat 1 2 x\n", "line 1 of .* must be a word and 3 numbers, it begins 'cat 1 2 x'"),
+        ("cat 1 2 nan\n", "line 1 of .* must be a word and 3 numbers, it begins 'cat 1 2 nan'"),
+        ("a page about cats\n", "line 1 of .* must be a word and 3 numbers, it begins 'a page"),
         ("zebra 1 2 3\n", "has no word of the vocabulary"),
         ("", "has no word of the vocabulary"),
+        (gzip.compress(b"cat 1 2 3\n"), "is no text: give the text file of the vectors, unpacked"),
+        (b"2 3\ncat \0\0\x80\x3f\0\0", "is no text"),
     ],
 )
-def test_a_file_of_something_else_is_refused(tmp_path, text, reason):
-    path = tmp_path / "vectors.txt"
-    path.write_text(text)
+def test_a_file_of_something_else_is_refused(tmp_path, content, reason):
+    path = tmp_path / "vectors"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(InputError, match=f"--word_vectors: .*{reason}"):
         read_word_vectors(str(path), VOCABULARY, 3)
+
+
+def test_a_file_of_vectors_that_cannot_be_read_is_named(tmp_path, monkeypatch):
     with pytest.raises(InputError, match=r"--word_vectors: .*none\.txt does not exist"):
         read_word_vectors(str(tmp_path / "none.txt"), VOCABULARY, 3)
+    with pytest.raises(InputError, match=f"--word_vectors: {tmp_path} is a directory"):
+        read_word_vectors(str(tmp_path), VOCABULARY, 3)
+    path = tmp_path / "vectors.txt"
+    path.write_text("cat 1 2 3\ndog 1 2 3\n")
+    monkeypatch.setattr(tf.io.gfile.GFile, "__iter__", lambda self: iter([self.readline()]))
+    with pytest.raises(InputError, match=f"{path} cannot be read after 10 of 20 bytes"):
+        read_word_vectors(str(path), VOCABULARY, 3)
 
 
 def test_a_run_starts_from_frequencies_and_vectors(dataset, tmp_path):

@@ -1,3 +1,4 @@
+import dataclasses
 import os
 import signal
 import subprocess
@@ -9,6 +10,7 @@ import pytest
 from conftest import complaint
 from test_trainer_distribution import assert_same_training, multiworker_config
 
+from tfrecords_schema.errors import InputError
 from tfrecords_schema.manifest import read_manifest
 from trainer import launch as module
 from trainer.command import main, to_arguments
@@ -51,15 +53,15 @@ def workers_of(process):
     return [int(pid) for pid in path.read_text().split()]
 
 
-def assert_gone(pids):
-    deadline = time.monotonic() + 30
+def assert_gone(pids, seconds=30):
+    deadline = time.monotonic() + seconds
     while any(os.path.exists(f"/proc/{pid}") for pid in pids):
         assert time.monotonic() < deadline
         time.sleep(0.1)
 
 
 @pytest.mark.slow
-def test_it_trains_as_one_device_does_through_a_dead_worker_and_a_stop(
+def test_it_trains_as_one_device_does_through_dead_processes_and_a_stop(
     one_device, dataset, tmp_path
 ):
     config = two_readers(dataset, tmp_path / "run")
@@ -78,21 +80,32 @@ def test_it_trains_as_one_device_does_through_a_dead_worker_and_a_stop(
     while "Training on" not in process.stdout.readline():
         assert process.poll() is None
     pids = workers_of(process)
-    process.terminate()
+    process.kill()
+    assert_gone(pids, seconds=15)
+    process.communicate()
+
+    process = start(config)
+    while "Training on" not in process.stdout.readline():
+        assert process.poll() is None
+    pids = workers_of(process)
+    with pytest.raises(InputError, match=f"another job writes to .*: process {pids[0]} on host"):
+        train(dataclasses.replace(config, strategy="one"))
+    process.send_signal(signal.SIGINT)
     output = process.communicate(timeout=60)[0]
     assert process.returncode == 75
-    assert "[worker 0] asked to stop: " in output
+    assert output.count("asked to stop: ") == 1
     assert_gone(pids)
 
     process = start(config)
-    output = process.communicate(timeout=300)[0]
+    output, error = process.communicate(timeout=300)
     assert process.returncode == 0
     assert "[worker 0] Continuing" in output
+    assert "retracing" not in output + error
     assert_same_training(config.run, one_device)
 
 
 def test_the_first_status_that_is_not_0_is_told(monkeypatch, capsys):
-    script = "import os, sys, time; time.sleep({}); sys.exit({})"
+    script = "import sys, time; print('error: a flaw'); time.sleep({}); sys.exit({})"
 
     def run(*workers):
         sleeps = iter(workers)
@@ -114,7 +127,12 @@ def test_the_first_status_that_is_not_0_is_told(monkeypatch, capsys):
     started = time.monotonic()
     assert run((60, 0), (0.2, 3)) == 1
     assert time.monotonic() - started < 30
-    assert "worker 1 ended with status 3" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "worker 1 ended with status 3" in error
+    assert error.count("error: a flaw") == 3  # once a launch
+    assert run((60, 0), (0.2, 2)) == 2
+    error = capsys.readouterr().err
+    assert error in ("[worker 0] error: a flaw\n", "[worker 1] error: a flaw\n")
 
 
 def test_bad_flags_are_told_before_a_worker_starts(capsys):
@@ -123,3 +141,24 @@ def test_bad_flags_are_told_before_a_worker_starts(capsys):
     error = complaint(main, capsys, *flags, "--strategy=mirrored")
     assert "--strategy=mirrored: workers have --strategy=multiworker" in error
     assert "--epochs=0 must be at least 1" in complaint(main, capsys, *flags, "--epochs=0")
+    assert "--batch_size=32 must be a multiple of the 3" in complaint(
+        main, capsys, *flags, "--workers=3"
+    )
+
+
+def test_what_each_worker_would_refuse_is_told_before_one_starts(
+    dataset, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr(module.subprocess, "Popen", None)
+    flags = ("launch", f"--run={tmp_path / 'run'}")
+    cases = (
+        (("--data=/none",), "/none does not exist"),
+        ((f"--data={dataset}", "--word_vectors=/none"), "--word_vectors: /none does not exist"),
+        ((f"--data={dataset}", "--initial_run=/none"), "--initial_run: /none has no config.json"),
+        ((f"--data={dataset}", "--seed=-1"), "--seed=-1 must lie in 0 to 4294967295"),
+        ((f"--data={dataset}", "--crop=0.1"), "--crop=0.1 is for a dataset of images"),
+    )
+    for arguments, expected in cases:
+        error = complaint(main, capsys, *flags, *arguments)
+        assert error.count("\n") == 1 and expected in error, error
+    assert not (tmp_path / "run").exists()

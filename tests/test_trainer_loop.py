@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from conftest import SMALL, train_config
+from tensorboard.backend.event_processing.event_accumulator import SCALARS, EventAccumulator
 
 from tfrecords_schema.errors import InputError
 from trainer import loop
@@ -20,6 +21,7 @@ from trainer.loop import train
 from trainer.report import read_metrics
 from trainer.run_directory import load_run
 from trainer.stop_request import STOPPED_STATUS, StoppedError
+from trainer.validation import Validated
 
 ARGUMENTS = (
     "--strategy=one", "--batch_size=8", "--epochs=3", "--checkpoint_every=3",
@@ -32,7 +34,7 @@ def final_weights(run):
 
 
 def last_checkpoint(run):
-    [directory] = os.listdir(os.path.join(run, "checkpoints"))
+    directory = max(os.listdir(os.path.join(run, "checkpoints")))
     reader = tf.train.load_checkpoint(os.path.join(run, "checkpoints", directory, "state"))
     return {
         name: reader.get_tensor(name)
@@ -47,12 +49,27 @@ def assert_same_end(run, other):
     assert expected.keys() == found.keys()
     for name, value in expected.items():
         np.testing.assert_array_equal(found[name], value, err_msg=name)
-    ciders, losses = (
-        [[row[name] for row in read_metrics(x) if "validation_cider" in row] for x in (run, other)]
-        for name in ("validation_cider", "loss")
-    )
-    assert ciders[0] == ciders[1]
-    assert losses[0] == losses[1]
+    assert logged(other) == logged(run)
+    assert on_tensorboard(other) == on_tensorboard(run)
+
+
+def logged(run):
+    """The rows of metrics.jsonl, but for what tells of the time that they took."""
+    rows = [row | {"seconds": 0, "images_per_second": 0} for row in read_metrics(run)]
+    assert any(row["step"] % loop.LOG_EVERY == 0 for row in rows)
+    return rows
+
+
+def on_tensorboard(run):
+    """(step, value) of each scalar that TensorBoard shows, but for those of time."""
+    shown = EventAccumulator(os.path.join(run, "tensorboard"), size_guidance={SCALARS: 0})
+    shown.Reload()
+    tags = set(shown.Tags()[SCALARS]) - {"seconds", "images_per_second"}
+    curves = {tag: [(event.step, event.value) for event in shown.Scalars(tag)] for tag in tags}
+    for tag, curve in curves.items():
+        steps = [step for step, _ in curve]
+        assert len(set(steps)) == len(steps), tag
+    return curves
 
 
 def test_training_learns_and_leaves_what_the_readme_says(trained_run):
@@ -116,7 +133,7 @@ def test_sigterm_saves_and_leaves_with_a_status_of_its_own(whole_run, dataset, t
     error = process.communicate()[1]
     assert process.returncode == STOPPED_STATUS == 75
     [step] = re.findall(r"is saved after (\d+) steps, the same command continues it", error)
-    assert os.listdir(os.path.join(run, "checkpoints")) == [f"step-{int(step):09}"]
+    assert max(os.listdir(os.path.join(run, "checkpoints"))) == f"step-{int(step):09}"
     assert start(dataset, run).wait() == 0
     assert_same_end(whole_run, run)
 
@@ -206,9 +223,9 @@ def test_a_directory_of_other_things_is_refused(dataset, tmp_path):
 
 def test_training_stops_when_validation_no_longer_improves(dataset, tmp_path, monkeypatch, capsys):
     scores = iter([3.0, 5.0, 4.0, 4.5, 9.0])
-    monkeypatch.setattr(loop.Validation, "__call__", lambda self: next(scores))
+    monkeypatch.setattr(loop.Validation, "__call__", lambda self: Validated(next(scores), 1.0, 9))
     best = train(train_config(dataset, tmp_path / "run", epochs=5, patience=2))
-    assert best == 5.0
+    assert best == {"validation_cider": 5.0, "validation_loss": 1.0}
     assert "no better for a while" in capsys.readouterr().out
     rows = [r for r in read_metrics(str(tmp_path / "run")) if "validation_cider" in r]
     assert len(rows) == 4

@@ -1,3 +1,4 @@
+# ruff: noqa: RUF001  signs that look alike are those of the scripts
 """Scores are the published ones, and nothing that would falsify them gets through."""
 
 import gc
@@ -12,9 +13,12 @@ from hypothesis import strategies as st
 from pycocoevalcap.meteor import meteor as meteor_library
 from pycocoevalcap.tokenizer import ptbtokenizer
 
+from pipeline.captions import tokenize
+from tfrecords_schema.characters import join_characters
 from trainer import metrics
 from trainer.metrics import (
     SPECIAL_TOKENS,
+    cider_can_tell,
     java_available,
     score_captions,
     score_cider,
@@ -268,12 +272,78 @@ def test_characters_of_scripts_without_spaces_are_scored_as_words(tokenizer):
     assert scores["BLEU-1"] == pytest.approx(100 * 11 / 13) and score_cider(tokenized, changed) > 0
 
 
-@pytest.mark.slow
 @needs_java
-def test_meteor_of_equal_characters_is_100():
-    tokenized = tokenize_references({"x": ["一只黑狗在跑。"], "y": ["ខ្ញុំស្រី"]}, characters=True)
-    scores = score_captions(tokenized, {"x": "一只黑狗在跑", "y": "ខ្ញុំស្រី"})
-    assert scores["METEOR"] == pytest.approx(100)
+def test_meteor_is_left_out_where_most_letters_are_not_latin():
+    for text in ("एक dog दौड़ रहा है", "כלב רץ a", "собака", "一只黑狗在跑"):
+        scores = score({"x": [text], "y": ["a"]}, {"x": text, "y": "a"}, "ptb", meteor=True)
+        assert "METEOR" not in scores and scores["BLEU-1"] == pytest.approx(100, abs=1e-4)
+
+
+# Text as people write it: the signs of each script, quotes, parentheses, `&`, `%` and numbers.
+SCRIPTS = {
+    "hindi": ["एक कुत्ता (बूढ़ा) समुद्र तट पर है।", "“नमस्ते” & 50% लोग, २ बच्चे कहते हैं॥ ‘हाँ’!"],
+    "arabic": ["كلب (عجوز) يجري على الشاطئ؟", 'رجل & امرأة، 50٪ أو ٥٠% «مرحبا»؛ "نعم" هنا۔'],
+    "persian": ["سگ‌ها می‌دوند؛ (پیر)", "«کتاب» را می‌خواند، ۵۰٪ & بیشتر."],
+    "chinese": [
+        "一只黑狗（老）在跑。",
+        "“你好”，50% 的人 & 狗、猫！……",
+        "男-女：1,000 人 (老)",
+    ],
+    "japanese": ["黒い犬が「ワン」と鳴く。", "男性・女性（老人）、５０％のｶﾞﾗｽ & 本〜"],
+    "thai": ["สุนัข (แก่) กำลังวิ่ง ๆ", "“สวัสดี” คน 50% & แมว ฯลฯ!"],
+    "khmer": ["ឆ្កែ (ចាស់) កំពុងរត់។", "«សួស្តី» មនុស្ស 50% & ឆ្មា៖"],
+    "russian": ["Собака (старая) бежит — «быстро»; он/она.", "50% людей & №1, из-за “дождя”…"],
+    "greek": ["Ένας σκύλος (γέρος) τρέχει· γιατί;", "«Γεια» & 50% των ανθρώπων"],
+    "hebrew": ["כלב (זקן) רץ״ על החוף?", "”שלום“ & 50% אנשים, צה״ל"],
+    "korean": ["강아지(늙은)가 뛰어요.", "“안녕” & 50% 사람들 · 고양이!"],
+    "armenian": ["Շունը (ծեր) վազում է։", "«Բարև» & 50% մարդիկ՝ այստեղ"],
+}
+
+
+@pytest.mark.parametrize("clean", ["coco", "characters", "none"])
+def test_who_says_the_training_captions_has_the_top_score_in_every_script(clean):
+    for script, texts in SCRIPTS.items():
+        images = {str(i): [text, "x"] for i, text in enumerate(texts)}
+        references = tokenize_references(images, characters=clean == "characters")
+        join = join_characters if clean == "characters" else str
+        said = {image: join(" ".join(tokenize(text, clean))) for image, (text, _) in images.items()}
+        scores = score_captions(references, said)
+        for name in ("BLEU-1", "BLEU-2", "ROUGE-L"):
+            assert scores[name] == pytest.approx(100, abs=1e-3), (script, name, references, said)
+        as_people_wrote = {image: text for image, (text, _) in images.items()}
+        assert scores == score_captions(references, as_people_wrote), (script, references, said)
+        assert "METEOR" not in scores
+
+
+@needs_java
+def test_english_keeps_the_published_tokens_signs_and_all():
+    texts = ["A man & a dog (old) run.", "50% of £5 – “free” café · 1/2!", "Jürgen’s dog… naïve"]
+    wrapper = ptbtokenizer.PTBTokenizer()
+    expected = wrapper.tokenize({"x": [{"caption": text} for text in texts]})
+    assert tokenize_references({"x": texts}, "ptb").captions == expected
+    assert expected["x"][0] == "a man & a dog -lrb- old -rrb- run"
+
+
+@pytest.mark.parametrize("tokenizer", TOKENIZERS)
+def test_signs_of_other_latin_languages_are_punctuation(tokenizer):
+    references = tokenize_references({"x": ["¿Qué hace?", "¡Corre!", "Der „alte“ Hund"]}, tokenizer)
+    assert references.captions["x"][:2] == ["qué hace", "corre"]
+    assert set(references.captions["x"][2].split()) >= {"der", "alte", "hund"}
+
+
+@pytest.mark.parametrize("changed", [None, "a dog", "two cats"])
+@pytest.mark.parametrize("images", [1, 2, 3])
+def test_cider_can_tell_where_any_caption_can_have_more_than_0(images, changed):
+    references = {f"{i}": ["A dog runs.", "A dog."] for i in range(images)}
+    if changed:
+        references["0"] = ["A dog runs.", changed, "A dog."]
+    tokenized = tokenize_references(references, "treebank")
+    best = max(
+        score_cider(tokenized, {image: captions[k % len(captions)] for image, captions in
+                                references.items()})
+        for k in range(3)
+    )  # fmt: skip
+    assert cider_can_tell(tokenized) == (best > 0)
 
 
 @pytest.fixture

@@ -25,6 +25,7 @@ from trainer.run_directory import MODELS, load_run, read_encoder
 from trainer.run_state import Run
 from trainer.self_critical import make_self_critical_step
 from trainer.step import Update, make_cross_entropy_step, make_optimizer
+from trainer.validation import Validated
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +71,7 @@ def test_the_cnn_is_held_still_and_then_released_but_for_its_batch_normalization
 ):
     before = {weight.path: np.array(weight) for weight in read_encoder(images).weights}
     scores = iter([1.0, 2.0, 3.0])  # the last epoch is the best
-    monkeypatch.setattr(loop.Validation, "__call__", lambda self: next(scores))
+    monkeypatch.setattr(loop.Validation, "__call__", lambda self: Validated(next(scores), 1.0, 9))
     train(config_of(images, tmp_path / "held"))
     assert changed(before, encoder_of(str(tmp_path / "held"))) == set()
     scores = iter([1.0, 2.0, 3.0])
@@ -155,7 +156,7 @@ def test_the_export_captions_as_the_run_does(images, pictures, tmp_path):
     )
     served = tf.saved_model.load(path).signatures["serving_default"]
     scores = set()
-    for name, words in caption().items():
+    for name, words in caption().captions.items():
         with open(os.path.join(pictures, "images", name), "rb") as file:
             result = served(image_bytes=tf.constant([file.read()]))
         assert result["captions"][0, 0].numpy().decode() == words

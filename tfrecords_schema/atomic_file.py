@@ -15,7 +15,7 @@ receipt after it, and takes a directory without receipt for half of one.
 import os
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import tensorflow as tf
 
@@ -36,10 +36,11 @@ def complete_or_absent(path: str) -> Iterator[str]:
             tf.io.gfile.rmtree(path)
         tf.io.gfile.rename(temporary, path, overwrite=True)
     except BaseException:
-        if tf.io.gfile.isdir(temporary):
-            tf.io.gfile.rmtree(temporary)
-        elif tf.io.gfile.exists(temporary):
-            tf.io.gfile.remove(temporary)
+        with suppress(tf.errors.OpError):  # what was raised first is what is told
+            if tf.io.gfile.isdir(temporary):
+                tf.io.gfile.rmtree(temporary)
+            elif tf.io.gfile.exists(temporary):
+                tf.io.gfile.remove(temporary)
         raise
 
 

@@ -13,9 +13,10 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from tfrecords_schema import vocabulary
-from tfrecords_schema.atomic_file import read_text, write_text
-from tfrecords_schema.errors import InputError
+from tfrecords_schema.atomic_file import write_text
+from tfrecords_schema.errors import InputError, one_line
 from tfrecords_schema.features import IMAGE_DTYPE, record_features
+from tfrecords_schema.json_fields import JsonError, make_instance, read_json_object
 
 SCHEMA_VERSION = 1
 MANIFEST_FILE = "manifest.json"
@@ -79,6 +80,9 @@ class Manifest:
     config: dict[str, Any]  # of the pipeline that wrote it
     versions: dict[str, str]  # package -> version that wrote it
     schema_version: int = SCHEMA_VERSION
+    # Whether the ids that end in a number are that integer in the source, see `source_ids`. False
+    # too where an earlier version wrote the dataset.
+    integer_ids: bool = False
 
     def images(self, split: str) -> int:
         """Number of images in the split; 0 where there is no such split."""
@@ -125,32 +129,60 @@ def read_manifest(directory: str) -> Manifest:
       InputError: no dataset is there, it is not complete, or another version wrote it.
     """
     path = os.path.join(directory, MANIFEST_FILE)
-    if not tf.io.gfile.isdir(directory):
-        raise InputError(f"dataset directory {directory} does not exist")
-    if not tf.io.gfile.exists(path):
-        raise InputError(
-            f"{directory} has no {MANIFEST_FILE}: it is no beamcap dataset, or its pipeline did "
-            "not finish (run the same pipeline command again to continue it)"
-        )
     try:
-        fields = json.loads(read_text(path))
-    except ValueError as error:
-        raise InputError(f"{path} is not valid JSON: {error}") from error
-    version = fields.get("schema_version") if isinstance(fields, dict) else None
-    if version != SCHEMA_VERSION:
+        if not tf.io.gfile.exists(path):
+            if not tf.io.gfile.isdir(directory):
+                raise InputError(f"dataset directory {directory} does not exist")
+            raise InputError(
+                f"{directory} has no {MANIFEST_FILE}: it is no beamcap dataset, or its pipeline "
+                "did not finish (run the same pipeline command again to continue it)"
+            )
+        fields = read_json_object(path)
+    except (OSError, tf.errors.OpError) as error:  # also of a bucket that is not there
+        raise InputError(f"{path} cannot be read: {one_line(error)}") from error
+    except JsonError as error:
+        raise InputError(f"{path} is damaged: {error}. {write_anew(MANIFEST_FILE)}") from error
+    if (version := fields.get("schema_version")) != SCHEMA_VERSION:
         raise InputError(
             f"{path} has schema version {version}, this beamcap reads {SCHEMA_VERSION}: "
             "write the dataset again with this version's pipeline"
         )
     try:
-        fields["splits"] = {k: [Shard(**s) for s in v] for k, v in fields["splits"].items()}
-        fields["books"] = {k: Books(**v) for k, v in fields["books"].items()}
-        if (encoder := fields["encoder"]) is not None:
-            shape = tuple(encoder["feature_shape"])
-            fields["encoder"] = Encoder(**encoder | {"feature_shape": shape})
-        return Manifest(**fields)
-    except (AttributeError, KeyError, TypeError) as error:
-        raise InputError(f"{path} is damaged, a field is missing or unknown: {error}") from error
+        return _make_manifest(fields)
+    except (JsonError, AttributeError, KeyError, TypeError, ValueError) as error:
+        reason = f"field {error} is missing" if isinstance(error, KeyError) else error
+        raise InputError(f"{path} is damaged: {reason}. {write_anew(MANIFEST_FILE)}") from error
+
+
+def _make_manifest(fields: dict[str, Any]) -> Manifest:
+    splits, books, encoder = fields["splits"], fields["books"], fields["encoder"]
+    if encoder is not None:
+        shape = tuple(encoder["feature_shape"])
+        if not all(isinstance(side, int) for side in shape):
+            raise JsonError(f"field encoder.feature_shape is {list(shape)}, it must be of integers")
+        encoder = make_instance(Encoder, {**encoder, "feature_shape": shape}, "encoder")
+    inner = {
+        "splits": {
+            split: [make_instance(Shard, shard, f"splits.{split}") for shard in shards]
+            for split, shards in splits.items()
+        },
+        "books": {
+            split: make_instance(Books, row, f"books.{split}") for split, row in books.items()
+        },
+        "encoder": encoder,
+    }
+    manifest = make_instance(Manifest, {**fields, **inner})
+    manifest.features()  # that it can be made
+    return manifest
+
+
+def write_anew(*files: str) -> str:
+    """What to do about damaged files of a dataset."""
+    names = " and ".join(dict.fromkeys((*files, MANIFEST_FILE)))
+    return (
+        f"Copy the dataset anew, or remove its {names} and give the command of its pipeline again: "
+        "it writes what is missing"
+    )
 
 
 def check_dataset(directory: str, manifest: Manifest) -> None:
@@ -163,11 +195,21 @@ def check_dataset(directory: str, manifest: Manifest) -> None:
       InputError: naming the file and the difference.
     """
     path = os.path.join(directory, VOCABULARY_FILE)
-    words = vocabulary.read_vocabulary(path)
+    try:
+        words = vocabulary.read_vocabulary(path)
+    except InputError as error:
+        raise InputError(f"{error}. {write_anew(VOCABULARY_FILE)}") from error
     if words.sha256() != manifest.vocabulary_sha256:
         raise InputError(
             f"{path} is not the vocabulary this dataset was written with: its SHA-256 is "
-            f"{words.sha256()}, the manifest says {manifest.vocabulary_sha256}"
+            f"{words.sha256()}, the manifest says {manifest.vocabulary_sha256}. "
+            f"{write_anew(VOCABULARY_FILE)}"
+        )
+    if len(words) != manifest.vocabulary_size:
+        raise InputError(
+            f"{os.path.join(directory, MANIFEST_FILE)} is damaged: it says that the vocabulary has "
+            f"{manifest.vocabulary_size} tokens, {path} has {len(words)}. "
+            f"{write_anew(MANIFEST_FILE)}"
         )
     for shards in manifest.splits.values():
         for shard in shards:
@@ -176,6 +218,11 @@ def check_dataset(directory: str, manifest: Manifest) -> None:
             if size != shard.bytes:
                 found = "is missing" if size is None else f"has {size} bytes"
                 raise InputError(
-                    f"shard {path} {found}, the manifest says {shard.bytes} bytes: "
-                    "run the pipeline again to write it anew"
+                    f"shard {path} {found}, the manifest says {shard.bytes} bytes. "
+                    f"{write_anew(shard.file)}"
+                )
+            if (shard.images > 0) != (shard.bytes > 0):
+                raise InputError(
+                    f"shard {path} has {shard.bytes} bytes, the manifest says {shard.images} "
+                    f"images. {write_anew(shard.file)}"
                 )

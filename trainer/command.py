@@ -2,25 +2,30 @@
 
 import argparse
 import dataclasses
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import tensorflow as tf
 from absl import logging
 from absl.flags import argparse_flags
 
 from tfrecords_schema.errors import InputError
-from trainer.caption_files import caption_files
+from trainer.caption_files import FORMATS, caption_files
 from trainer.config import CHOICES, ModelConfig, TrainConfig
 from trainer.decode import MAX_WORDS
+from trainer.disk_failures import disk_failure
 from trainer.distribution import LostWorkerError
 from trainer.evaluate import evaluate
-from trainer.export import export
+from trainer.export import DEFAULT_FORMATS, export, parse_formats
+from trainer.export_check import ExportError
 from trainer.launch import launch
-from trainer.loop import train
+from trainer.loop import check_inputs, train
 from trainer.presets import PRESETS
 from trainer.stop_request import STOPPED_STATUS, StoppedError
 
+PATH_FLAGS = ("data", "run", "initial_run", "word_vectors", "output")
 COMPILED = "captions are written by XLA; not of transformer, whose keys grow with the words"
 HELP = {
     "data": "dataset directory",
@@ -39,7 +44,7 @@ HELP = {
     "schedule": "of the learning rate",
     "learning_rate": "of Adam, at its highest",
     "warmup_steps": "over which the learning rate rises",
-    "plateau_patience": "plateau: epochs without a better validation CIDEr before the rate falls",
+    "plateau_patience": "plateau: epochs without a better validation before the rate falls",
     "plateau_factor": "plateau: to this part of what it was",
     "clip_norm": "bound on the norm of the global gradient",
     "label_smoothing": "share of a label that is spread over the vocabulary",
@@ -57,7 +62,8 @@ HELP = {
     "checkpoint_every": "steps; also after each epoch",
     "average_decay": "of the moving average of the weights, which is what is kept; 0: none",
     "validation_images": "that are captioned after each epoch, at most",
-    "patience": "epochs without a better validation CIDEr before training ends",
+    "patience": "epochs without a better validation CIDEr, or of equal CIDEr a lower validation "
+    "loss, before training ends",
     "seed": "of weights, order and dropout",
     "cell": "of recurrent layers",
     "layers": "recurrent ones, or those of the transformer",
@@ -141,11 +147,28 @@ def make_parser(preset: str = "") -> argparse.ArgumentParser:
     add("--run", required=True, help="directory of a trained run")
     add("--data", default="", help="dataset directory, where it has moved since training")
     add("--output", required=True, help="directory of versions, as TensorFlow Serving wants it")
+    add(
+        "--formats",
+        default=",".join(DEFAULT_FORMATS).lower(),
+        help="images that the export reads; webp too asks for a TensorFlow of its own time "
+        "(default: %(default)s, which the oldest one that we promise can run)",
+    )
     add_search(add)
 
     add = command("caption", _caption, "Captions image files with an exported model.")
-    add("--model", required=True, help="an exported version, such as EXPORT/1")
-    add("images", nargs="+", help="image files")
+    add("--model", required=True, help="an exported version, such as EXPORT/1; EXPORT: its latest")
+    add(
+        "--format",
+        choices=FORMATS,
+        default="text",
+        help="text: file, tab, best caption; jsonl and csv: all beams and their scores "
+        "(default: %(default)s)",
+    )
+    add(
+        "images",
+        nargs="+",
+        help="files, folders, patterns such as 'pictures/*.jpg', or - for names on standard input",
+    )
     return parser
 
 
@@ -153,21 +176,33 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Runs a command.
 
     It exits with one line and a status: 2 where the user's input is at fault, 1 where training
-    diverged or another worker is gone, 75 where SIGTERM stopped it.
+    diverged or another worker is gone, 75 where SIGTERM or Ctrl-C stopped a run, 130 where Ctrl-C
+    stopped anything else.
     """
     flags = make_parser().parse_args(arguments)
     if getattr(flags, "preset", None):
         flags = make_parser(flags.preset).parse_args(arguments)  # with its defaults
+    for name in PATH_FLAGS:
+        if hasattr(flags, name):
+            setattr(flags, name, os.path.expanduser(getattr(flags, name)))
     logging.set_verbosity(logging.ERROR)  # TFDS warns of its own deprecated names
     try:
         flags.function(flags)
+    except KeyboardInterrupt:  # not as a command, which ends by `stop_signals`
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)
     except StoppedError as error:
         print(error, file=sys.stderr)
         sys.exit(STOPPED_STATUS)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
-    except (FloatingPointError, LostWorkerError) as error:
+    except (OSError, tf.errors.OpError) as error:
+        if not (failure := disk_failure(error)):
+            raise
+        print(f"error: {failure}. Put that right and give the command again", file=sys.stderr)
+        sys.exit(2)
+    except (ExportError, FloatingPointError, LostWorkerError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
 
@@ -182,6 +217,12 @@ def _launch(flags: argparse.Namespace) -> None:
     if flags.strategy not in ("auto", "multiworker"):
         raise InputError(f"--strategy={flags.strategy}: workers have --strategy=multiworker")
     config = dataclasses.replace(_configuration(flags), strategy="multiworker")
+    if config.batch_size % flags.workers:
+        raise InputError(
+            f"--batch_size={config.batch_size} must be a multiple of the {flags.workers} workers"
+        )
+    # What each worker would refuse is refused once, before they start.
+    check_inputs(config)
     if status := launch(flags.workers, to_arguments(config)):
         sys.exit(status)
 
@@ -217,12 +258,13 @@ def _evaluate(flags: argparse.Namespace) -> None:
 def _export(flags: argparse.Namespace) -> None:
     _check_search(flags)
     export(
-        flags.run, flags.data, flags.output, flags.beam_width, flags.max_words, flags.length_penalty
-    )
+        flags.run, flags.data, flags.output, flags.beam_width, flags.max_words,
+        flags.length_penalty, parse_formats(flags.formats),
+    )  # fmt: skip
 
 
 def _caption(flags: argparse.Namespace) -> None:
-    if not caption_files(flags.model, flags.images):
+    if not caption_files(os.path.expanduser(flags.model), flags.images, flags.format):
         sys.exit(1)
 
 

@@ -9,7 +9,7 @@ from trainer.schedule import SCHEDULES
 
 MODELS = ("attend", "attend_after", "merge", "inject", "transformer")
 STRATEGIES = ("auto", "one", "mirrored", "multiworker")
-
+SEEDS = 2**32  # NumPy takes seeds below it
 
 OBJECTIVES = ("cross_entropy", "self_critical")
 BASELINES = ("samples", "greedy")
@@ -101,7 +101,7 @@ class TrainConfig:
     schedule: str = "cosine"
     learning_rate: float = 1e-3  # the highest
     warmup_steps: int = 0
-    plateau_patience: int = 2  # epochs without a better validation CIDEr before the rate falls
+    plateau_patience: int = 2  # epochs without a better validation before the rate falls
     plateau_factor: float = 0.5  # to this part of what it was
     clip_norm: float = 5.0
     label_smoothing: float = 0.1
@@ -117,13 +117,18 @@ class TrainConfig:
     output_bias: bool = True  # starts as the log frequency of words
     word_vectors: str = ""  # text file of vectors that embeddings start from
     validation_images: int = 5000  # that are captioned after an epoch, at most
-    patience: int = 5  # epochs without a better validation CIDEr
+    patience: int = 5  # epochs without a better validation; see trainer.validation
     checkpoint_every: int = 500  # steps
     seed: int = 0
     model_config: ModelConfig = dataclasses.field(default_factory=ModelConfig)
 
     def __post_init__(self) -> None:
         """Refuses bad values."""
+        for name in ("data", "run"):
+            if not getattr(self, name):
+                raise InputError(f"--{name} is empty, it must be a directory")
+        if not 0 <= self.seed < SEEDS:
+            raise InputError(f"--seed={self.seed} must lie in 0 to {SEEDS - 1}")
         for name in ("model", "strategy", "precision", "objective", "baseline", "schedule"):
             _one_of(name, getattr(self, name))
         if self.objective == "self_critical" and not self.initial_run:
@@ -172,8 +177,11 @@ class TrainConfig:
             _fraction(name, getattr(self, name))
         _at_least("unfreeze_at", self.unfreeze_at, -1)
         for name in ("learning_rate", "encoder_learning_rate", "clip_norm"):
-            if not getattr(self, name) > 0:
-                raise InputError(f"--{name}={getattr(self, name)} must be more than 0")
+            value = getattr(self, name)
+            if not value > 0:
+                raise InputError(f"--{name}={value} must be more than 0")
+            if name != "clip_norm" and value == math.inf:
+                raise InputError(f"--{name}={value} must be finite")
 
 
 def _one_of(name: str, value: str) -> None:

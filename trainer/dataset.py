@@ -8,6 +8,10 @@ gets its slice of the same global batch, whatever the number of replicas and wor
 reads for the readers alone that its replicas' slices come from. The last batches of a segment are
 padded with images without captions, never dropped.
 
+A reader counts what it reads, and a segment that ends with other numbers of images or captions than
+the manifest's is an error: a plan that follows from wrong counts leaves images out, or has batches
+of nothing. So is an image without captions, which would be taken for padding.
+
 Evaluation: the images in file order, the last batch padded likewise.
 """
 
@@ -25,6 +29,7 @@ SHUFFLE_IMAGES = 1024  # of all readers; 128 MB of 7x7x1280 float16 grids
 WINDOW_BATCHES = 8
 READ_AT_ONCE, READ_THREADS = 8, 2  # shards
 PARSE_AT_ONCE = 2  # batches
+MISCOUNT = "shards do not hold what the manifest counts"
 
 
 @tf.autograph.experimental.do_not_convert
@@ -48,7 +53,8 @@ def train_dataset(
       This pipeline's part of each of the `plan.batches - start` global batches, one row a replica:
       image_features [replicas, b, ...] as stored, or images uint8 in their place, caption_ids int32
       [replicas, b, captions, T], as many and as long as this part needs, 0 where there is nothing,
-      and image_id string [replicas, b].
+      and image_id string [replicas, b]. Counts are known to be right once its end was seen: before
+      that, or there, it raises tf.errors.InvalidArgumentError with MISCOUNT in its message.
     """
     replicas = context.num_replicas_in_sync // context.num_input_pipelines
     images = plan.batch_size // context.num_replicas_in_sync
@@ -68,6 +74,9 @@ def train_dataset(
         segment += 1
     by_reader = [_batches_of(directory, plan, reader, segment) for reader in rows_by_reader]
     batches = tf.data.Dataset.zip(tuple(by_reader)).skip(skipped)
+    # Whoever asks for the end gets it from all readers, and with it what they counted.
+    left = plan.batches - start
+    batches = batches.enumerate().filter(lambda i, _: i < left).map(lambda _, parts: parts)
 
     def own_part(*by_reader: tuple[tf.Tensor, tf.Tensor]) -> dict[str, tf.Tensor]:
         shapes_X2 = tf.concat([[[1, 2]], *(shapes for _, shapes in by_reader)], axis=0)
@@ -95,7 +104,7 @@ def _batches_of(directory: str, plan: EpochPlan, reader: int, start: int) -> tf.
 
     Returns:
       Of each batch serialized records, string [b], b up to `plan.images_of_reader`, and their
-      `caption_shapes`, int32 [b, 2].
+      `caption_shapes`, int32 [b, 2]. After the last batch there is one of nothing.
     """
     size = plan.images_of_reader
     shards_by_segment = [segment.shards_by_reader[reader] for segment in plan.segments]
@@ -104,7 +113,9 @@ def _batches_of(directory: str, plan: EpochPlan, reader: int, start: int) -> tf.
     paths = tf.constant([os.path.join(directory, file) for file in files], tf.string)
     nothing = tf.data.Dataset.from_tensors((tf.zeros([0], tf.string), tf.zeros([0, 2], tf.int32)))
 
-    def of_segment(first: tf.Tensor, end: tf.Tensor, batches: tf.Tensor) -> tf.data.Dataset:
+    def of_segment(
+        first: tf.Tensor, end: tf.Tensor, padding: tf.Tensor, counts_2: tf.Tensor
+    ) -> tf.data.Dataset:
         paths_of_segment = tf.data.Dataset.from_tensor_slices(paths[first:end])
         open_shard = tf.data.TFRecordDataset
         records = paths_of_segment.interleave(
@@ -113,10 +124,20 @@ def _batches_of(directory: str, plan: EpochPlan, reader: int, start: int) -> tf.
         # Records stay as in the file, of which they are no copy, until their batch is known.
         records = records.shuffle(-(-SHUFFLE_IMAGES // plan.readers), plan.seed, False)
         records = records.batch(LENGTHS_AT_ONCE)
-        with_shapes = records.map(lambda x: (x, caption_shapes(x)), PARSE_AT_ONCE).unbatch()
-        windows = with_shapes.batch(WINDOW_BATCHES * size).enumerate()
-        found = windows.flat_map(by_length)
-        return found.concatenate(nothing.repeat()).take(batches)
+        with_shapes = records.map(lambda x: (x, caption_shapes(x)), PARSE_AT_ONCE)
+
+        def count(so_far_2, some):
+            serialized, shapes_X2 = some
+            so_far_2 += tf.stack([tf.size(serialized), tf.reduce_sum(shapes_X2[:, 0])])
+            is_end = tf.equal(tf.size(serialized), 0)
+            as_counted = tf.where(is_end, tf.equal(so_far_2, counts_2), so_far_2 <= counts_2)
+            have_words = shapes_X2[:, 1] > 1
+            tf.debugging.Assert(tf.reduce_all(as_counted) & tf.reduce_all(have_words), [MISCOUNT])
+            return so_far_2, some
+
+        counted = with_shapes.concatenate(nothing).scan(tf.zeros([2], tf.int32), count).unbatch()
+        windows = counted.batch(WINDOW_BATCHES * size).enumerate()
+        return windows.flat_map(by_length).concatenate(nothing.repeat(padding))
 
     def by_length(number: tf.Tensor, window: tuple[tf.Tensor, tf.Tensor]) -> tf.data.Dataset:
         serialized, shapes = window
@@ -131,9 +152,14 @@ def _batches_of(directory: str, plan: EpochPlan, reader: int, start: int) -> tf.
 
         return tf.data.Dataset.from_tensor_slices(tf.argsort(drawn)).map(batch)
 
-    batches_of_segments = [segment.batches for segment in plan.segments]
-    segments = np.array([[0, *ends[:-1]], ends, batches_of_segments], np.int64)[:, start:]
-    return tf.data.Dataset.from_tensor_slices(tuple(segments)).flat_map(of_segment)
+    counts = np.array(
+        [[sum(s.images for s in own), sum(s.captions for s in own)] for own in shards_by_segment],
+        np.int32,
+    )
+    padding = [segment.batches for segment in plan.segments] - -(-counts[:, 0] // size)
+    segments = (np.array([0, *ends[:-1]]), ends, padding.astype(np.int64), counts)
+    of_segments = tf.data.Dataset.from_tensor_slices(tuple(x[start:] for x in segments))
+    return of_segments.flat_map(of_segment).concatenate(nothing)
 
 
 @tf.autograph.experimental.do_not_convert
@@ -143,13 +169,16 @@ def evaluation_dataset(
     """The first `images` of a split in file order; -1: all.
 
     Returns:
-      Batches of image_id string [batch_size] (empty: padding) and image_features.
+      Batches of image_id string [batch_size] (empty: padding), image_features, and caption_ids
+      int32 [batch_size, captions, T], as many and as long as the batch needs, at least 1 and 2.
     """
 
     def parse(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
         batch = _parse(manifest, serialized)
-        del batch["caption_ids"]
         missing = batch_size - tf.shape(batch["image_id"])[0]
+        lacking_2 = tf.maximum([1, 2] - tf.shape(batch["caption_ids"])[1:], 0)
+        padding = tf.stack([tf.zeros([3], tf.int32), tf.concat([[0], lacking_2], 0)], axis=1)
+        batch["caption_ids"] = tf.pad(batch["caption_ids"], padding)
         return {
             name: tf.ensure_shape(
                 tf.pad(x, [[0, missing]] + [[0, 0]] * (x.shape.rank - 1)),
@@ -183,6 +212,19 @@ def read_references(
         record["image_id"].decode(): [text.decode() for text in record["captions"]]
         for record in without_autotune(records.map(parse, PARSE_AT_ONCE)).as_numpy_iterator()
     }
+
+
+@tf.autograph.experimental.do_not_convert
+def reference_ids_dataset(directory: str, manifest: Manifest, split: str) -> tf.data.Dataset:
+    """Of each image of a split image_id, scalar string, and caption_ids, ragged [captions, T]."""
+    features = manifest.features()
+
+    def parse(serialized: tf.Tensor) -> tuple[tf.Tensor, tf.RaggedTensor]:
+        record = parse_record(features, serialized)
+        return record["image_id"], record["caption_ids"]
+
+    records = tf.data.TFRecordDataset(shard_paths(directory, manifest, split))
+    return without_autotune(records.map(parse, PARSE_AT_ONCE))
 
 
 def without_autotune(dataset: tf.data.Dataset) -> tf.data.Dataset:

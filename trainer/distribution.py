@@ -1,15 +1,15 @@
 """The devices that a run trains on."""
 
-import json
-import os
 import re
-from collections.abc import Iterator
+import weakref
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import tensorflow as tf
 
 from tfrecords_schema.errors import InputError, one_line
+from trainer.tf_config import check_tf_config, names_cluster, without_tf_config
 
 
 def make_strategy(name: str) -> tf.distribute.Strategy:
@@ -20,30 +20,36 @@ def make_strategy(name: str) -> tf.distribute.Strategy:
     Args:
       name: `one` device; `mirrored` over all devices of this machine (GPUs, or logical CPUs
         where there are several); `multiworker` by the environment variable TF_CONFIG; `auto`
-        takes multiworker where TF_CONFIG is set, mirrored where there are several devices of the
-        best kind, else one.
+        takes multiworker where TF_CONFIG names a cluster, mirrored where there are several devices
+        of the best kind, else one.
 
     Raises:
       InputError: multiworker without a usable TF_CONFIG.
     """
-    config = os.environ.get("TF_CONFIG", "")
-    if name == "multiworker" or (name == "auto" and config):
-        _check_tf_config(config)
-        return tf.distribute.MultiWorkerMirroredStrategy()
+    if name == "multiworker" or (name == "auto" and names_cluster()):
+        address = check_tf_config()
+        try:
+            return tf.distribute.MultiWorkerMirroredStrategy()
+        except tf.errors.UnknownError as error:
+            raise InputError(
+                f"TF_CONFIG: this worker cannot listen on {address}, where another process may "
+                f"listen ({one_line(error)})"
+            ) from error
     kind = "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
     for device in tf.config.list_physical_devices("GPU"):
         tf.config.experimental.set_memory_growth(device, True)
     devices = [device.name for device in tf.config.list_logical_devices(kind)]
     if name == "one" or (name == "auto" and len(devices) == 1):
         return tf.distribute.OneDeviceStrategy(devices[0])
-    return tf.distribute.MirroredStrategy(devices)
+    with without_tf_config():  # which it would read
+        return tf.distribute.MirroredStrategy(devices)
 
 
 def is_chief(strategy: tf.distribute.Strategy) -> bool:
     """Whether this process writes files: the chief, or worker 0 where there is none."""
-    resolver = strategy.cluster_resolver
-    if resolver is None or not resolver.task_type:
+    if not strategy.extended._in_multi_worker_mode():
         return True
+    resolver = strategy.cluster_resolver
     has_chief = "chief" in resolver.cluster_spec().jobs
     return resolver.task_type == "chief" or (not has_chief and resolver.task_id == 0)
 
@@ -51,7 +57,7 @@ def is_chief(strategy: tf.distribute.Strategy) -> bool:
 def input_context(strategy: tf.distribute.Strategy) -> tf.distribute.InputContext:
     """Which part of each global batch this process reads: that of its own replicas."""
     resolver, replicas = strategy.cluster_resolver, strategy.num_replicas_in_sync
-    if resolver is None or not resolver.task_type:
+    if not strategy.extended._in_multi_worker_mode():
         return tf.distribute.InputContext(1, 0, replicas)
     cluster = resolver.cluster_spec()
     chiefs = cluster.num_tasks("chief") if "chief" in cluster.jobs else 0
@@ -79,18 +85,26 @@ def from_chief(strategy: tf.distribute.Strategy, value: float) -> float:
     return sum_of_workers(strategy, value if is_chief(strategy) else 0.0)
 
 
+_SUMS: weakref.WeakKeyDictionary[tf.distribute.Strategy, Callable] = weakref.WeakKeyDictionary()
+
+
 def sum_of_workers(strategy: tf.distribute.Strategy, value: float) -> float:
     """The sum of the values of all workers, in every worker; all must call it."""
     if not strategy.extended._in_multi_worker_mode():
         return value
+    if strategy not in _SUMS:  # one graph, not one a call
+        _SUMS[strategy] = _make_sum(strategy)
     per_replica = value / len(strategy.extended.worker_devices)
+    return float(_SUMS[strategy](tf.constant(per_replica, tf.float64)))
 
+
+def _make_sum(strategy: tf.distribute.Strategy) -> Callable[[tf.Tensor], tf.Tensor]:
     @tf.function(autograph=False)
-    def reduce() -> tf.Tensor:
-        replicas = strategy.run(lambda: tf.constant(per_replica, tf.float64))
+    def reduce(value: tf.Tensor) -> tf.Tensor:
+        replicas = strategy.run(tf.identity, args=(value,))
         return strategy.reduce(tf.distribute.ReduceOp.SUM, replicas, axis=None)
 
-    return float(reduce())
+    return reduce
 
 
 class LostWorkerError(Exception):
@@ -113,22 +127,4 @@ def lost_workers_named() -> Iterator[None]:
         raise LostWorkerError(
             f"{lost[1]} {lost[2]} is gone ({one_line(error)[:200]}); this one ends too. Start all "
             "workers again: the same command continues the run"
-        ) from error
-
-
-def _check_tf_config(config: str) -> None:
-    example = (
-        '{"cluster": {"worker": ["host1:2222", "host2:2222"]}, '
-        '"task": {"type": "worker", "index": 0}}'
-    )
-    try:
-        fields = json.loads(config)
-        workers = fields["cluster"]["worker"]
-        index, kind = fields["task"]["index"], fields["task"]["type"]
-        if kind == "worker" and not 0 <= index < len(workers):
-            raise ValueError(f"task index {index} is not one of {len(workers)} workers")
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            f"--strategy=multiworker needs the environment variable TF_CONFIG, such as {example}; "
-            f"it is {config!r} ({type(error).__name__}: {error})"
         ) from error

@@ -3,13 +3,17 @@
 import dataclasses
 import json
 import os
+from collections.abc import Iterator
 
-from tfrecords_schema.atomic_file import write_text
-from tfrecords_schema.characters import of_characters
 from tfrecords_schema.errors import InputError
+from tfrecords_schema.source_ids import ids_in_source
 from trainer.caption_split import SplitCaptioner
-from trainer.dataset import read_references
-from trainer.metrics import score_captions, tokenize_references
+from trainer.ceiling import find_ceiling, of_low_ceiling, say_references
+from trainer.damaged_shards import damaged_shards_named
+from trainer.distinct_captions import ADVICE, count_distinct, of_few_captions, say_distinct
+from trainer.evaluation_files import write_evaluation
+from trainer.metrics import References, score_captions
+from trainer.references import read_split_references
 from trainer.run_directory import load_run, read_config
 
 EXAMPLES = 5  # captions to print
@@ -26,7 +30,8 @@ def evaluate(
 ) -> dict[str, float]:
     """Captions a split, scores the captions, and prints both.
 
-    Writes `captions-<split>.json` (COCO results format) and `scores-<split>.json` into the run.
+    Writes `captions-<split>.json` (COCO results format, ids as in the source) and
+    `scores-<split>.json` into the run.
 
     Args:
       run: directory of a trained run.
@@ -38,50 +43,79 @@ def evaluate(
       jit_compile: see `trainer.decode.compiled`.
 
     Returns:
-      BLEU-1 to BLEU-4, METEOR (with Java), ROUGE-L and CIDEr, times 100.
+      BLEU-1 to BLEU-4, METEOR (with Java, in Latin script), ROUGE-L and CIDEr, times 100.
 
     Raises:
-      InputError: the run, the dataset or the split is not there, or XLA cannot compile the model.
+      InputError: the run, the dataset or the split is not there or not what the manifest counts,
+        XLA cannot compile the model, or the run cannot be written to.
     """
     dataclasses.replace(read_config(run)[0], jit_compile=jit_compile)  # refuses what cannot be
     trained = load_run(run, data)
     data, manifest = trained.config.data, trained.manifest
-    if not manifest.splits.get(split):
-        names = ", ".join(name for name, shards in manifest.splits.items() if shards)
+    if not manifest.images(split):
+        names = ", ".join(name for name in manifest.splits if manifest.images(name))
         raise InputError(f"--split={split!r}: {data} has no such split, it has: {names}")
-    references = read_references(data, manifest, split)
-    caption = SplitCaptioner(
-        trained.model, trained.vocabulary, data, manifest, split,
-        beam_width, max_words, length_penalty, jit_compile,
-    )  # fmt: skip
-    captions = caption()
-    characters = of_characters(manifest.config)
-    tokenized = tokenize_references(references, characters=characters)
-    scores = score_captions(tokenized, captions)
+    with damaged_shards_named(data, manifest):
+        references, tokenized = read_split_references(data, manifest, split)
+        caption = SplitCaptioner(
+            trained.model, trained.vocabulary, data, manifest, split,
+            beam_width, max_words, length_penalty, jit_compile,
+        )  # fmt: skip
+        captions, loss = caption()
+        said = say_references(data, manifest, split, trained.vocabulary)
+    scores, ceiling = score_captions(tokenized, captions), find_ceiling(tokenized, said)
 
     search = {
         "beam_width": beam_width, "max_words": max_words, "length_penalty": length_penalty,
     }  # fmt: skip
-    captions_path = os.path.join(run, f"captions-{split}.json")
-    scores_path = os.path.join(run, f"scores-{split}.json")
-    results = [{"image_id": image, "caption": text} for image, text in captions.items()]
-    write_text(captions_path, json.dumps(results, indent=1) + "\n")
+    ids = ids_in_source(captions, manifest.integer_ids)
+    results = [{"image_id": ids[image], "caption": text} for image, text in captions.items()]
     row = {"split": split, "images": len(captions), **search, "tokenizer": tokenized.tokenizer}
-    if characters:
+    if tokenized.characters:
         row["characters"] = True
-    write_text(scores_path, json.dumps({**row, "scores": scores}, indent=2) + "\n")
+    row |= {"distinct_captions": count_distinct(captions), "loss": loss, "ceiling": ceiling}
+    texts = {
+        f"captions-{split}.json": json.dumps(results, indent=1) + "\n",
+        f"scores-{split}.json": json.dumps({**row, "scores": scores}, indent=2) + "\n",
+    }
 
-    print(f"{split}: {len(captions)} images, beam width {beam_width}")
-    for name, score in scores.items():
-        print(f"  {name:<8}{score:7.1f}")
-    if characters:
-        print("Each character of a script without spaces was scored as a word.")
-    if tokenized.tokenizer != "ptb":
+    try:
         print(
+            f"The {len(captions)} images of the {split} split got {say_distinct(captions)}, with "
+            f"beam width {beam_width}. The scores:"
+        )
+        for name, score in scores.items():
+            print(f"  {name:<8}{score:7.1f}")
+        for line in _remarks(tokenized, scores):
+            print(line)
+        if remark := of_low_ceiling(ceiling):
+            print(remark)
+        if remark := of_few_captions(captions, tokenized):
+            print(remark, ADVICE)
+        for image in sorted(captions)[:: max(1, len(captions) // EXAMPLES)][:EXAMPLES]:
+            print(f"{image}\n  caption:   {captions[image]}\n  reference: {references[image][0]}")
+    finally:  # also where standard output is what is full
+        write_evaluation(run, texts)
+    captions_path, scores_path = (os.path.join(run, name) for name in texts)
+    print(f"Captions: {captions_path}\nScores: {scores_path}")
+    return scores
+
+
+def _remarks(references: References, scores: dict[str, float]) -> Iterator[str]:
+    """What to know of the figures, a sentence each."""
+    if references.characters:
+        yield "Each character of a script without spaces was scored as a word."
+    if not references.latin:
+        yield (
+            "Most letters of the references are not Latin: both sides have the words of the "
+            "pipeline's tokenizer. METEOR is left out, which is for English."
+        )
+    elif "METEOR" in scores:
+        yield "METEOR takes the captions for English."
+    elif references.characters:
+        yield "Java was not found: METEOR is left out."
+    else:
+        yield (
             "Java was not found: captions were tokenized by nltk's Treebank tokenizer instead of "
             "the PTB tokenizer, and METEOR is left out."
         )
-    for image in sorted(captions)[:: max(1, len(captions) // EXAMPLES)][:EXAMPLES]:
-        print(f"{image}\n  caption:   {captions[image]}\n  reference: {references[image][0]}")
-    print(f"Captions: {captions_path}\nScores: {scores_path}")
-    return scores

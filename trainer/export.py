@@ -7,91 +7,47 @@
 It needs nothing but TensorFlow to load, and TensorFlow Serving takes it as it lies. Signatures:
 
     serving_default   image_bytes string [batch] -> captions string [batch, beams], best first;
-                      log_probs float32 [batch, beams]
+                      log_probs float32 [batch, beams]; error string [batch], "" or the reason why
+                      the captions of a picture are "" and its log_probs 0
     encode            image_bytes string [batch] -> features float32 [batch, ...], as the pipeline's
-                      (of a dataset of images: JPEG files, string [batch])
+                      (of a dataset of images: jpeg_bytes string [batch]); error likewise
+
+Before it is published it has to caption pictures as the trainer does; see `export_check`.
 """
 
-import functools
 import json
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
 
 from tfrecords_schema.atomic_file import complete_or_absent, write_text
-from tfrecords_schema.characters import GAP_CLOSED, RE2_GAP, of_characters
-from tfrecords_schema.errors import InputError
-from tfrecords_schema.manifest import ENCODER_DIRECTORY, Manifest
-from tfrecords_schema.vocabulary import PAD, START, UNK, Vocabulary
-from trainer.decode import search_captions
-from trainer.model_input import as_model_input
-from trainer.models.captioner import Captioner
+from tfrecords_schema.errors import InputError, one_line
+from tfrecords_schema.image_formats import FORMAT_NAMES
+from tfrecords_schema.manifest import ENCODER_DIRECTORY, write_anew
+from trainer.caption_server import CaptionServer
+from trainer.damaged_shards import damaged_shards_named
+from trainer.disk_failures import failure_line
+from trainer.export_check import check_export
 from trainer.run_directory import load_run
 
 METADATA_FILE = os.path.join("assets.extra", "beamcap.json")
-IMAGE_BYTES = tf.TensorSpec([None], tf.string, name="image_bytes")
-
-
-class CaptionServer(tf.Module):
-    """The served model; everything it needs is inside."""
-
-    def __init__(
-        self,
-        encoder: Any,
-        model: Captioner,
-        vocabulary: Vocabulary,
-        manifest: Manifest,
-        beam_width: int,
-        max_words: int,
-        length_penalty: float,
-    ):
-        """Puts the dataset's image encoder in front of the trained captioner."""
-        super().__init__(name="caption_server")
-        self._encoder = encoder
-        # A session restores TensorFlow's variables and not Keras', which hold them: those are
-        # tracked and the model is not.
-        self._weights = [variable.value for variable in model.weights]
-        self._search = functools.partial(search_captions, model)
-        self._manifest = manifest
-        self._beam_width, self._max_words = beam_width, max_words
-        self._length_penalty = length_penalty
-        # Reserved tokens are never words of a caption; <end> and <pad> end it.
-        silent = {PAD, UNK, START, vocabulary.tokens.index("<end>")}
-        self._words = tf.constant(
-            ["" if i in silent else token for i, token in enumerate(vocabulary.tokens)]
-        )
-
-    @tf.function(input_signature=[IMAGE_BYTES], autograph=False)
-    def encode(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Features as the dataset has them, before they are rounded to its dtype; or JPEG files."""
-        return {"features": self._encoder(image_bytes)}
-
-    @tf.function(input_signature=[IMAGE_BYTES], autograph=False)
-    def caption(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Captions of encoded images."""
-        features = self._encoder(image_bytes)
-        # The model sees just what it was trained on: images that were JPEG files, features that
-        # were rounded.
-        if self._manifest.has_images():
-            decode = self._manifest.features()["image"].decode_example
-            features = tf.map_fn(decode, features, fn_output_signature=tf.uint8)
-            features = tf.ensure_shape(features, [None, *self._manifest.feature_shape()])
-        else:
-            features = tf.cast(features, self._manifest.feature_dtype)
-        ids_BWT, log_probs_BW = self._search(
-            as_model_input(features), self._beam_width, self._max_words, self._length_penalty
-        )
-        words = tf.gather(self._words, ids_BWT)
-        captions = tf.strings.strip(tf.strings.reduce_join(words, axis=-1, separator=" "))
-        if of_characters(self._manifest.config):
-            for _ in range(2):
-                captions = tf.strings.regex_replace(captions, RE2_GAP, GAP_CLOSED)
-        return {"captions": captions, "log_probs": log_probs_BW}
+# The oldest TensorFlow that loads and runs an export of the default formats, and the formats that
+# it can decode. TensorFlow Serving's releases lag behind TensorFlow's.
+OLDEST_TENSORFLOW = "2.18"
+DEFAULT_FORMATS = ("JPEG", "PNG", "GIF", "BMP")
 
 
 def export(
-    run: str, data: str, output: str, beam_width: int, max_words: int, length_penalty: float
+    run: str,
+    data: str,
+    output: str,
+    beam_width: int,
+    max_words: int,
+    length_penalty: float,
+    formats: Sequence[str] = DEFAULT_FORMATS,
+    check: bool = True,
 ) -> str:
     """Exports a run's best model as the next version under `output`.
 
@@ -102,41 +58,89 @@ def export(
       beam_width: see `beam_search`.
       max_words: likewise.
       length_penalty: likewise.
+      formats: of FORMAT_NAMES, that the export reads.
+      check: whether it is tried before it is published.
 
     Returns:
       The directory of the new version.
 
     Raises:
-      InputError: the run or its dataset is not there, or `output` is a file.
+      InputError: the run or its dataset is not there, or `output` cannot be written to.
+      ExportError: the export does not do what the trainer does.
     """
     if tf.io.gfile.exists(output) and not tf.io.gfile.isdir(output):
         raise InputError(f"--output: {output} is a file, it must be a directory")
     trained = load_run(run, data)
-    encoder_path = os.path.join(trained.config.data, ENCODER_DIRECTORY)
-    if not tf.io.gfile.isdir(encoder_path):
-        raise InputError(f"--data: {encoder_path} is missing: the export needs the image encoder")
+    encoder = _load_encoder(os.path.join(trained.config.data, ENCODER_DIRECTORY))
+    search = {"width": beam_width, "max_words": max_words, "length_penalty": length_penalty}
     server = CaptionServer(
-        tf.saved_model.load(encoder_path), trained.model, trained.vocabulary,
-        trained.manifest, beam_width, max_words, length_penalty,
-    )  # fmt: skip
-    tf.io.gfile.makedirs(output)
-    versions = [int(name) for name in map(_plain, tf.io.gfile.listdir(output)) if name.isdecimal()]
-    path = os.path.join(output, str(max(versions, default=0) + 1))
+        encoder, trained.model, trained.vocabulary, trained.manifest, formats, search
+    )
     metadata = {
         **trained.manifest.fingerprints(),
-        "run": run,
+        "run": run if "://" in run else os.path.abspath(run),
         "beam_width": beam_width,
         "max_words": max_words,
         "length_penalty": length_penalty,
+        "formats": list(formats),
         "tensorflow": tf.__version__,
+        "oldest_tensorflow": OLDEST_TENSORFLOW if set(formats) <= set(DEFAULT_FORMATS) else "",
     }
-    with complete_or_absent(path) as temporary:
-        signatures = {"serving_default": server.caption, "encode": server.encode}
-        tf.saved_model.save(server, temporary, signatures=signatures)
-        write_text(os.path.join(temporary, METADATA_FILE), json.dumps(metadata, indent=2) + "\n")
+    try:
+        path = os.path.join(output, str(_next_version(output)))
+        with complete_or_absent(path) as temporary:
+            signatures = {"serving_default": server.caption, "encode": server.encode}
+            tf.saved_model.save(server, temporary, signatures=signatures)
+            text = json.dumps(metadata, indent=2) + "\n"
+            write_text(os.path.join(temporary, METADATA_FILE), text)
+            if check:
+                with damaged_shards_named(trained.config.data, trained.manifest):
+                    count = check_export(temporary, encoder, trained, search, formats)
+                tried = f"{count} training pictures" if count else "noise, for want of pictures"
+                print(f"Checked in a session of its own on {tried}")
+    except (OSError, tf.errors.OpError) as error:
+        reason = failure_line(error)
+        raise InputError(f"--output: {output} cannot be written to: {reason}") from error
     print(f"Exported: {path}")
     return path
 
 
-def _plain(name: str) -> str:
-    return name.rstrip("/")  # object stores list directories with a slash
+def _load_encoder(path: str) -> Any:
+    """The image encoder of a dataset."""
+    if not tf.io.gfile.isdir(path):
+        raise InputError(
+            f"--data: {path} is missing: the export needs the image encoder. "
+            f"{write_anew(ENCODER_DIRECTORY)}"
+        )
+    try:
+        encoder = tf.saved_model.load(path)
+    except Exception as error:  # damaged protocol buffers fail in any way
+        raise InputError(
+            f"--data: {path} is damaged: {one_line(error)}. {write_anew(ENCODER_DIRECTORY)}"
+        ) from error
+    if not hasattr(encoder, "decoders"):
+        raise InputError(
+            f"--data: {path} is of an older version and does not say what is wrong with a picture. "
+            f"{write_anew(ENCODER_DIRECTORY)}"
+        )
+    return encoder
+
+
+def _next_version(output: str) -> int:
+    tf.io.gfile.makedirs(output)
+    # Object stores list directories with a slash.
+    names = [name.rstrip("/") for name in tf.io.gfile.listdir(output)]
+    return max((int(name) for name in names if name.isdecimal()), default=0) + 1
+
+
+def parse_formats(text: str) -> tuple[str, ...]:
+    """The value of `--formats`, names separated by commas, as those of FORMAT_NAMES.
+
+    Raises:
+      InputError: a name is none of them, or there is none.
+    """
+    by_name = {name.lower(): name for name in FORMAT_NAMES}
+    asked = {name.strip().lower() for name in text.split(",")} - {""}
+    if not asked or asked - by_name.keys():
+        raise InputError(f"--formats={text} must be some of: {','.join(by_name)}")
+    return tuple(name for key, name in by_name.items() if key in asked)

@@ -2,8 +2,8 @@
 
 What is validated, kept and exported is a moving average of the weights, which generalizes better
 than the last weights (Polyak and Juditsky 1992). After each epoch the validation split is captioned
-greedily and scored with CIDEr: the model is chosen by the captions that it writes by itself, not
-by its loss on words that it was handed.
+greedily and scored with CIDEr: the model is chosen by the captions that it writes by itself, and by
+its loss on words that it was handed only where CIDEr does not tell; see `trainer.validation`.
 
 A checkpoint has all that the rest of a run depends on, also in the middle of an epoch: weights,
 their average, the optimizer, and `Progress`. Order of the data and dropout are functions of
@@ -22,39 +22,39 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from tfrecords_schema.atomic_file import write_text
-from tfrecords_schema.characters import of_characters
 from tfrecords_schema.errors import InputError
-from tfrecords_schema.manifest import VOCABULARY_FILE, Manifest, check_dataset, read_manifest
-from tfrecords_schema.vocabulary import read_vocabulary
-from trainer.caption_split import SplitCaptioner
+from tfrecords_schema.manifest import Manifest
 from trainer.config import OF_IMAGES, TrainConfig
-from trainer.dataset import read_references, train_dataset
+from trainer.damaged_shards import damaged_shards_named
+from trainer.dataset import train_dataset
+from trainer.distinct_captions import ADVICE
 from trainer.distribution import (
     from_chief,
     input_context,
-    is_chief,
     lost_workers_named,
     make_strategy,
     sum_of_workers,
 )
 from trainer.epoch_plan import plan_epoch
-from trainer.metrics import score_cider, tokenize_references
-from trainer.models.captioner import Captioner
+from trainer.open_dataset import open_dataset
 from trainer.precision import set_precision
 from trainer.report import PLOT_FILE
-from trainer.run_directory import claim_run, write_best
+from trainer.run_directory import check_run, is_begun, read_config, write_best
+from trainer.run_owner import own_run
 from trainer.run_state import Run
+from trainer.shard_counts import miscounts_named
 from trainer.stop_request import StoppedError, stop_requests
+from trainer.validation import Validated, Validation, is_better
 
 LOG_EVERY = 20  # steps
 NOT_FINITE_FILE = "not_finite.json"
 
 
-def train(config: TrainConfig) -> float:
+def train(config: TrainConfig) -> dict[str, float]:
     """Trains a run to its end, from its last checkpoint where it was begun before.
 
     Returns:
-      The best validation CIDEr.
+      `validation_cider` and `validation_loss`, in nats a word, of the model that is kept.
 
     Raises:
       InputError: the dataset or the run directory cannot be used.
@@ -62,8 +62,31 @@ def train(config: TrainConfig) -> float:
       LostWorkerError: another worker is gone.
       StoppedError: SIGTERM came; the run is saved.
     """
-    manifest = read_manifest(config.data)
-    check_dataset(config.data, manifest)
+    manifest = check_inputs(config)
+    set_precision(config.precision)
+    with lost_workers_named():
+        strategy = make_strategy(config.strategy)
+        replicas = strategy.num_replicas_in_sync
+        if config.batch_size % replicas:
+            raise InputError(
+                f"--batch_size={config.batch_size} must be a multiple of the {replicas} replicas"
+            )
+        with damaged_shards_named(config.data, manifest):
+            # All that may be wrong is found before the run is claimed.
+            run = Run(config, manifest, strategy)
+            with own_run(config, manifest, strategy) as epochs_before:
+                run.begin(epochs_before)
+                with stop_requests() as stop:
+                    return train_run(run, stop)
+
+
+def check_inputs(config: TrainConfig) -> Manifest:
+    """The manifest of the dataset, which is one that can be trained on, in a run that takes it.
+
+    Raises:
+      InputError: the dataset or the run directory cannot be used.
+    """
+    manifest = open_dataset(config.data)
     manifest.feature_shape()  # that it has one
     for name in OF_IMAGES if not manifest.has_images() else ():
         if (value := getattr(config, name)) != getattr(TrainConfig, name):
@@ -74,22 +97,16 @@ def train(config: TrainConfig) -> float:
     for split, purpose in (("train", "to learn from"), ("validation", "to choose the model by")):
         if not manifest.images(split):
             raise InputError(f"--data: {config.data} has no {split} split {purpose}")
-    set_precision(config.precision)
-    strategy = make_strategy(config.strategy)
-    replicas = strategy.num_replicas_in_sync
-    if config.batch_size % replicas:
-        raise InputError(
-            f"--batch_size={config.batch_size} must be a multiple of the {replicas} replicas"
-        )
-    if is_chief(strategy):
-        claim_run(config, manifest)
-
-    run = Run(config, manifest, strategy)
-    with stop_requests() as stop, lost_workers_named():
-        return train_run(run, stop)
+    check_run(config, manifest)
+    if not is_begun(config.run):
+        if config.initial_run:
+            read_config(config.initial_run, "initial_run")
+        if config.word_vectors and not tf.io.gfile.exists(config.word_vectors):
+            raise InputError(f"--word_vectors: {config.word_vectors} does not exist")
+    return manifest
 
 
-def train_run(run: Run, stop: threading.Event) -> float:
+def train_run(run: Run, stop: threading.Event) -> dict[str, float]:
     """See `train`."""
     config, manifest, strategy = run.config, run.manifest, run.strategy
     progress, log = run.progress, run.log
@@ -106,13 +123,25 @@ def train_run(run: Run, stop: threading.Event) -> float:
             f"{workers} workers read the same shards; with --readers={workers} in a new run each "
             "would read its own"
         )
+    if decides := validate.what_decides():
+        print(decides)
+    found = Validated(0.0, 0.0, 0)
     while int(progress.epoch) < config.epochs and int(progress.stale) < config.patience:
-        row = train_epoch(run, stop)
-        score = from_chief(strategy, validate() if log else 0.0)
+        with miscounts_named(config.data, manifest):
+            row = train_epoch(run, stop)
+        found = validate() if log else found
+        cider, loss = from_chief(strategy, found.cider), from_chief(strategy, found.loss)
+        if not math.isfinite(loss):
+            raise FloatingPointError(
+                f"the validation loss is {loss} after epoch {int(progress.epoch) + 1}; the last "
+                "checkpoint is kept. Try a lower --learning_rate in a new --run, and whether "
+                f"`python -m pipeline.verify {config.data}` finds features that are not finite"
+            )
         progress.epoch.assign_add(1)
         progress.begin_epoch()
-        if score > float(progress.best):
-            progress.best.assign(score)
+        if is_better(cider, loss, float(progress.best), float(progress.best_loss)):
+            progress.best.assign(cider)
+            progress.best_loss.assign(loss)
             progress.stale.assign(0)
             if log:
                 write_best(config.run, run.average)
@@ -121,20 +150,46 @@ def train_run(run: Run, stop: threading.Event) -> float:
             if int(progress.stale) % config.plateau_patience == 0:
                 progress.factor.assign(float(progress.factor) * config.plateau_factor)
         if log:
-            log.write({**row, "validation_cider": score})
+            scores = {"validation_cider": cider, "validation_loss": loss}
+            log.write({**row, **scores, "distinct_captions": found.distinct_captions})
             log.plot()
             run.save()
             print(
-                f"epoch {int(progress.epoch)}: loss {row['loss']:.3f}, validation CIDEr "
-                f"{score:.1f} (best {float(progress.best):.1f}), {row['seconds']:.0f} s, "
+                f"epoch {int(progress.epoch)}: loss {row['loss']:.3f}, "
+                f"{_validation_text(run, cider, loss)}, {row['seconds']:.0f} s, "
                 f"{row['images_per_second']:.0f} images/s"
             )
-    stopped = "no better for a while" if int(progress.epoch) < config.epochs else "all epochs done"
+            if found.remark:
+                print(found.remark)
+    stopped = "all epochs done"
+    if int(progress.epoch) < config.epochs:
+        stopped = f"no better for a while: a larger --patience than {config.patience} goes on"
     print(
-        f"Training ended ({stopped}): best validation CIDEr {float(progress.best):.1f}. "
+        f"Training ended ({stopped}): {_best_text(run)}. "
         f"Run: {config.run}, loss plot: {os.path.join(config.run, PLOT_FILE)}"
     )
-    return float(progress.best)
+    if found.remark:
+        print(ADVICE)
+    return {
+        "validation_cider": float(progress.best),
+        "validation_loss": float(progress.best_loss),
+    }
+
+
+def _validation_text(run: Run, cider: float, loss: float) -> str:
+    """An epoch's validation, with the best one in what decides."""
+    best_cider, best_loss = float(run.progress.best), float(run.progress.best_loss)
+    if best_cider > 0:
+        return f"validation CIDEr {cider:.1f} (best {best_cider:.1f}), validation loss {loss:.3f}"
+    return f"validation CIDEr {cider:.1f}, validation loss {loss:.3f} (best {best_loss:.3f})"
+
+
+def _best_text(run: Run) -> str:
+    """What the model that is kept was chosen by."""
+    cider, loss = float(run.progress.best), float(run.progress.best_loss)
+    if cider > 0:
+        return f"best validation CIDEr {cider:.1f}, with a validation loss of {loss:.3f}"
+    return f"best validation loss {loss:.3f} nats a word, for CIDEr was 0 after all epochs"
 
 
 def train_epoch(run: Run, stop: threading.Event) -> dict[str, float]:
@@ -147,6 +202,12 @@ def train_epoch(run: Run, stop: threading.Event) -> dict[str, float]:
     config, progress, log, strategy = run.config, run.progress, run.log, run.strategy
     epoch, images = int(progress.epoch), run.manifest.images("train")
     plan = plan_epoch(run.manifest, config.batch_size, config.readers, config.seed, epoch)
+    if int(progress.batches) >= plan.batches:
+        raise InputError(
+            f"--data: {config.data} has {images} training images, so few that {config.run} was "
+            f"begun with others: it has made {int(progress.batches)} batches of an epoch that has "
+            f"{plan.batches}. Train in a new --run"
+        )
     batches = iter(
         train_dataset(
             config.data, run.manifest, plan, input_context(strategy), int(progress.batches)
@@ -155,7 +216,6 @@ def train_epoch(run: Run, stop: threading.Event) -> dict[str, float]:
     at_once, train_steps = steps_at_once(), run.train_loop()
     start, images_before = time.perf_counter(), int(progress.images)
     step = run.steps
-    recent: list[dict[str, float]] = []
     bar = tqdm(
         total=images, unit=" images", desc=f"epoch {epoch + 1}", leave=False,
         disable=None if log else True,  # None: where no one looks on
@@ -168,13 +228,13 @@ def train_epoch(run: Run, stop: threading.Event) -> dict[str, float]:
         progress.loss_sum.assign_add(values["loss"])
         progress.images.assign_add(images)
         bar.update(images)
-        recent.append(values)
-        if log and step % LOG_EVERY == 0:
-            means = {name: sum(v[name] for v in recent) / len(recent) for name in values}
-            log.write({"step": step, "epoch": epoch + 1, **means})
-            bar.set_postfix({name: f"{mean:.3f}" for name, mean in means.items()})
+        progress.add_recent(list(values.values()))
         if step % LOG_EVERY == 0:
-            recent.clear()
+            means = dict(zip(values, progress.recent_means(), strict=False))
+            progress.begin_row()
+            if log:
+                log.write({"step": step, "epoch": epoch + 1, **means})
+                bar.set_postfix({name: f"{mean:.3f}" for name, mean in means.items()})
 
     with bar:
         while left := plan.batches - int(progress.batches):
@@ -193,6 +253,7 @@ def train_epoch(run: Run, stop: threading.Event) -> dict[str, float]:
                     raise _not_finite(run, values["loss"], step, ids)
                 note(values)
             if len(numbers) == left:
+                next(batches, None)  # the dataset looks whether its counts are right at its end
                 break  # what is saved after validation has the same step
             is_stopped = sum_of_workers(strategy, float(stop.is_set())) > 0
             if is_stopped or step % config.checkpoint_every < at_once:
@@ -231,26 +292,3 @@ def _not_finite(run: Run, loss: float, step: int, image_ids: np.ndarray) -> Floa
         f"{', '.join(names[:4])}{', ...' if len(names) > 4 else ''} (all in {path}); the last "
         "checkpoint is kept. Try a lower --learning_rate in a new --run"
     )
-
-
-class Validation:
-    """Greedy CIDEr on the validation split, or on the first images of a large one.
-
-    They are a fair sample: which shard an image is in is a hash of its name.
-    """
-
-    def __init__(self, config: TrainConfig, manifest: Manifest, model: Captioner):
-        """References are read and tokenized once."""
-        vocabulary = read_vocabulary(os.path.join(config.data, VOCABULARY_FILE))
-        images = config.validation_images
-        references = read_references(config.data, manifest, "validation", images)
-        characters = of_characters(manifest.config)
-        self._references = tokenize_references(references, characters=characters)
-        self._caption = SplitCaptioner(
-            model, vocabulary, config.data, manifest, "validation",
-            jit_compile=config.jit_compile, images=images,
-        )  # fmt: skip
-
-    def __call__(self) -> float:
-        """CIDEr, 0 to 1000."""
-        return score_cider(self._references, self._caption())

@@ -6,49 +6,36 @@ These are the figures of the COCO caption evaluation (Chen et al. 2015), from it
 as in the papers' tables: BLEU goes up to 100, CIDEr up to 1000. CIDEr weighs words by how
 rare they are in the references scored, so it does not compare between sets and is 0 of one image.
 
-Published scores are of text tokenized by Stanford's PTB tokenizer; another tokenizer moves them.
-PTB and METEOR need Java. Without it nltk's Treebank tokenizer stands in, which differs on few
-captions, and METEOR is left out: nltk's is another metric (of 2007), with figures twice as high.
-
-Of scripts without spaces between words each character can be scored as a word.
+Tokens are those of `trainer.tokenize_captions`, by Stanford's PTB tokenizer or its stand-in. METEOR
+needs Java; without it, it is left out: nltk's is another metric (of 2007), with figures twice as
+high. It is also left out where most letters are of another script than Latin, since it knows the
+endings, synonyms and function words of English. (Other languages in Latin script cannot be told
+from English by their letters; the METEOR of those is that of text it takes for English.)
 """
 
 import contextlib
 import dataclasses
 import os
-import subprocess
-import unicodedata
 from collections.abc import Iterator, Mapping
-from typing import Literal
 
-from nltk.tokenize.treebank import TreebankWordTokenizer
 from pycocoevalcap.bleu.bleu import Bleu
 from pycocoevalcap.cider.cider import Cider
 from pycocoevalcap.meteor.meteor import Meteor
 from pycocoevalcap.rouge.rouge import Rouge
-from pycocoevalcap.tokenizer import ptbtokenizer
 
-from tfrecords_schema.characters import CHARACTER, separate_characters
-from tfrecords_schema.typography import plain_text, without_signs
 from tfrecords_schema.vocabulary import RESERVED
+from trainer.tokenize_captions import (
+    ENGLISH_JAVA,
+    Tokenizer,
+    java_available,
+    mostly_latin,
+    tokenize_as_written,
+    tokenize_published,
+)
 
-Tokenizer = Literal["ptb", "treebank"]
 Captions = dict[str, list[str]]  # by image id
 
 SPECIAL_TOKENS = (*RESERVED, "startseq", "endseq")  # the last two are the Flickr8k tutorials'
-
-STAND_IN = "字"  # for each character that PTB must not see: it drops the vowels of Khmer
-
-# METEOR's jar writes numbers in the user's locale and breaks on a decimal comma.
-_ENGLISH = ("-Duser.language=en", "-Duser.country=US", "-Dfile.encoding=UTF-8")
-
-
-def java_available() -> bool:
-    """Whether `java` is on PATH and runs: the one macOS puts there only asks to be installed."""
-    try:
-        return subprocess.run(["java", "-version"], capture_output=True).returncode == 0
-    except OSError:
-        return False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,11 +46,19 @@ class References:
       captions: image id -> captions, their tokens separated by spaces, sorted by image id.
       tokenizer: what made them and will tokenize the candidates; report it with the scores.
       characters: whether each character of a script without spaces is a token, also of candidates.
+      latin: whether most letters of the captions are Latin.
     """
 
     captions: Captions
     tokenizer: Tokenizer
     characters: bool = False
+    latin: bool = True
+
+    def tokenize(self, texts: list[str]) -> list[str]:
+        """Tokens separated by spaces, one string for each text."""
+        if self.latin and not self.characters:
+            return tokenize_published(texts, self.tokenizer)
+        return tokenize_as_written(texts, self.characters)
 
 
 def tokenize_references(
@@ -73,13 +68,13 @@ def tokenize_references(
 
     Args:
       captions: image id -> its reference captions, as people wrote them.
-      tokenizer: None takes "ptb" where there is Java, "treebank" elsewhere.
+      tokenizer: None takes "ptb" where there is Java, "treebank" elsewhere. For characters, and
+        where most letters are not Latin, it is always "treebank".
       characters: makes a token of each character of a script without spaces.
 
     Raises:
       ValueError: an image has no caption, or no caption at all holds a word.
     """
-    tokenizer = tokenizer or ("ptb" if java_available() else "treebank")
     images = sorted(captions)  # floating-point sums then do not depend on the dict's order
     if not images:
         raise ValueError("no images: there is nothing to score")
@@ -87,11 +82,38 @@ def tokenize_references(
         if not captions[image]:
             raise ValueError(f"image {image!r} has no reference caption: each needs at least one")
     texts = [text for image in images for text in captions[image]]
-    tokenized = iter(_tokenize(texts, tokenizer, characters))
+    latin = mostly_latin(texts)
+    if characters or not latin:
+        tokenizer = "treebank"
+    tokenizer = tokenizer or ("ptb" if java_available() else "treebank")
+    references = References({}, tokenizer, characters, latin)
+    tokenized = iter(references.tokenize(texts))
     by_image = {image: [next(tokenized) for _ in captions[image]] for image in images}
     if not any(text for texts in by_image.values() for text in texts):
         raise ValueError(f"no reference caption of the {len(images)} images holds a word")
-    return References(by_image, tokenizer, characters)
+    return dataclasses.replace(references, captions=by_image)
+
+
+def cider_can_tell(references: References) -> bool:
+    """Whether any caption can have a CIDEr other than 0.
+
+    A run of one to four words counts by log (images / images whose references have it): not at all
+    where all images have it. So of one image, or of images whose references are made of the same
+    runs of words, CIDEr is 0 whatever a caption says.
+    """
+    first, *others = references.captions.values()
+    runs = _runs_of_words(first)
+    return any(_runs_of_words(captions) != runs for captions in others)
+
+
+def _runs_of_words(captions: list[str]) -> set[tuple[str, ...]]:
+    sentences = [caption.split() for caption in captions]
+    return {
+        tuple(words[start : start + length])
+        for words in sentences
+        for length in range(1, 5)
+        for start in range(len(words) - length + 1)
+    }
 
 
 def score_cider(references: References, candidates: Mapping[str, str]) -> float:
@@ -108,7 +130,8 @@ def score_captions(
     Args:
       references: the captions to compare with.
       candidates: image id -> caption. An empty one is legal and scores 0.
-      meteor: False leaves METEOR out, which takes seconds; so does a machine without Java.
+      meteor: False leaves METEOR out, which takes seconds. A machine without Java and references
+        in another script than Latin leave it out, too.
 
     Raises:
       ValueError: the images of the two are not the same, or a candidate holds a special token.
@@ -117,7 +140,7 @@ def score_captions(
     gts, res = references.captions, _tokenize_candidates(references, candidates)
     bleus, _ = Bleu(4).compute_score(gts, res, verbose=0)
     scores = {f"BLEU-{n}": 100 * float(bleu) for n, bleu in enumerate(bleus, start=1)}
-    if meteor and java_available():
+    if meteor and references.latin and java_available():
         scores["METEOR"] = _meteor(gts, res)
     scores["ROUGE-L"] = 100 * float(Rouge().compute_score(gts, res)[0])
     scores["CIDEr"] = 100 * float(Cider().compute_score(gts, res)[0])
@@ -140,56 +163,8 @@ def _tokenize_candidates(references: References, candidates: Mapping[str, str]) 
             if token in text.lower():
                 raise ValueError(f"candidate of image {image!r} holds {token!r}: {text!r}")
     texts = [candidates[image] for image in images]
-    tokenized = _tokenize(texts, references.tokenizer, references.characters)
+    tokenized = references.tokenize(texts)
     return {image: [text] for image, text in zip(images, tokenized, strict=True)}
-
-
-def _tokenize(texts: list[str], tokenizer: Tokenizer, characters: bool = False) -> list[str]:
-    """Lower-cased tokens separated by spaces, without punctuation, one string for each text."""
-    if not characters:
-        return _tokenize_words(texts, tokenizer)
-    texts = [without_signs(separate_characters(plain_text(text))) for text in texts]
-    lines = _tokenize_words([CHARACTER.sub(STAND_IN, text) for text in texts], tokenizer)
-    found = [iter(CHARACTER.findall(text)) for text in texts]
-    return [
-        " ".join(next(each) if word == STAND_IN else word for word in line.split(" "))
-        for line, each in zip(lines, found, strict=True)
-    ]
-
-
-def _tokenize_words(texts: list[str], tokenizer: Tokenizer) -> list[str]:
-    # PTB reads a text a line, and \v or U+2028 inside one would shift all later captions to other
-    # images; split() splits at every such character. Lone surrogates (JSON has them) no pipe takes.
-    texts = [" ".join(text.encode(errors="replace").decode().split()) for text in texts]
-    # What a model writes is in NFC, as the pipeline's vocabulary; references are as people wrote.
-    texts = [unicodedata.normalize("NFC", text) for text in texts]
-    if tokenizer == "ptb":
-        lines = _run_ptb(texts)
-    else:  # PTB too writes -LRB- for a parenthesis before it lower-cases
-        tokenize = TreebankWordTokenizer().tokenize
-        lines = [" ".join(tokenize(text, convert_parentheses=True)).lower() for text in texts]
-    dropped = frozenset(ptbtokenizer.PUNCTUATIONS)
-    return [" ".join(word for word in line.split(" ") if word not in dropped) for line in lines]
-
-
-def _run_ptb(texts: list[str]) -> list[str]:
-    """Runs the library's tokenizer jar with the library's options; punctuation stays in.
-
-    The library's own wrapper writes a temporary file into its package directory, which may be
-    read-only, lets the jar chat on the user's screen and does not count the lines it gets back.
-    """
-    folder = os.path.dirname(ptbtokenizer.__file__)
-    jar = os.path.join(folder, ptbtokenizer.STANFORD_CORENLP_3_4_1_JAR)
-    command = ["java", *_ENGLISH, "-cp", jar, "edu.stanford.nlp.process.PTBTokenizer"]
-    command += ["-preserveLines", "-lowerCase"]
-    done = subprocess.run(command, input="\n".join(texts).encode(), capture_output=True)
-    lines = done.stdout.decode().split("\n")
-    if done.returncode or len(lines) != len(texts):
-        raise RuntimeError(
-            f"the PTB tokenizer gave {len(lines)} lines for {len(texts)} captions, exit status "
-            f"{done.returncode}: {done.stderr.decode(errors='replace')[-1000:]}"
-        )
-    return lines
 
 
 def _meteor(gts: Captions, res: Captions) -> float:
@@ -219,7 +194,7 @@ def _meteor(gts: Captions, res: Captions) -> float:
 def _english_java() -> Iterator[None]:
     """Java started inside is English: the library's METEOR command takes no options of ours."""
     name, before = "JAVA_TOOL_OPTIONS", os.environ.get("JAVA_TOOL_OPTIONS")
-    os.environ[name] = " ".join([*filter(None, [before]), *_ENGLISH])
+    os.environ[name] = " ".join([*filter(None, [before]), *ENGLISH_JAVA])
     try:
         yield
     finally:

@@ -2,7 +2,7 @@
 
 RUN/config.json        flags, model sizes, fingerprints of the dataset
 RUN/checkpoints/       to continue from
-RUN/best/              the weights with the best validation CIDEr
+RUN/best/              the weights that validation has chosen
 RUN/metrics.jsonl, RUN/tensorboard/, RUN/plots/
 """
 
@@ -11,22 +11,31 @@ import json
 import os
 import tempfile
 from collections.abc import Callable
+from typing import Any
 
 import keras
 import tensorflow as tf
 
-from tfrecords_schema.atomic_file import complete_or_absent, read_text, write_text
+from tfrecords_schema.atomic_file import TEMPORARY, complete_or_absent, write_text
 from tfrecords_schema.errors import InputError, one_line
+from tfrecords_schema.keras_settings import set_up_keras
 from tfrecords_schema.manifest import (
     ENCODER_KERAS_FILE,
     VOCABULARY_FILE,
     Manifest,
-    check_dataset,
     read_manifest,
+    write_anew,
 )
+from tfrecords_schema.owner_lock import OWNER_FILE
 from tfrecords_schema.vocabulary import Vocabulary, read_vocabulary
-from trainer.checkpoints import read_variables, variables_checkpoint
-from trainer.config import ModelConfig, TrainConfig
+from trainer.checkpoints import (
+    DamagedCheckpointError,
+    complete_steps,
+    read_variables,
+    variables_checkpoint,
+)
+from trainer.config import TrainConfig
+from trainer.disk_failures import failure_line
 from trainer.models.attend import Attend
 from trainer.models.attend_after import AttendAfter
 from trainer.models.captioner import Captioner
@@ -34,6 +43,8 @@ from trainer.models.inject import Inject
 from trainer.models.merge import Merge
 from trainer.models.transformer import Transformer
 from trainer.models.with_encoder import WithEncoder
+from trainer.open_dataset import open_dataset
+from trainer.run_config import CONFIG_FILE, comparable, config_fields, read_config, read_fields
 
 MODELS: dict[str, Callable[..., Captioner]] = {
     "attend": Attend,
@@ -42,13 +53,15 @@ MODELS: dict[str, Callable[..., Captioner]] = {
     "inject": Inject,
     "transformer": Transformer,
 }
-CONFIG_FILE = "config.json"
+CHECKPOINTS_DIRECTORY = "checkpoints"
 BEST_DIRECTORY = "best"
+_WEIGHTS = "weights"  # within it
 # of the pipeline; what makes an image's features, a file standing for itself by its SHA-256
 ENCODER_SETTINGS = (
     "encoder", "encoder_weights", "encoder_seed", "encoder_layer", "image_size", "resize"
 )  # fmt: skip
-MAY_CHANGE = {"data", "run", "strategy", "patience"}  # without another training
+# without another training, but for `epochs`: see Run
+MAY_CHANGE = {"data", "run", "strategy", "patience", "epochs"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,24 +74,36 @@ class TrainedRun:
     model: Captioner
 
 
-def claim_run(config: TrainConfig, manifest: Manifest) -> None:
-    """Writes the configuration into a new run, or checks that a begun one has the same.
+def is_begun(run: str) -> bool:
+    """Whether a run has weights that the next start goes on with."""
+    has_best = tf.io.gfile.exists(os.path.join(run, BEST_DIRECTORY))
+    return has_best or bool(complete_steps(os.path.join(run, CHECKPOINTS_DIRECTORY)))
+
+
+def check_run(config: TrainConfig, manifest: Manifest) -> dict[str, Any]:
+    """Checks that a run is new, or was begun with this configuration.
+
+    Returns:
+      The configuration that it was begun with; empty where there is none, or nothing was trained
+      with it: it is then replaced.
 
     Raises:
       InputError: the run was begun with other flags or on another dataset; names what differs.
     """
     path = os.path.join(config.run, CONFIG_FILE)
-    fields = {**dataclasses.asdict(config), "dataset": manifest.fingerprints()}
+    before: dict[str, Any] = {}
     if not tf.io.gfile.exists(path):
         if tf.io.gfile.exists(config.run) and not tf.io.gfile.isdir(config.run):
             raise InputError(f"--run: {config.run} is a file, it must be a directory")
-        if tf.io.gfile.exists(config.run) and tf.io.gfile.listdir(config.run):
+        names = tf.io.gfile.listdir(config.run) if tf.io.gfile.exists(config.run) else []
+        names = [n for n in names if TEMPORARY not in n and not n.startswith(OWNER_FILE)]
+        if names and not is_begun(config.run):  # whose file was damaged and is gone
             raise InputError(
                 f"--run: {config.run} is not empty and holds no run: give a new or empty directory"
             )
-    else:
-        before = flatten(json.loads(read_text(path)))
-        now = flatten(fields)
+    elif is_begun(config.run):
+        before = comparable(read_fields(config.run), config.run)
+        now = comparable(config_fields(config, manifest), config.run)
         differences = [
             f"{name} was {before.get(name)!r} and is {now.get(name)!r}"
             for name in sorted(before.keys() | now.keys())
@@ -89,54 +114,86 @@ def claim_run(config: TrainConfig, manifest: Manifest) -> None:
                 f"--run: {config.run} was begun with another configuration: "
                 f"{'; '.join(differences)}. Give the same flags to continue it, or a new directory"
             )
+    return before
+
+
+def claim_run(config: TrainConfig, manifest: Manifest) -> int:
+    """Writes the configuration into a run that `check_run` lets through.
+
+    Returns:
+      What `--epochs` was until now.
+
+    Raises:
+      InputError: see `check_run`, or the run cannot be written to.
+    """
+    path = os.path.join(config.run, CONFIG_FILE)
+    before = check_run(config, manifest)
+    text = json.dumps(config_fields(config, manifest), indent=2) + "\n"
     try:
-        write_text(path, json.dumps(fields, indent=2) + "\n")
+        if not before and tf.io.gfile.exists(path):
+            with tf.io.gfile.GFile(path, "rb") as file:  # which may be damaged
+                has_changed = file.read() != text.encode()
+            if has_changed:
+                print(f"{config.run} has no checkpoint and is begun anew with other flags")
+        if not tf.io.gfile.exists(path) and is_begun(config.run):
+            print(
+                f"{path} is gone and is written anew from these flags: they must be those that "
+                "the run was begun with"
+            )
+        write_text(path, text)
     except (OSError, tf.errors.OpError) as error:
-        raise InputError(f"--run: {config.run} cannot be written to: {one_line(error)}") from error
+        raise InputError(
+            f"--run: {config.run} cannot be written to: {failure_line(error)}"
+        ) from error
+    return before.get("epochs", config.epochs)
 
 
-def read_config(run: str, flag: str = "run") -> tuple[TrainConfig, dict[str, str]]:
-    """The configuration of a run and the fingerprints of the dataset it was trained on."""
-    path = os.path.join(run, CONFIG_FILE)
-    if not tf.io.gfile.exists(path):
-        raise InputError(f"--{flag}: {run} has no {CONFIG_FILE}: it is no beamcap run")
-    fields = json.loads(read_text(path))
-    fingerprints = fields.pop("dataset")
-    model_config = ModelConfig(**fields.pop("model_config"))
-    return TrainConfig(**fields, model_config=model_config), fingerprints
-
-
-def load_run(run: str, data: str = "") -> TrainedRun:
+def load_run(run: str, data: str = "", flag: str = "run") -> TrainedRun:
     """Loads the best model of a run.
 
     Args:
       run: its directory.
       data: the dataset, where it has moved since training.
+      flag: that named the run.
 
     Raises:
-      InputError: no trained run is there, or the dataset is not the one it was trained on.
+      InputError: no trained run is there, it is damaged, or the dataset is not the one it was
+        trained on.
     """
-    config, fingerprints = read_config(run)
+    config, fingerprints = read_config(run, flag)
     config = dataclasses.replace(config, run=run, data=data or config.data)
-    manifest = read_manifest(config.data)
-    check_dataset(config.data, manifest)
+    try:
+        manifest = open_dataset(config.data, "data" if flag == "run" else flag)
+    except InputError as error:
+        if data or tf.io.gfile.exists(config.data):
+            raise
+        where = "give --data with where it is now" if flag == "run" else "it must be there"
+        raise InputError(f"{error}. {run} was trained on it: {where}") from error
     for name, value in manifest.fingerprints().items():
-        if value != fingerprints[name]:
+        if value != fingerprints.get(name):
             raise InputError(
                 f"--data: {config.data} is not what {run} was trained on: its {name} is {value}, "
-                f"the run's is {fingerprints[name]}"
+                f"the run's is {fingerprints.get(name)}"
             )
-    best = os.path.join(run, BEST_DIRECTORY, "weights")
-    if not tf.io.gfile.exists(f"{best}.index"):
-        raise InputError(f"--run: {run} has no best weights yet: train it for an epoch first")
+    best = os.path.join(run, BEST_DIRECTORY)
+    weights = os.path.join(best, _WEIGHTS)
+    if not tf.io.gfile.exists(f"{weights}.index") and not tf.io.gfile.isdir(best):
+        raise InputError(f"--{flag}: {run} has no best weights yet: train it for an epoch first")
     vocabulary = read_vocabulary(os.path.join(config.data, VOCABULARY_FILE))
     model = make_model(config, manifest)
-    read_variables(variables_checkpoint(model=model.weights), best)
+    try:
+        read_variables(variables_checkpoint(model=model.weights), weights)
+    except DamagedCheckpointError as error:
+        raise InputError(
+            f"--{flag}: {error}. Copy it anew, or remove {best} and give the run's train command "
+            "again: the weights of its last checkpoint then stand in for the best"
+        ) from error
     return TrainedRun(config, manifest, vocabulary, model)
 
 
 def make_model(config: TrainConfig, manifest: Manifest) -> Captioner:
     """The captioner of a run, with fresh weights."""
+    set_up_keras()
     model, size = MODELS[config.model], manifest.vocabulary_size
     if not manifest.has_images():
         return model(config.model_config, size, manifest.feature_shape()[-1])
@@ -145,14 +202,27 @@ def make_model(config: TrainConfig, manifest: Manifest) -> Captioner:
 
 
 def read_encoder(data: str) -> keras.Model:
-    """The dataset's CNN: float32 [batch, side, side, 3] in [0, 255] to its grid."""
+    """The dataset's CNN: float32 [batch, side, side, 3] in [0, 255] to its grid.
+
+    Raises:
+      InputError: its file is missing or damaged.
+    """
     path = os.path.join(data, ENCODER_KERAS_FILE)
     if not tf.io.gfile.exists(path):
-        raise InputError(f"--data: {path} is missing: a dataset of images is trained with its CNN")
+        raise InputError(
+            f"--data: {path} is missing, a dataset of images is trained with its CNN. "
+            f"{write_anew(ENCODER_KERAS_FILE)}"
+        )
     with tempfile.TemporaryDirectory() as folder:
         local = os.path.join(folder, ENCODER_KERAS_FILE)  # Keras reads local files
         tf.io.gfile.copy(path, local)
-        return keras.models.load_model(local, compile=False)
+        try:
+            return keras.models.load_model(local, compile=False)
+        except Exception as error:  # whatever Keras makes of a damaged file
+            reason = one_line(error).replace(local, path)
+            raise InputError(
+                f"--data: {path} is damaged ({reason}). {write_anew(ENCODER_KERAS_FILE)}"
+            ) from error
 
 
 def start_from_run(model: Captioner, config: TrainConfig) -> None:
@@ -167,10 +237,11 @@ def start_from_run(model: Captioner, config: TrainConfig) -> None:
     manifest = read_manifest(config.data)
     first, fingerprints = read_config(config.initial_run, "initial_run")
     if isinstance(model, WithEncoder) and fingerprints != manifest.fingerprints():
-        trained, model = load_run(config.initial_run), model.captioner
+        trained = load_run(config.initial_run, flag="initial_run")
+        model = model.captioner
         _check_same_encoder(config, manifest, trained)
     else:
-        trained = load_run(config.initial_run, config.data)
+        trained = load_run(config.initial_run, config.data, "initial_run")
     ours, theirs = ([(w.path, tuple(w.shape)) for w in m.weights] for m in (model, trained.model))
     if ours != theirs:
         raise InputError(
@@ -205,15 +276,12 @@ def _check_same_encoder(config: TrainConfig, images: Manifest, trained: TrainedR
 def write_best(run: str, model: Captioner) -> None:
     """Makes `model` the best of the run."""
     with complete_or_absent(os.path.join(run, BEST_DIRECTORY)) as temporary:
-        variables_checkpoint(model=model.weights).write(os.path.join(temporary, "weights"))
+        variables_checkpoint(model=model.weights).write(os.path.join(temporary, _WEIGHTS))
 
 
-def flatten(fields: dict) -> dict:
-    """{"a": {"b": 1}} -> {"a.b": 1}."""
-    flat = {}
-    for name, value in fields.items():
-        if isinstance(value, dict):
-            flat.update({f"{name}.{inner}": v for inner, v in flatten(value).items()})
-        else:
-            flat[name] = value
-    return flat
+def replace_missing_best(run: str, model: Captioner) -> None:
+    """Makes `model` the best of a run whose best weights were damaged and are gone."""
+    path = os.path.join(run, BEST_DIRECTORY)
+    if not tf.io.gfile.isdir(path):
+        write_best(run, model)
+        print(f"{path} is gone: the weights of the last checkpoint stand in for the best")

@@ -1,20 +1,28 @@
 """A run under way: its model, optimizers and progress, new or from its last checkpoint."""
 
+import math
 import os
 
 import keras
 import tensorflow as tf
 
+from tfrecords_schema.errors import InputError
 from tfrecords_schema.manifest import VOCABULARY_FILE, Manifest
 from tfrecords_schema.vocabulary import read_vocabulary
-from trainer.checkpoints import Checkpoints
+from trainer.checkpoints import Checkpoints, complete_steps
 from trainer.cider_reward import read_reward
 from trainer.config import TrainConfig
-from trainer.distribution import is_chief
+from trainer.distribution import input_context, is_chief, sum_of_workers
+from trainer.epoch_plan import plan_epoch
 from trainer.initial_weights import count_tokens, read_word_vectors
 from trainer.models.with_encoder import WithEncoder
 from trainer.report import RunLog
-from trainer.run_directory import make_model, start_from_run
+from trainer.run_directory import (
+    CHECKPOINTS_DIRECTORY,
+    make_model,
+    replace_missing_best,
+    start_from_run,
+)
 from trainer.schedule import learning_rate
 from trainer.self_critical import make_self_critical_step
 from trainer.step import (
@@ -25,6 +33,8 @@ from trainer.step import (
     make_train_loop,
     make_train_step,
 )
+
+RECENT_SCALARS = 4  # at least as many as a step gives, but the number of its images
 
 
 class Progress(tf.Module):
@@ -41,7 +51,10 @@ class Progress(tf.Module):
         self.batches = number(0, tf.int64)  # of the epoch after them
         self.images = number(0, tf.int64)  # likewise
         self.loss_sum = number(0, tf.float64)  # likewise, one loss a batch
+        self.recent_steps = number(0, tf.int64)  # likewise, since the last row of the log
+        self.recent_sums = tf.Variable(tf.zeros(RECENT_SCALARS, tf.float64), trainable=False)
         self.best = number(-1.0, tf.float64)  # validation CIDEr
+        self.best_loss = number(math.inf, tf.float64)  # validation loss of the same model
         self.stale = number(0, tf.int64)  # epochs since the best
         self.factor = number(1.0, tf.float64)  # of the learning rate, of the plateau schedule
 
@@ -50,13 +63,34 @@ class Progress(tf.Module):
         self.batches.assign(0)
         self.images.assign(0)
         self.loss_sum.assign(0)
+        self.begin_row()
+
+    def begin_row(self) -> None:
+        """The log has had what there was."""
+        self.recent_steps.assign(0)
+        self.recent_sums.assign([0.0] * RECENT_SCALARS)
+
+    def add_recent(self, scalars: list[float]) -> None:
+        """Those of a step, for the next row of the log."""
+        self.recent_steps.assign_add(1)
+        self.recent_sums.assign_add(scalars + [0.0] * (RECENT_SCALARS - len(scalars)))
+
+    def recent_means(self) -> list[float]:
+        """Of the steps since the last row, also where the run was continued meanwhile."""
+        return [float(x) / int(self.recent_steps) for x in self.recent_sums.numpy()]
 
 
 class Run:
     """A run under way: what the training loop works on."""
 
     def __init__(self, config: TrainConfig, manifest: Manifest, strategy: tf.distribute.Strategy):
-        """Makes the model, or reads it from the last checkpoint."""
+        """Makes the model, with its first weights where there is no checkpoint yet.
+
+        Nothing is written. `begin` goes on from the last checkpoint.
+
+        Raises:
+          InputError: what the weights start from cannot be used.
+        """
         self.config, self.manifest, self.strategy = config, manifest, strategy
         vocabulary = read_vocabulary(os.path.join(config.data, VOCABULARY_FILE))
         keras.utils.set_random_seed(config.seed)
@@ -73,16 +107,15 @@ class Run:
             for optimizer, variables in self.updates:
                 optimizer.build(variables)
         self.progress = Progress()
+        directory = os.path.join(config.run, CHECKPOINTS_DIRECTORY)
         self.checkpoints = Checkpoints(
-            os.path.join(config.run, "checkpoints"),
+            directory,
             model=self.model.weights,
             average=self.average.weights,
             optimizers=[v for update in self.updates for v in update.optimizer.variables],
             progress=list(self.progress.variables),
         )
-        if self.checkpoints.restore():
-            print(f"Continuing {config.run} after {self.steps} steps")
-        else:
+        if not complete_steps(directory):
             if config.output_bias and not config.initial_run:
                 self.model.words.start_from_frequencies(count_tokens(config.data, manifest))
             if config.initial_run:
@@ -98,7 +131,52 @@ class Run:
         if config.objective == "self_critical":
             self.reward = read_reward(config.data, manifest)
         self.loops_by_parts: dict[int, TrainLoop] = {}
-        self.log = RunLog(config.run, self.steps) if is_chief(strategy) else None
+        self.log: RunLog | None = None
+
+    def begin(self, epochs_before: int) -> None:
+        """Goes on from the last checkpoint, if there is one, and opens the log.
+
+        Args:
+          epochs_before: what `--epochs` was until now.
+
+        Raises:
+          InputError: no checkpoint can be read, or workers have read different ones.
+        """
+        is_restored = self.checkpoints.restore()
+        workers = input_context(self.strategy).num_input_pipelines
+        if round(sum_of_workers(self.strategy, float(self.steps))) != workers * self.steps:
+            raise InputError(
+                f"--run: {self.config.run} was read after {self.steps} steps here, and other "
+                "workers have read another checkpoint: all must see the same files"
+            )
+        if is_restored:
+            print(f"Continuing {self.config.run} after {self.steps} steps")
+            if epochs_before != self.config.epochs > int(self.progress.epoch):
+                print(self._of_other_epochs(epochs_before))
+            if is_chief(self.strategy) and int(self.progress.epoch):
+                replace_missing_best(self.config.run, self.average)
+        if is_chief(self.strategy):
+            self.log = RunLog(self.config.run, self.steps, self.config.objective)
+
+    def _of_other_epochs(self, before: int) -> str:
+        """What it means that `--epochs` was changed, in a line."""
+        config, progress = self.config, self.progress
+        plan = plan_epoch(
+            self.manifest, config.batch_size, config.readers, config.seed, int(progress.epoch)
+        )
+        epochs = int(progress.epoch) + int(progress.batches) / plan.batches
+        old, new = min(epochs / before, 1.0), min(epochs / config.epochs, 1.0)
+        line = f"--epochs was {before} and is {config.epochs}"
+        if config.schedule == "cosine":
+            rates = [self.learning_rates(self.steps + 1, done)[0] for done in (old, new)]
+            line += (
+                f": the cosine is that of {config.epochs} epochs from here on, and the learning "
+                f"rate goes from {rates[0]:.3g} to {rates[1]:.3g}"
+            )
+        if share := config.scheduled_sampling:
+            line += f"; the share of --scheduled_sampling goes from {share * old:.3g} to "
+            line += f"{share * new:.3g}"
+        return line
 
     @property
     def steps(self) -> int:

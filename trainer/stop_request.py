@@ -1,9 +1,16 @@
-"""SIGTERM: what a cluster sends before it takes a machine away."""
+"""SIGTERM and Ctrl-C: what a cluster sends before it takes a machine away, and what a user types.
+
+The command listens from its first moment, see `tfrecords_schema.stop_signals`. Until a run trains
+there is nothing to save, and a signal ends the process. Then the first one asks the run to save
+and stop, and a second one ends it.
+"""
 
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+from tfrecords_schema import stop_signals
 
 STOPPED_STATUS = 75  # EX_TEMPFAIL of sysexits.h: try again
 
@@ -14,11 +21,16 @@ class StoppedError(Exception):
 
 @contextmanager
 def stop_requests() -> Iterator[threading.Event]:
-    """An event that SIGTERM sets, as long as the context lasts.
+    """An event that SIGTERM sets, and in the command Ctrl-C, as long as the context lasts.
 
-    Only the main thread can listen to signals; elsewhere the event is never set.
+    Only the main thread of a program can listen to signals; elsewhere the event is never set.
     """
     asked = threading.Event()
+    if stop_signals.is_listening():
+        kept = "the last checkpoint is kept; the same command continues the run"
+        with stop_signals.first_signal(asked.set), stop_signals.kept(lambda: kept):
+            yield asked
+        return
     if threading.current_thread() is not threading.main_thread():
         yield asked
         return

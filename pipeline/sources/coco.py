@@ -40,6 +40,7 @@ from pipeline.sources.mentions import (
 from pipeline.sources.split_names import BY_NAME, LEAVE_OUT, splits_of_paths
 from pipeline.sources.table_rows import short_names
 from tfrecords_schema.errors import InputError
+from tfrecords_schema.source_ids import number_of
 
 IMAGES, ANNOTATIONS = "images", "annotations"  # the lists of a captions file
 PATTERN = "captions_*.json"
@@ -116,7 +117,7 @@ def _read_image(entry: Any, place: str, part: CocoPart) -> Iterator[Mention | Re
     image_id, name = _id(field(entry, "id")), field(entry, "file_name")
     uri = printable(join_path(part.images, name)) if is_text(name) else ""
     if image_id:
-        yield _mention(image_id, part)._replace(uri=uri, is_listing=True)
+        yield _mention(entry["id"], part)._replace(uri=uri, is_listing=True)
     if not (image_id and uri):
         expected = "an `id`, a number or a text, and a text `file_name`"
         yield malformed_entry(place, part.path, expected, entry)
@@ -124,8 +125,8 @@ def _read_image(entry: Any, place: str, part: CocoPart) -> Iterator[Mention | Re
 
 def _read_annotation(entry: Any, place: str, part: CocoPart) -> Iterator[Mention | Reject]:
     id, image_id, text = (field(entry, name) for name in ("id", "image_id", "caption"))
-    image_id, caption_id = _id(image_id), _id(id) if id is not None else place
-    if image_id and caption_id and isinstance(text, str):
+    caption_id = _id(id) if id is not None else place
+    if _id(image_id) and caption_id and isinstance(text, str):
         caption_id = f"{part.file}:{caption_id}" if part.file else caption_id
         order = id if type(id) is int and abs(id) < 2**63 else 0
         mention = _mention(image_id, part)._replace(caption_id=caption_id, order=order)
@@ -135,11 +136,14 @@ def _read_annotation(entry: Any, place: str, part: CocoPart) -> Iterator[Mention
         yield malformed_entry(place, part.path, expected, entry)
 
 
-def _mention(image_id: str, part: CocoPart) -> Mention:
+def _mention(value: Any, part: CocoPart) -> Mention:
+    """A mention of the image with that id."""
+    image_id = _id(value)
+    is_integer = type(value) is int and number_of(image_id) == value
     if not part.file:
-        return Mention(image_id, part.split)
+        return Mention(image_id, part.split, has_integer_id=is_integer)
     key, full_id = f"{part.file}:{image_id}", f"{part.file}/{image_id}"
-    return Mention(key, part.split, image_id=image_id, full_id=full_id)
+    return Mention(key, part.split, has_integer_id=is_integer, image_id=image_id, full_id=full_id)
 
 
 def _id(value: Any) -> str:

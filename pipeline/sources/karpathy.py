@@ -2,7 +2,8 @@
 
     dataset_coco.json
         {"images": [{"filename": "COCO_val2014_000000391895.jpg", "filepath": "val2014",
-                     "split": "test", "sentences": [{"raw": "A man .", "sentid": 770337}]}]}
+                     "split": "test", "cocoid": 391895,
+                     "sentences": [{"raw": "A man .", "sentid": 770337}]}]}
     train2014/, val2014/      the photographs of COCO, in the folder that `filepath` names
     images/                   the photographs of the others, which have no `filepath`
 
@@ -38,6 +39,7 @@ from pipeline.sources.mentions import (
 )
 from pipeline.sources.split_names import known_names
 from tfrecords_schema.errors import InputError
+from tfrecords_schema.source_ids import number_of
 
 PATTERN = "dataset_*.json"
 IMAGE_DIRECTORIES = tuple(
@@ -95,7 +97,13 @@ def read_part(part: KarpathyPart) -> Iterator[Mention | Reject]:
             continue
         path = f"{folder}/{name}" if folder else name
         uri = printable(join_path(part.images, path))
-        mention = Mention(same_path(uri), split, image_id=name, full_id=same_path(path))
+        mention = Mention(
+            same_path(uri),
+            split,
+            has_integer_id=_ends_in_number(name, field(entry, "cocoid")),
+            image_id=name,
+            full_id=same_path(path),
+        )
         yield mention._replace(uri=uri, is_listing=True)
         sentences = field(entry, "sentences")
         if not isinstance(sentences, list):
@@ -112,6 +120,11 @@ def _read_sentence(sentence: Any, image: Mention, place: str, part: KarpathyPart
         yield from with_caption(mention, text, part.path, "filename")
     else:
         yield malformed_entry(place, part.path, "a number `sentid` and a text `raw`", sentence)
+
+
+def _ends_in_number(name: str, number: Any) -> bool:
+    """Whether an image's name ends in its id in COCO's own annotations, as all of COCO's do."""
+    return type(number) is int and number_of(name) == number
 
 
 def _split(name: Any, place: str, part: KarpathyPart) -> str:

@@ -29,6 +29,7 @@ class Mention(NamedTuple):
     order: int = 0  # of the caption among those of the image
     text: str = ""  # of the caption, whitespace collapsed
     is_listing: bool = False  # a list names each image once: a second listing is a duplicate
+    has_integer_id: bool = False  # in the source; whichever id is written ends in that integer
     image_id: str = ""  # the name to write, where that is not the key
     full_id: str = ""  # the name to write where `image_id` is not unique in the whole source
     content: str = ""  # a hash of the image's bytes, where they lie in a container

@@ -42,6 +42,7 @@ from pipeline.sources.table_rows import (
 )
 from pipeline.sources.text_files import encoding_of, open_bytes
 from tfrecords_schema.errors import InputError
+from tfrecords_schema.source_ids import number_of
 
 FILE_ORDERS = ROW_ORDERS * 10**10  # the same for the rows of a file; 9 * 10**5 files fit
 FOOTER_THREADS = 16
@@ -244,7 +245,12 @@ def _identify(
     name = str(cells.id) if is_number else to_text(cells.id)
     if name is None or not name.strip():
         raise ValueError(f"the id is {show(cells.id)}: expected a string or an integer")
-    return mention._replace(key=printable(name.strip()), image_id="", full_id="")
+    return mention._replace(
+        key=printable(name.strip()),
+        has_integer_id=is_number and number_of(name) == cells.id,
+        image_id="",
+        full_id="",
+    )
 
 
 def _rows(

@@ -29,6 +29,7 @@ from pipeline.sources.staged_images import file_stamp, pack_path, stage_images
 from pipeline.sources.table_rows import ROW_ORDERS, Columns, to_text, with_captions
 from pipeline.sources.tfds_features import Paths, choose_features
 from tfrecords_schema.errors import InputError, one_line
+from tfrecords_schema.source_ids import number_of
 
 
 def find_tfds(
@@ -143,6 +144,7 @@ def read_shard(
             location=location,
             caption_id=place,
             order=(first_index + i) * ROW_ORDERS,
+            has_integer_id=id_is_given and isinstance(name, int) and number_of(image_id) == name,
             image_id=image_id or place,
             full_id=place,
             content=content,

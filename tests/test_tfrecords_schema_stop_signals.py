@@ -10,7 +10,7 @@ import time
 import psutil
 import pytest
 
-from pipeline import stop_signals
+from tfrecords_schema import stop_signals
 
 STATUS = {signal.SIGINT: 130, signal.SIGTERM: 143}
 PROCESSES = ["--direct_running_mode=multi_processing", "--direct_num_workers=2"]
@@ -90,7 +90,7 @@ def test_a_signal_that_is_ignored_stays_ignored():
     """As of a job that a shell has put in the background, or of nohup."""
     code = (
         "import signal\n"
-        "from pipeline import stop_signals\n"
+        "from tfrecords_schema import stop_signals\n"
         "stop_signals.listen()\n"
         "print('ready', flush=True)\n"
         "input()"
@@ -107,10 +107,43 @@ def test_a_signal_that_is_ignored_stays_ignored():
     assert process.returncode == 0
 
 
+def test_the_first_signal_may_be_for_a_callback_and_a_second_one_ends():
+    code = (
+        "import signal, sys, time\n"
+        "from tfrecords_schema import stop_signals\n"
+        "stop_signals.listen(status=75)\n"
+        "signal.signal(signal.SIGTERM, signal.SIG_DFL)\n"  # as a library does
+        "asks = stop_signals.first_signal(lambda: print('asked', flush=True))\n"
+        "with asks, stop_signals.kept(lambda: 'all is kept'):\n"
+        "    print('ready', flush=True)\n"
+        "    time.sleep(float(sys.argv[1]))\n"
+        "print('over', flush=True)\n"
+        "time.sleep(60)"
+    )
+    for seconds, numbers, end in (
+        ("60", [signal.SIGTERM, signal.SIGINT], (130, "interrupted: all is kept\n")),
+        ("60", [signal.SIGINT, signal.SIGTERM], (143, "terminated: all is kept\n")),
+        ("0", [signal.SIGINT], (75, "interrupted: nothing was changed yet; the same command ")),
+    ):
+        process = subprocess.Popen(
+            [sys.executable, "-c", code, seconds],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        assert process.stdout.readline() == "ready\n"
+        if seconds == "0":
+            assert process.stdout.readline() == "over\n"
+        process.send_signal(numbers[0])
+        if len(numbers) == 2:
+            assert process.stdout.readline() == "asked\n"
+            process.send_signal(numbers[1])
+        error = process.communicate(timeout=20)[1]
+        assert (process.returncode, error[: len(end[1])]) == end
+
+
 def test_an_end_does_not_wait_for_threads_and_calls_what_it_was_given():
     code = (
         "import threading, time\n"
-        "from pipeline import stop_signals\n"
+        "from tfrecords_schema import stop_signals\n"
         "stop_signals.listen()\n"
         "threading.Thread(target=time.sleep, args=(60,)).start()\n"
         "with stop_signals.at_end(lambda: print('second')):\n"

@@ -1,4 +1,4 @@
-"""The mark that says which process owns an output directory: reading, writing, who lives."""
+"""The mark that says which process owns a directory: reading, writing, who lives."""
 
 import errno
 import fcntl
@@ -34,7 +34,7 @@ def write_mark(path: str, mark: dict[str, Any]) -> None:
         with tf.io.gfile.GFile(path, "wb") as file:
             file.write(text)
         return
-    temporary = f"{path}~"
+    temporary = f"{path}.{mark['token']}~"  # where no lock is, another writer has its own
     with open(temporary, "w") as file:
         file.write(text)
     os.replace(temporary, path)

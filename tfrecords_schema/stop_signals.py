@@ -5,6 +5,9 @@ lost in callbacks, is turned into another by Beam, and leaves threads that end t
 So a thread waits for the signals, tells what is kept, and ends the process. Whatever was under way
 is written under temporary names, see `tfrecords_schema.atomic_file`: an end is a kill without loss.
 
+Who can do better than end, such as a training run that can save, takes the first signal by
+`first_signal`; the second one ends the process all the same.
+
 Only a process that called `listen` is ended so; elsewhere Python's own way stays.
 """
 
@@ -21,7 +24,9 @@ GRACE_S = 10  # after which the end waits for nothing
 
 _screen: int | None = None  # a copy of standard error, which TensorFlow's import turns away
 _ending = threading.Lock()
+_status: int | None = None  # of a process that the first signal ends; 128 + its number if None
 _kept: list[Callable[[], str]] = [lambda: "nothing was changed yet; the same command goes on"]
+_first: list[Callable[[], None]] = []
 _at_end: list[Callable[[], None]] = []
 
 
@@ -30,16 +35,18 @@ def hold_back() -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
 
 
-def listen() -> None:
-    """Ends this process by `end` when a signal comes; a signal that is ignored stays so."""
-    global _screen
-    _screen = os.dup(2)
+def listen(status: int | None = None) -> None:
+    """Ends this process by `end` when a signal comes; a signal that is ignored stays so.
+
+    Args:
+      status: of the process that the first signal ends, in place of 128 + its number.
+    """
+    global _screen, _status
+    _screen, _status = os.dup(2), status
     receive, send = os.pipe()
     os.set_blocking(send, False)
     signal.set_wakeup_fd(send, warn_on_full_buffer=False)
-    for number in SIGNALS:
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, lambda *_: None)  # else the thread is not woken
+    _catch()
     threading.Thread(target=_wait, args=(receive,), name="stop", daemon=True).start()
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 
@@ -52,6 +59,21 @@ def at_end(act: Callable[[], None]) -> Iterator[None]:
         yield
     finally:
         _at_end.remove(act)
+
+
+@contextmanager
+def first_signal(act: Callable[[], None]) -> Iterator[None]:
+    """Has the first signal call `act`, in a thread, and not end the process, within the context.
+
+    TensorFlow's servers of several workers catch SIGTERM for themselves; this takes it back.
+    """
+    _first.append(act)
+    if is_listening() and threading.current_thread() is threading.main_thread():
+        _catch()
+    try:
+        yield
+    finally:
+        _first.remove(act)
 
 
 @contextmanager
@@ -99,19 +121,35 @@ def end(status: int, message: str = "") -> NoReturn:
     os._exit(status)
 
 
+def _catch() -> None:
+    """Has the signals that are not ignored wake the thread that waits for them."""
+    for number in SIGNALS:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, lambda *_: None)
+
+
 def _wait(receive: int) -> None:
-    """Waits for a signal, which is written to `receive` as a byte."""
-    number = 0
-    while number not in SIGNALS:
-        number = os.read(receive, 1)[0]
-    end_later = threading.Timer(GRACE_S, end, [128 + number, SIGNALS[number]])
+    """Waits for signals, which are written to `receive` as bytes, until one ends the process."""
+    number, status = _next_signal(receive), _status
+    if _first:
+        _first[-1]()
+        number, status = _next_signal(receive), None
+    status = 128 + number if status is None else status
+    end_later = threading.Timer(GRACE_S, end, [status, SIGNALS[number]])
     end_later.daemon = True
     end_later.start()  # a filesystem that does not answer
     try:
         what = _kept[-1]()
     except Exception:  # such as a directory that has gone
         what = "the same command goes on"
-    end(128 + number, f"{SIGNALS[number]}: {what}")
+    end(status, f"{SIGNALS[number]}: {what}")
+
+
+def _next_signal(receive: int) -> int:
+    number = 0
+    while number not in SIGNALS:
+        number = os.read(receive, 1)[0]
+    return number
 
 
 def _new_line() -> str:

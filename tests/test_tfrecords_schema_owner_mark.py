@@ -5,10 +5,11 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from pipeline.owner_mark import (
+from tfrecords_schema.owner_mark import (
     alone_in,
     is_running,
     name_owner,
@@ -59,6 +60,18 @@ def test_a_reader_never_sees_half_a_mark(tmp_path):
     assert all(parse_mark(read_mark(path)) in marks for _ in range(500))
     ended.set()
     thread.join()
+
+
+def test_writers_do_not_take_each_others_files(tmp_path):
+    path = str(tmp_path / "owner.json")
+
+    def write(mark):
+        for _ in range(300):
+            write_mark(path, mark)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(write, [new_mark() for _ in range(4)]))
+    assert os.listdir(tmp_path) == ["owner.json"]
 
 
 def test_two_marks_of_one_process_differ():

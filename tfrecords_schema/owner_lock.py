@@ -1,4 +1,4 @@
-"""One owner of an output directory at a time: `receipts/owner.json` says who it is.
+"""One owner of a directory at a time: an `owner.json` in it says who it is.
 
 The same protocol serves the local disk and an object store, which has neither exclusive creation
 nor an atomic rename, only a last writer.
@@ -13,7 +13,7 @@ nor an atomic rename, only a last writer.
   over. Clocks of two machines are never compared.
 
 Two jobs may both take themselves for the owner where a store takes longer than `SETTLE_S`, but no
-longer than `BEAT_S`. That does no harm to shards, which are written whole or not at all.
+longer than `BEAT_S`. That does no harm to what is written whole or not at all, such as shards.
 """
 
 import os
@@ -25,9 +25,9 @@ from contextlib import contextmanager, suppress
 
 import tensorflow as tf
 
-from pipeline import stop_signals
-from pipeline.failures import environment_failure
-from pipeline.owner_mark import (
+from tfrecords_schema import stop_signals
+from tfrecords_schema.errors import InputError
+from tfrecords_schema.owner_mark import (
     alone_in,
     is_running,
     name_owner,
@@ -36,10 +36,8 @@ from pipeline.owner_mark import (
     read_mark,
     write_mark,
 )
-from pipeline.receipts import RECEIPT_DIRECTORY
-from tfrecords_schema.errors import InputError, one_line
 
-OWNER_FILE = "owner.json"  # within receipts/
+OWNER_FILE = "owner.json"
 BEAT_S = 10.0  # between two renewals of the mark
 EXPIRES_S = 40.0  # a mark that has stayed the same for so long is of a dead job
 SETTLE_S = 6.0  # TensorFlow may show what was in a bucket five seconds ago
@@ -47,15 +45,19 @@ POLL_S = 1.0  # between two looks at another's mark
 
 
 @contextmanager
-def hold_output(directory: str) -> Iterator[None]:
-    """Owns the output directory as long as the context lasts; makes it where it is missing.
+def hold_directory(directory: str, flag: str, folder: str = "") -> Iterator[None]:
+    """Owns a directory as long as the context lasts; makes it where it is missing.
+
+    Args:
+      directory: to be owned.
+      flag: by which the user gave it, for messages.
+      folder: within it, where the mark lies.
 
     Raises:
-      InputError: another job owns it, it cannot be written to, or, at any time within the context,
-        another job has taken it over.
-      OSError, tf.errors.OpError: the disk is full, or a permission is missing.
+      InputError: another job owns it or, at any time within the context, has taken it over.
+      OSError, tf.errors.OpError: the mark cannot be written.
     """
-    hold = _Hold(directory)
+    hold = _Hold(directory, flag, folder)
     with stop_signals.at_end(hold.release):
         try:
             hold.acquire()
@@ -71,12 +73,13 @@ def hold_output(directory: str) -> Iterator[None]:
 
 
 class _Hold:
-    """This job's mark in one output directory."""
+    """This job's mark in one directory."""
 
-    def __init__(self, directory: str):
+    def __init__(self, directory: str, flag: str, folder: str):
         self.lost = ""  # the error message when another job has taken over
         self._directory = directory
-        self._folder = os.path.join(directory, RECEIPT_DIRECTORY)
+        self._flag = flag
+        self._folder = os.path.join(directory, folder) if folder else directory
         self._path = os.path.join(self._folder, OWNER_FILE)
         self._mark = new_mark()
         self._ended = threading.Event()
@@ -86,17 +89,11 @@ class _Hold:
         """Becomes the owner, and renews the mark from now on.
 
         Raises:
-          InputError: another job is the owner, or the directory cannot be written to.
+          InputError: another job is the owner.
+          OSError, tf.errors.OpError: the mark cannot be written.
         """
-        try:
-            tf.io.gfile.makedirs(self._folder)
-            self._take()
-        except (OSError, tf.errors.OpError) as error:
-            if environment_failure(error):
-                raise
-            raise InputError(
-                f"--output: {self._directory} cannot be written to: {one_line(error)}"
-            ) from error
+        tf.io.gfile.makedirs(self._folder)
+        self._take()
         is_main = threading.current_thread() is threading.main_thread()
         threading.Thread(target=self._keep, args=(is_main,), name="owner", daemon=True).start()
 
@@ -127,8 +124,8 @@ class _Hold:
                 continue  # another one has written after this one
             if running or (watched and found != watched):
                 raise InputError(
-                    f"--output: another job writes to {self._directory}: {name_owner(found)}. "
-                    "Wait for its end, or end it, or give another directory"
+                    f"--{self._flag}: another job writes to {self._directory}: "
+                    f"{name_owner(found)}. Wait for its end, or end it, or give another directory"
                 )
             if not watched:
                 print(
@@ -161,9 +158,9 @@ class _Hold:
                 write_mark(self._path, self._mark)
             else:
                 self.lost = (
-                    f"--output: another job has taken {self._directory} over, because this one did "
-                    f"not renew its mark in time: {name_owner(found)}. This one stops; complete "
-                    "shards are kept"
+                    f"--{self._flag}: another job has taken {self._directory} over, because this "
+                    f"one did not renew its mark in time: {name_owner(found)}. This one stops; "
+                    "what is complete is kept"
                 )
 
     def _owns(self, found: str) -> bool:

@@ -1,0 +1,67 @@
+"""Dataclasses from the JSON objects that they were written as."""
+
+import dataclasses
+import json
+import typing
+from typing import Any, TypeVar
+
+from tfrecords_schema.atomic_file import read_text
+from tfrecords_schema.errors import one_line
+
+T = TypeVar("T")
+_ACCEPTED: dict[type, tuple[type, ...]] = {float: (float, int)}  # JSON writes 1.0 and 1
+
+
+class JsonError(Exception):
+    """What is wrong with the content of a file of JSON; the message does not name the file."""
+
+
+def read_json_object(path: str) -> dict[str, Any]:
+    """The JSON object in the file at `path`.
+
+    Raises:
+      JsonError: the file holds something else.
+      OSError, tf.errors.OpError: it cannot be read.
+    """
+    try:
+        fields = json.loads(read_text(path))
+    except (ValueError, RecursionError) as error:
+        raise JsonError(f"it is not valid JSON: {one_line(error)}") from error
+    if not isinstance(fields, dict):
+        raise JsonError(f"it holds {fields!r:.40} and no JSON object")
+    return fields
+
+
+def make_instance(kind: type[T], fields: Any, name: str = "") -> T:
+    """`kind(**fields)`, with the types of plain fields checked.
+
+    Args:
+      kind: a dataclass.
+      fields: that were JSON. Those that `kind` has a default for may be missing.
+      name: of the object, for messages.
+
+    Raises:
+      JsonError: a field is missing, unknown, or of another type.
+    """
+    if not isinstance(fields, dict):
+        raise JsonError(f"{name or 'it'} is {fields!r:.40} and no JSON object")
+    before = f"{name}." if name else ""
+    known = {field.name: field for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    for unknown in sorted(fields.keys() - known.keys()):
+        raise JsonError(f"field {before}{unknown} is unknown")
+    types = typing.get_type_hints(kind)
+    for field in known.values():
+        if field.name not in fields:
+            if field.default is field.default_factory is dataclasses.MISSING:
+                raise JsonError(f"field {before}{field.name} is missing")
+            continue
+        wanted, value = types[field.name], fields[field.name]
+        plain = typing.get_origin(wanted) or wanted
+        if plain in (bool, int, float, str, dict) and (
+            not isinstance(value, _ACCEPTED.get(plain, plain))
+            or (isinstance(value, bool) and plain is not bool)
+        ):
+            raise JsonError(
+                f"field {before}{field.name} is {value!r:.40}, it must be of type {plain.__name__}"
+            )
+    return kind(**fields)

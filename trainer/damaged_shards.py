@@ -1,0 +1,59 @@
+"""Which shard cannot be read: TensorFlow's own error says only `corrupted record at N`."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import tensorflow as tf
+
+from tfrecords_schema.errors import InputError, one_line
+from tfrecords_schema.manifest import MANIFEST_FILE, Manifest, Shard, write_anew
+from tfrecords_schema.parse import parse_record
+
+# Of bytes that are not those that were written; of records that are not what the manifest says.
+_DAMAGE = (tf.errors.DataLossError, tf.errors.InvalidArgumentError)
+
+
+@contextmanager
+def damaged_shards_named(data: str, manifest: Manifest) -> Iterator[None]:
+    """Turns an error about the records of a dataset into one that names the shard.
+
+    The shards are read for that from the first to the damaged one.
+
+    Args:
+      data: directory of the dataset.
+      manifest: of the dataset.
+
+    Raises:
+      InputError: a shard is damaged, in place of TensorFlow's error.
+    """
+    try:
+        yield
+    except _DAMAGE as error:
+        for shards in manifest.splits.values():
+            for shard in shards:
+                if reason := _damage(data, manifest, shard):
+                    raise InputError(
+                        f"--data: shard {os.path.join(data, shard.file)} {reason}. "
+                        f"`python -m pipeline.verify {data}` names all damaged shards. "
+                        f"{write_anew(shard.file)}"
+                    ) from error
+        raise
+
+
+def _damage(data: str, manifest: Manifest, shard: Shard) -> str:
+    """What is wrong with a shard, to follow its name; empty where all its records can be read."""
+    features, read = manifest.features(), 0
+
+    @tf.autograph.experimental.do_not_convert
+    def parse(serialized: tf.Tensor) -> dict[str, tf.Tensor | tf.RaggedTensor]:
+        return parse_record(features, serialized)
+
+    try:
+        for _ in tf.data.TFRecordDataset(os.path.join(data, shard.file)).map(parse):
+            read += 1
+    except (*_DAMAGE, tf.errors.NotFoundError) as error:
+        is_parsed = isinstance(error, tf.errors.InvalidArgumentError)
+        fault = f"is not as {MANIFEST_FILE} says" if is_parsed else "is damaged"
+        return f"{fault}: record {read + 1} of {shard.images} cannot be read ({one_line(error)})"
+    return ""
