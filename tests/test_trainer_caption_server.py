@@ -9,7 +9,8 @@ import tensorflow as tf
 from PIL import Image
 from tensorflow.core.protobuf import saved_model_pb2
 
-from trainer.caption_server import map_or_else
+from tfrecords_schema.manifest import read_manifest
+from trainer.caption_server import encode_pictures, map_or_else
 from trainer.export import export
 
 SEARCH = dict(beam_width=3, max_words=15, length_penalty=0.0)
@@ -136,3 +137,30 @@ def test_what_an_operation_raises_becomes_what_stands_in():
         values, is_good = roots(tf.constant(texts, tf.string))
         np.testing.assert_array_equal(values, expected)
         assert is_good.numpy().tolist() == [text in ("4", "9") for text in texts]
+
+
+def test_features_that_are_not_finite_are_an_error(dataset, good):
+    whole = tf.saved_model.load(os.path.join(dataset, "image_encoder"))
+
+    class Overflowing:
+        """The dataset's encoder, but that features of the first picture are too large."""
+
+        decoders, format_number, image_fault = (
+            whole.decoders, whole.format_number, whole.image_fault,
+        )  # fmt: skip
+
+        @staticmethod
+        def encode(images):
+            features = whole.encode(images)
+            is_first = tf.range(tf.shape(images)[0]) == 0
+            return tf.where(tf.reshape(is_first, [-1, 1, 1, 1]), 1e6, features)
+
+    read = tf.function(
+        lambda x: encode_pictures(Overflowing, read_manifest(dataset), ["JPEG", "PNG"], x),
+        [tf.TensorSpec([None], tf.string)], autograph=False,
+    )  # fmt: skip
+    features, errors = read(tf.constant([good[0], good[1], b"no image"]))
+    assert errors.numpy().tolist() == [
+        b"its features are not finite in float16", b"", b"not an image",
+    ]  # fmt: skip
+    assert not features[0].numpy().any() and features[1].numpy().any()

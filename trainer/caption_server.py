@@ -52,7 +52,7 @@ class CaptionServer(tf.Module):
         # Not the encoder itself: with it would come all that it decodes.
         parts = tf.train.TrackableView(encoder).descendants()
         self._encoder_weights = [part for part in parts if isinstance(part, tf.Variable)]
-        self._features = functools.partial(_encode, encoder, manifest, list(formats))
+        self._features = functools.partial(encode_pictures, encoder, manifest, list(formats))
         # A session restores TensorFlow's variables and not Keras', which hold them: those are
         # tracked and the model is not.
         self._weights = [variable.value for variable in model.weights]
@@ -100,7 +100,7 @@ class CaptionServer(tf.Module):
         }
 
 
-def _encode(
+def encode_pictures(
     encoder: Any, manifest: Manifest, formats: list[str], image_bytes: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """What the encoder makes of pictures, and why it is nothing that can be captioned.
@@ -140,16 +140,21 @@ def _encode(
     )
     count = tf.shape(image_bytes)[0]
     features = encoder.encode(_never_empty(images, count))[:count]
-    if features.dtype != tf.string:
-        rounded = tf.cast(features, manifest.feature_dtype)
-        axes = list(range(1, features.shape.rank))
-        is_finite_B = tf.reduce_all(tf.math.is_finite(rounded), axes)
-        # `where` and no product: what is not finite would stay so.
-        wide = tf.reshape(is_finite_B, [-1, *[1] * len(axes)])
-        features = tf.where(wide, features, 0.0)
-        unusable = f"its features are not finite in {manifest.feature_dtype}"
-        error_B = tf.where(is_finite_B | (error_B != ""), error_B, unusable)
-    return features, error_B
+    if features.dtype == tf.string:
+        return features, error_B
+    return _finite(features, error_B, manifest)
+
+
+def _finite(
+    features: tf.Tensor, error_B: tf.Tensor, manifest: Manifest
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Features that stay finite in the dataset's dtype; where they do not, zeros and an error."""
+    axes = list(range(1, features.shape.rank))
+    is_finite_B = tf.reduce_all(tf.math.is_finite(tf.cast(features, manifest.feature_dtype)), axes)
+    # `where` and no product: what is not finite would stay so.
+    features = tf.where(tf.reshape(is_finite_B, [-1, *[1] * len(axes)]), features, 0.0)
+    unusable = f"its features are not finite in {manifest.feature_dtype}"
+    return features, tf.where(is_finite_B | (error_B != ""), error_B, unusable)
 
 
 def _never_empty(x: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
