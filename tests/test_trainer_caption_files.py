@@ -98,6 +98,14 @@ def test_a_folder_stands_for_the_pictures_at_any_depth_below_it(model, folder, c
     assert err == ["error: pictures/bad.jpeg: is bad"]
 
 
+def test_a_link_that_leads_back_is_followed_once(model, folder, capsys):
+    os.makedirs("linked/deep")
+    os.symlink(folder / "pictures" / "b.jpg", "linked/deep/b.jpg")
+    os.symlink("..", "linked/deep/back")
+    [row] = captioned(model, capsys, "linked")[0]
+    assert row.split("\t")[0] == "linked/deep/b.jpg"
+
+
 def test_a_pattern_stands_for_the_files_it_matches_and_a_name_with_wildcards_for_itself(
     model, folder, capsys
 ):

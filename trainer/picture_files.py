@@ -81,8 +81,13 @@ def _in_folder(folder: str) -> Iterator[tuple[str, str]]:
         steps = os.walk(folder, onerror=refused.append, followlinks=True)
     else:
         steps = tf.io.gfile.walk(folder)
-    is_empty = True
+    is_empty, seen = True, set()
     for path, folders, names in steps:
+        real = os.path.realpath(path) if is_local(path) else path
+        if real in seen:  # a link that leads back
+            folders.clear()
+            continue
+        seen.add(real)
         folders.sort()
         for name in sorted(names):
             if name.lower().endswith(PICTURE_SUFFIXES):
