@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycocoevalcap.cider.cider import Cider
 
+from tfrecords_schema.errors import InputError
 from tfrecords_schema.manifest import read_manifest
 from trainer.cider_reward import CiderReward, read_reward
 
@@ -59,3 +60,21 @@ def test_frequencies_are_those_of_the_training_split(dataset):
     reward = read_reward(dataset, manifest)
     assert reward._log_images == pytest.approx(np.log(manifest.images("train")))
     assert reward._frequencies[(END,)] == manifest.images("train")
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(st.lists(st.sampled_from([[4, END], [5, END]]), min_size=1), min_size=2))
+def test_captions_that_are_all_alike_tell_nothing(images):
+    reward = CiderReward(images)
+    captions = padded([[4, END], [5, END]])[np.newaxis]
+    scores = [reward(captions, padded(each)[np.newaxis]).max() for each in images]
+    assert reward.can_tell == (max(scores) > 0)
+
+
+def test_a_dataset_without_a_reward_is_refused(dataset, monkeypatch):
+    monkeypatch.setattr(CiderReward, "can_tell", False, raising=False)
+    monkeypatch.setattr(CiderReward, "__init__", lambda self, images: None)
+    with pytest.raises(
+        InputError, match=r"--objective=self_critical: .* all have the same captions"
+    ):
+        read_reward(dataset, read_manifest(dataset))

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 import numpy as np
 import tensorflow as tf
 
+from tfrecords_schema.errors import InputError
 from tfrecords_schema.manifest import Manifest
 from tfrecords_schema.parse import parse_record
 from tfrecords_schema.vocabulary import PAD
@@ -39,6 +40,9 @@ class CiderReward:
             self._frequencies.update({gram for ids in captions for gram in _ngrams(ids)})
             count += 1
         self._log_images = math.log(max(count, 2))
+        # What all of several images have weighs nothing.
+        self.can_tell = count < 2 or any(n < count for n in self._frequencies.values())
+        """Whether any caption can have a score other than 0."""
 
     def __call__(self, captions_BKT: np.ndarray, references_BRT: np.ndarray) -> np.ndarray:
         """float32 [B, K]: the score of each caption against the references of its image.
@@ -69,11 +73,21 @@ class CiderReward:
 
 
 def read_reward(data: str, manifest: Manifest) -> CiderReward:
-    """The reward whose frequencies are those of the first training images of a dataset."""
+    """The reward whose frequencies are those of the first training images of a dataset.
+
+    Raises:
+      InputError: the captions of these images are all alike, so that every reward would be 0.
+    """
     features = manifest.features()
     records = tf.data.TFRecordDataset(shard_paths(data, manifest, "train")).take(COUNTED_IMAGES)
     ids = records.map(lambda record: parse_record(features, record)["caption_ids"][:, 1:], 4)
-    return CiderReward(each.to_list() for each in without_autotune(ids))
+    reward = CiderReward(each.to_list() for each in without_autotune(ids))
+    if not reward.can_tell:
+        raise InputError(
+            f"--objective=self_critical: the training images of {data} all have the same captions, "
+            "of which CIDEr is 0 by definition: there is nothing to learn from it"
+        )
+    return reward
 
 
 def _ngrams(ids: list[int]) -> Ngrams:
