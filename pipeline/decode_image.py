@@ -74,9 +74,10 @@ def decode_format(image_bytes: tf.Tensor, number: int, decoding: Decoding) -> tf
     return _finish(_DECODE[number](image_bytes, decoding), decoding)
 
 
+@tf.function(autograph=False)  # once in the graph, for all decoders
 def _finish(pixels: tuple[tf.Tensor, ...], decoding: Decoding) -> tf.Tensor:
     image, size, turn = pixels
-    image.set_shape([None, None, 3])
+    image = tf.ensure_shape(image, [None, None, 3])
     image = resize_image(image, decoding.side, decoding.resize, size)
     image = tf.cond(turn > 1, lambda: _turn_upright(image, turn), lambda: image)
     return tf.ensure_shape(image, [decoding.side, decoding.side, 3])

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from pipeline.gif_frame import first_gif_frame
-from pipeline.integers import integer
+from pipeline.integers import integer, not_inlined
 from tfrecords_schema.image_formats import BMP, GIF, JPEG, PNG, UNKNOWN, WEBP
 
 JPEG_SIGNATURE = b"\xff\xd8\xff"
@@ -37,6 +37,7 @@ def image_format(data: tf.Tensor) -> tf.Tensor:
     return found
 
 
+@not_inlined  # once in the graph, for all decoders
 def image_shape(data: tf.Tensor, format: tf.Tensor) -> tf.Tensor:
     """Height and width of an image that is no JPEG, int64 [2]; (0, 0) where it is none.
 
