@@ -94,8 +94,9 @@ def _training_pictures(
     manifest, found, changed = trained.manifest, 0, ""
     records = tf.data.TFRecordDataset(shard_paths(trained.config.data, manifest, "train"))
     for serialized in without_autotune(records.take(LOOKED_AT)):
-        uri = parse_record(manifest.features(), serialized)["image_uri"].numpy().decode()
+        uri = parse_record(manifest.features(), serialized)["image_uri"].numpy()
         try:
+            uri = uri.decode()
             with tf.io.gfile.GFile(uri, "rb") as file:
                 content = file.read()
         except (tf.errors.OpError, ValueError):
@@ -107,11 +108,12 @@ def _training_pictures(
         stored = batch["image" if manifest.has_images() else "image_features"]
         try:
             features = _features(encoder, manifest, content)
+            is_same = _distance(features, stored) < FEATURE_TOLERANCE
         except tf.errors.OpError:
-            changed = uri
-            continue
-        if not _distance(features, stored) < FEATURE_TOLERANCE:
-            changed = uri
+            is_same = False
+        if not is_same:
+            # A relative name may be that of another file in this working directory.
+            changed = uri if os.path.isabs(uri) or "://" in uri else changed
             continue
         yield Picture(uri, content, features)
         found += 1
