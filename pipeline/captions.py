@@ -24,27 +24,17 @@ import re
 import string
 import unicodedata
 
-from nltk.tokenize import NLTKWordTokenizer
-
-from tfrecords_schema.characters import CHARACTERS, separate_characters
+from tfrecords_schema.characters import CHARACTERS
+from tfrecords_schema.treebank_words import treebank_words
 from tfrecords_schema.typography import (
     MARKS,
     PUNCTUATION,
     count_symbols,
     plain_text,
-    without_signs,
 )
 
 CLEAN = ("none", "tutorial", "coco", CHARACTERS)
 
-_TREEBANK = NLTKWordTokenizer()
-# Most captions are words and a period at the end. There the tokenizer has nothing to find but the
-# words that it takes apart, such as "cannot", and looking costs twenty times a plain split.
-_PLAIN = re.compile(r"(?!.*\b(?:cannot|gimme|gonna|gotta|lemme|wanna)\b)([a-z0-9 ]*[a-z0-9]) ?\.?")
-# The same in other scripts: no ASCII sign but a period at the end.
-_PLAIN_UNICODE = re.compile(
-    r"(?si)(?!.*\b(?:cannot|gimme|gonna|gotta|lemme|wanna)\b)([^!-/:-@\[-`{-~]*)\.?\s*"
-)
 _NO_PUNCTUATION = str.maketrans("", "", string.punctuation + PUNCTUATION)
 _MARK = re.compile(f"[{MARKS}]")
 
@@ -71,19 +61,7 @@ def tokenize(text: str, clean: str) -> list[str]:
         return (text if text.isascii() else unicodedata.normalize("NFC", text)).split()
     if clean == "tutorial":
         return [word for word in _stripped(text) if _is_tutorial_word(word)]
-    text = text.lower()
-    if plain := _PLAIN.fullmatch(text):
-        return plain[1].split()
-    plain = None
-    if not text.isascii():
-        text = plain_text(text)
-        if clean == CHARACTERS:
-            text = separate_characters(text)
-        text = without_signs(text)
-        plain = _PLAIN_UNICODE.fullmatch(text)
-    # Punctuation is a token without a letter or digit.
-    tokens = plain[1].split() if plain else _TREEBANK.tokenize(text)
-    return [token for token in tokens if any(c.isalnum() for c in token)]
+    return treebank_words(text, clean == CHARACTERS)
 
 
 def has_words(text: str, clean: str) -> bool:

@@ -16,11 +16,11 @@ import subprocess
 import unicodedata
 from typing import Literal
 
-from nltk.tokenize import NLTKWordTokenizer, TreebankWordTokenizer
+from nltk.tokenize import TreebankWordTokenizer
 from pycocoevalcap.tokenizer import ptbtokenizer
 
-from tfrecords_schema.characters import separate_characters
-from tfrecords_schema.typography import plain_text, without_signs
+from tfrecords_schema.treebank_words import treebank_words
+from tfrecords_schema.typography import plain_text
 
 Tokenizer = Literal["ptb", "treebank"]
 
@@ -86,15 +86,7 @@ def tokenize_as_written(texts: list[str], characters: bool) -> list[str]:
       texts: captions.
       characters: makes a word of each character of a script without spaces.
     """
-    tokenize = NLTKWordTokenizer().tokenize
-    lines = []
-    for text in texts:
-        text = plain_text(text.lower())
-        if characters:
-            text = separate_characters(text)
-        tokens = tokenize(without_signs(text))
-        lines.append(" ".join(token for token in tokens if any(c.isalnum() for c in token)))
-    return lines
+    return [" ".join(treebank_words(text, characters)) for text in texts]
 
 
 def _run_ptb(texts: list[str]) -> list[str]:
