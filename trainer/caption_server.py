@@ -105,9 +105,16 @@ def encode_pictures(
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """What the encoder makes of pictures, and why it is nothing that can be captioned.
 
+    Args:
+      encoder: the dataset's SavedModel.
+      manifest: of the dataset.
+      formats: those of FORMAT_NAMES that are decoded.
+      image_bytes: string [batch], image files.
+
     Returns:
-      Features float32 [batch, ...] or JPEG files, string [batch]; of nothing but black where there
-      is an error. Errors, string [batch], empty where there is none.
+      features: float32 [batch, ...], or JPEG files, string [batch]. Where there is an error they
+        are those of a black image, or zeros.
+      error: string [batch], empty where there is none.
     """
     numbers = [FORMAT_NAMES.index(name) for name in formats]
     is_in_graph = tf.constant([number in numbers for number in range(len(FORMAT_NAMES))] + [True])
