@@ -8,7 +8,7 @@ setup(
     description="Captioned pictures to a served captioning model: Beam, TFRecords, tf.distribute.",
     python_requires=">=3.11,<3.13",
     packages=find_packages(include=["pipeline*", "trainer*", "tfrecords_schema*"]),
-    entry_points={"console_scripts": ["beamcap-worker=pipeline.worker_process:start"]},
+    entry_points={"console_scripts": ["beamcap-worker=pipeline.engines.worker_process:start"]},
     # The base is what a Beam worker needs.
     install_requires=[
         "absl-py>=2.1",

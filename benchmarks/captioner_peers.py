@@ -32,17 +32,13 @@ import tensorflow as tf
 
 from tfrecords_schema.vocabulary import END, START
 from trainer.config import ModelConfig, TrainConfig
-from trainer.models.captioner import pack_captions
-from trainer.models.dropout import regions_kept
-from trainer.presets import PRESETS
-from trainer.run_directory import MODELS
-from trainer.step import (
-    ClippedAdam,
-    Update,
-    make_cross_entropy_step,
-    make_train_loop,
-    make_train_step,
-)
+from trainer.layers.dropout import regions_kept
+from trainer.layers.packing import pack_captions
+from trainer.models.make_model import MODELS
+from trainer.objectives.cross_entropy import make_cross_entropy_step
+from trainer.optimizer import ClippedAdam, Update
+from trainer.recipes import PRESETS
+from trainer.step import make_train_loop, make_train_step
 
 ROUNDS, SECONDS = 5, 5
 BATCHES = 8

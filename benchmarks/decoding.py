@@ -17,9 +17,10 @@ start_tensorflow(3)
 import tensorflow as tf
 
 from trainer.config import OF_MODELS, ModelConfig
-from trainer.decode import sample_captions, search_captions
-from trainer.draws import replica_seed
-from trainer.run_directory import MODELS
+from trainer.decoding.beam_search import search_captions
+from trainer.decoding.sampling import sample_captions
+from trainer.models.make_model import MODELS
+from trainer.replicas.stateless_random import replica_seed
 
 ROUNDS, IMAGES, REGIONS, DEPTH, VOCABULARY, WORDS = 7, 32, 49, 1280, 2536, 20
 

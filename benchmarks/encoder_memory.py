@@ -23,7 +23,7 @@ import json, os, sys, time
 from tfrecords_schema.start_tensorflow import start_tensorflow
 start_tensorflow()
 import tensorflow as tf
-from pipeline.encode_images import start_machine
+from pipeline.shards.encode_images import start_machine
 with open(os.path.join(sys.argv[1], "manifest.json")) as file:
     side = json.load(file)["encoder"]["image_size"]
 start = time.monotonic()

@@ -18,8 +18,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from pipeline.frozen_graph import freeze
-from pipeline.networks import NETWORKS
+from pipeline.encoder.frozen_graph import freeze
+from pipeline.encoder.networks import NETWORKS
 
 BATCH = 32
 SECONDS = 8  # of measuring

@@ -17,11 +17,11 @@ start_tensorflow(3)
 import tensorflow as tf
 
 from tfrecords_schema.parse import parse_batch
-from trainer.dataset import shard_paths
-from trainer.model_input import as_model_input
-from trainer.models.captioner import pack_captions
-from trainer.objective import cross_entropy_sum
-from trainer.run_directory import load_run
+from trainer.data.batches import shard_paths
+from trainer.layers.model_input import as_model_input
+from trainer.layers.packing import pack_captions
+from trainer.layers.smoothed_cross_entropy import cross_entropy_sum
+from trainer.runs.run_directory import load_run
 
 BATCH = 32  # images; each goes to its neighbour's captions
 

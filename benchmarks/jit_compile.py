@@ -23,15 +23,16 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from trainer.cider_reward import read_reward
 from trainer.config import TrainConfig
-from trainer.dataset import train_dataset
-from trainer.epoch_plan import plan_epoch
+from trainer.data.batches import train_dataset
+from trainer.data.epoch_plan import plan_epoch
 from trainer.models.with_encoder import WithEncoder
+from trainer.objectives.cider_reward import read_reward
+from trainer.objectives.self_critical import make_self_critical_step
+from trainer.optimizer import Update, make_optimizer
 from trainer.precision import set_precision
-from trainer.run_directory import load_run
-from trainer.self_critical import make_self_critical_step
-from trainer.step import Update, make_optimizer, make_train_step
+from trainer.runs.run_directory import load_run
+from trainer.step import make_train_step
 
 ROUNDS, CALLS = 9, 10
 ROWS, REGIONS, UNITS = 128, 49, 256

@@ -14,7 +14,7 @@ import sys, threading, time
 from tfrecords_schema.start_tensorflow import start_tensorflow
 start_tensorflow()
 import tensorflow as tf
-from pipeline.encode_images import start_machine
+from pipeline.shards.encode_images import start_machine
 start = time.monotonic()
 encoder = start_machine(sys.argv[1], 2, "").encoder
 side = encoder.decode_image.concrete_functions[0].structured_outputs.shape[0]

@@ -30,7 +30,7 @@ import tensorflow as tf
 from tfrecords_schema.manifest import read_manifest, write_manifest
 from tfrecords_schema.parse import parse_batch
 from trainer.config import TrainConfig
-from trainer.dataset import (
+from trainer.data.batches import (
     PARSE_AT_ONCE,
     READ_AT_ONCE,
     READ_THREADS,
@@ -38,9 +38,11 @@ from trainer.dataset import (
     train_dataset,
     without_autotune,
 )
-from trainer.epoch_plan import plan_epoch
-from trainer.run_directory import make_model
-from trainer.step import Update, make_cross_entropy_step, make_optimizer, make_train_step
+from trainer.data.epoch_plan import plan_epoch
+from trainer.models.make_model import make_model
+from trainer.objectives.cross_entropy import make_cross_entropy_step
+from trainer.optimizer import Update, make_optimizer
+from trainer.step import make_train_step
 
 ROUNDS, STEPS, BATCH = 7, 24, 32
 SMALL = (

@@ -3,7 +3,7 @@
 import logging
 import traceback
 
-from pipeline.large_pages import use_large_pages
+from pipeline.engines.large_pages import use_large_pages
 from tfrecords_schema import stop_signals
 from tfrecords_schema.start_tensorflow import start_tensorflow
 

@@ -12,17 +12,21 @@ from typing import Any, NamedTuple
 
 import apache_beam as beam
 
-from pipeline import build_vocabulary as counting
-from pipeline.build_vocabulary import (
+from pipeline.accounting.rejects import CAPTION, SOURCE, UNASSIGNED, Reject, reject, write_rejects
+from pipeline.accounting.same_pictures import find_same_pictures, write_same_pictures
+from pipeline.config import PipelineConfig
+from pipeline.shards.write_shards import PICTURES, ShardJob, WriteShard
+from pipeline.sources.files import same_path
+from pipeline.sources.mentions import Mention, Source
+from pipeline.text import build_vocabulary as counting
+from pipeline.text.build_vocabulary import (
     ChooseWords,
     CountText,
     WriteOneFile,
     write_json,
     write_vocabulary,
 )
-from pipeline.captions import unwrap
-from pipeline.config import PipelineConfig
-from pipeline.join_captions import (
+from pipeline.text.join_captions import (
     CaptionedImage,
     JoinRules,
     has_integer_id,
@@ -32,12 +36,8 @@ from pipeline.join_captions import (
     join_image,
     times_read,
 )
-from pipeline.joined_captions import WriteJoined, read_joined
-from pipeline.rejects import CAPTION, SOURCE, UNASSIGNED, Reject, reject, write_rejects
-from pipeline.same_pictures import find_same_pictures, write_same_pictures
-from pipeline.sources.files import same_path
-from pipeline.sources.mentions import Mention, Source
-from pipeline.write_shards import PICTURES, ShardJob, WriteShard
+from pipeline.text.joined_captions import WriteJoined, read_joined
+from pipeline.text.tokenize import unwrap
 from tfrecords_schema.errors import InputError
 from tfrecords_schema.shards import shard_of
 from tfrecords_schema.source_ids import number_of

@@ -12,24 +12,24 @@ from apache_beam.options.pipeline_options import (
     StandardOptions,
 )
 
-from pipeline.captions import CLEAN
 from pipeline.config import (
+    CLEAN,
     ENCODERS,
     FEATURES,
+    PRECISIONS,
     QUOTING,
+    RESIZE,
     RESTVAL,
     SOURCES,
     TEXT_CAPTIONS,
     PipelineConfig,
 )
+from pipeline.engines.local_processes import LOCAL_RUNNER
+from pipeline.engines.worker_threads import core_count, set_up_tensorflow
 from pipeline.failures import complete_shards, told_in_one_line
-from pipeline.frozen_graph import PRECISIONS
-from pipeline.local_processes import LOCAL_RUNNER
-from pipeline.resize_image import RESIZE
 from pipeline.run import run_pipeline
-from pipeline.worker_threads import core_count, set_up_tensorflow
 from tfrecords_schema.errors import InputError
-from tfrecords_schema.features import FEATURE_DTYPES
+from tfrecords_schema.feature_dtypes import FEATURE_DTYPES
 
 JOB_SERVER_RUNNERS = ("flink", "spark", "portable")  # these ask a job server for its own options
 PATH_FLAGS = ("input", "output", "image_directory", "vocabulary", "encoder", "encoder_weights")

@@ -6,23 +6,30 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from pipeline.captions import CLEAN
-from pipeline.decode_image import MAX_PIXELS
-from pipeline.frozen_graph import PRECISIONS
-from pipeline.networks import NETWORKS, TINY
-from pipeline.resize_image import RESIZE
-from pipeline.sources.split_names import LEAVE_OUT
+from tfrecords_schema.characters import CHARACTERS
 from tfrecords_schema.errors import InputError
-from tfrecords_schema.features import FEATURE_DTYPES
+from tfrecords_schema.feature_dtypes import FEATURE_DTYPES
 from tfrecords_schema.shards import SPLITS
 
 SOURCES = (
     "flickr8k", "flickr30k", "coco", "karpathy", "table", "webdataset", "folder", "tfds",
 )  # fmt: skip
+NETWORKS = (  # of keras.applications; see pipeline.encoder.networks
+    "vgg16", "vgg19", "resnet50", "resnet101", "resnet152", "inception_v3", "mobilenet_v2",
+    "mobilenet_v3_large", "efficientnet_v2_b0", "efficientnet_v2_s", "efficientnet_v2_m",
+    "efficientnet_v2_l", "convnext_tiny", "convnext_small", "convnext_base", "convnext_large",
+    "densenet121",
+)  # fmt: skip
+TINY = "tiny"  # a small fixed network, for drawn pictures
 ENCODERS = (*NETWORKS, TINY)
 MODEL_FILES = (".keras", ".h5")  # of a user's own encoder
 FEATURES = ("grid", "pooled", "image", "none")
+LEAVE_OUT = "leave_out"  # in place of a split: such images are counted apart and not written
 RESTVAL = ("train", LEAVE_OUT)
+CLEAN = ("none", "tutorial", "coco", CHARACTERS)
+RESIZE = ("stretch", "pad", "crop")
+PRECISIONS = ("float32", "bfloat16")
+MAX_PIXELS = 50_000_000  # 150 MB decoded; the largest phone cameras have about this
 QUOTING = ("", "csv", "none")
 TEXT_CAPTIONS = ("lines", "whole")
 SPLIT_FRACTIONS = (0.8, 0.1, 0.1)  # the 80-10-10 of the literature

@@ -19,7 +19,7 @@ import tensorflow as tf
 from apache_beam.io.filesystem import BeamIOError
 from apache_beam.runners.worker import sdk_worker
 
-from pipeline.receipts import RECEIPT_DIRECTORY
+from pipeline.accounting.receipts import RECEIPT_DIRECTORY
 from tfrecords_schema import stop_signals
 from tfrecords_schema.atomic_file import TEMPORARY
 from tfrecords_schema.errors import InputError, one_line

@@ -8,9 +8,9 @@ from typing import Any
 
 import tensorflow as tf
 
+from pipeline.accounting.receipts import RECEIPT_DIRECTORY
 from pipeline.config import PipelineConfig
 from pipeline.failures import environment_failure
-from pipeline.receipts import RECEIPT_DIRECTORY
 from tfrecords_schema.atomic_file import TEMPORARY, read_text, write_text
 from tfrecords_schema.errors import InputError, one_line
 from tfrecords_schema.owner_lock import OWNER_FILE, hold_directory

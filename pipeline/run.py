@@ -10,14 +10,25 @@ from typing import Any
 import tensorflow as tf
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from pipeline import build, report
-from pipeline.books import balance_books, check_captions, check_rejected, images_lost
+from pipeline import build
+from pipeline.accounting import report
+from pipeline.accounting.books import balance_books, check_captions, check_rejected, images_lost
+from pipeline.accounting.progress import show_progress
+from pipeline.accounting.reasons import frequent_reason
+from pipeline.accounting.receipts import RECEIPT_DIRECTORY, Receipt, forget_rejected, read_receipt
+from pipeline.accounting.rejects import CAPTION, SOURCE, count_rejects, read_rejects, write_rejects
+from pipeline.accounting.same_pictures import read_same_pictures
+from pipeline.accounting.source_counts import (
+    SourceCounts,
+    check_splits,
+    check_vocabulary,
+    read_counts,
+)
 from pipeline.config import SPLIT_FRACTIONS, PipelineConfig
-from pipeline.encoder_model import build_model
-from pipeline.find_source import find_source
-from pipeline.image_encoder import write_image_encoder
-from pipeline.join_captions import JoinRules, TwoFilesError
-from pipeline.local_processes import make_pipeline
+from pipeline.encoder.encoder_model import build_model
+from pipeline.encoder.image_encoder import write_image_encoder
+from pipeline.engines.local_processes import make_pipeline
+from pipeline.engines.worker_threads import threads_of_a_worker
 from pipeline.output_directory import (
     STAGED_DIRECTORY,
     check_output,
@@ -27,19 +38,14 @@ from pipeline.output_directory import (
     remove,
     remove_unfinished,
 )
-from pipeline.progress import show_progress
-from pipeline.reasons import frequent_reason
-from pipeline.receipts import RECEIPT_DIRECTORY, Receipt, forget_rejected, read_receipt
-from pipeline.rejects import CAPTION, SOURCE, count_rejects, read_rejects, write_rejects
-from pipeline.same_pictures import read_same_pictures
-from pipeline.source_counts import SourceCounts, check_splits, check_vocabulary, read_counts
+from pipeline.shards.write_shards import ShardJob
+from pipeline.sources.find_source import find_source
 from pipeline.sources.mentions import Source
-from pipeline.worker_threads import threads_of_a_worker
-from pipeline.write_shards import ShardJob
+from pipeline.text.join_captions import JoinRules, TwoFilesError
 from tfrecords_schema import manifest as schema
 from tfrecords_schema.atomic_file import read_text, write_text
 from tfrecords_schema.errors import InputError
-from tfrecords_schema.features import IMAGE_DTYPE
+from tfrecords_schema.feature_dtypes import IMAGE_DTYPE
 from tfrecords_schema.shards import SPLITS, shard_name
 from tfrecords_schema.tfds_metadata import write_tfds_metadata
 from tfrecords_schema.vocabulary import RESERVED, Vocabulary, read_vocabulary, read_words

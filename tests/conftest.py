@@ -20,7 +20,7 @@ tf.config.set_logical_device_configuration(
 # What a test starts, such as a run that is killed, has as many threads as a user's.
 tf.config.threading.set_intra_op_parallelism_threads(1)
 
-import trainer.epoch_plan
+import trainer.data.epoch_plan
 from pipeline.command import beam_options
 from pipeline.config import PipelineConfig
 from pipeline.drawn_pictures import write_pictures
@@ -71,7 +71,7 @@ def trained_run(dataset, tmp_path_factory):
 def small_segments(monkeypatch):
     """Each shard is a segment of its own."""
     for name in ("SEGMENT_SHARDS", "SEGMENT_IMAGES", "SEGMENT_BATCHES"):
-        monkeypatch.setattr(trainer.epoch_plan, name, 1)
+        monkeypatch.setattr(trainer.data.epoch_plan, name, 1)
 
 
 def pipeline_config(pictures, directory, **changes):

@@ -13,8 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow_datasets as tfds
 
-FEATURE_DTYPES = ("float16", "float32")
-IMAGE_DTYPE = "uint8"  # of a dataset that has the images themselves in place of features
+from tfrecords_schema.feature_dtypes import FEATURE_DTYPES, IMAGE_DTYPE
 
 
 class Record(NamedTuple):

@@ -15,7 +15,8 @@ import tensorflow_datasets as tfds
 from tfrecords_schema import vocabulary
 from tfrecords_schema.atomic_file import write_text
 from tfrecords_schema.errors import InputError, one_line
-from tfrecords_schema.features import IMAGE_DTYPE, record_features
+from tfrecords_schema.feature_dtypes import IMAGE_DTYPE
+from tfrecords_schema.features import record_features
 from tfrecords_schema.json_fields import JsonError, make_instance, read_json_object
 
 SCHEMA_VERSION = 1

@@ -7,22 +7,21 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import tensorflow as tf
 from absl import logging
 from absl.flags import argparse_flags
 
+from tfrecords_schema.disk_failures import DISK_ERRORS, disk_failure
 from tfrecords_schema.errors import InputError
-from trainer.caption_files import FORMATS, caption_files
 from trainer.config import CHOICES, ModelConfig, TrainConfig
-from trainer.decode import MAX_WORDS
-from trainer.disk_failures import disk_failure
-from trainer.distribution import LostWorkerError
-from trainer.evaluate import evaluate
-from trainer.export import DEFAULT_FORMATS, export, parse_formats
-from trainer.export_check import ExportError
-from trainer.launch import launch
+from trainer.decoding.beam_search import MAX_WORDS
+from trainer.export.export_check import ExportError
+from trainer.export.export_run import DEFAULT_FORMATS, export, parse_formats
 from trainer.loop import check_inputs, train
-from trainer.presets import PRESETS
+from trainer.recipes import PRESETS
+from trainer.replicas.distribution import LostWorkerError
+from trainer.replicas.launch import launch
+from trainer.scores.evaluate import evaluate
+from trainer.serving.caption_files import FORMATS, caption_files
 from trainer.stop_request import STOPPED_STATUS, StoppedError
 
 PATH_FLAGS = ("data", "run", "initial_run", "word_vectors", "output")
@@ -197,7 +196,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
-    except (OSError, tf.errors.OpError) as error:
+    except DISK_ERRORS as error:
         if not (failure := disk_failure(error)):
             raise
         print(f"error: {failure}. Put that right and give the command again", file=sys.stderr)

@@ -4,11 +4,11 @@ import dataclasses
 import math
 
 from tfrecords_schema.errors import InputError
-from trainer.precision import PRECISIONS
-from trainer.schedule import SCHEDULES
 
 MODELS = ("attend", "attend_after", "merge", "inject", "transformer")
 STRATEGIES = ("auto", "one", "mirrored", "multiworker")
+PRECISIONS = ("float32", "bfloat16", "float16")
+SCHEDULES = ("constant", "cosine", "noam", "plateau")
 SEEDS = 2**32  # NumPy takes seeds below it
 
 OBJECTIVES = ("cross_entropy", "self_critical")
@@ -90,14 +90,14 @@ class TrainConfig:
     model: str = "attend"
     strategy: str = "auto"
     precision: str = "float32"
-    jit_compile: bool = False  # XLA for what writes captions; see trainer.decode.compiled
+    jit_compile: bool = False  # XLA for what writes captions
     batch_size: int = 32  # images a step, over all replicas; each comes with all its captions
     readers: int = 1  # each with shards of its own; a worker reads for those of its replicas alone
     epochs: int = 12
     objective: str = "cross_entropy"
     initial_run: str = ""  # whose best weights are where this one starts
     samples: int = 5  # captions that self_critical draws, an image
-    baseline: str = "samples"  # what their rewards are compared with; see trainer.self_critical
+    baseline: str = "samples"  # what their rewards are compared with
     schedule: str = "cosine"
     learning_rate: float = 1e-3  # the highest
     warmup_steps: int = 0
@@ -117,7 +117,7 @@ class TrainConfig:
     output_bias: bool = True  # starts as the log frequency of words
     word_vectors: str = ""  # text file of vectors that embeddings start from
     validation_images: int = 5000  # that are captioned after an epoch, at most
-    patience: int = 5  # epochs without a better validation; see trainer.validation
+    patience: int = 5  # epochs without a better validation; see trainer.scores.validation
     checkpoint_every: int = 500  # steps
     seed: int = 0
     model_config: ModelConfig = dataclasses.field(default_factory=ModelConfig)

@@ -3,7 +3,7 @@
 What is validated, kept and exported is a moving average of the weights, which generalizes better
 than the last weights (Polyak and Juditsky 1992). After each epoch the validation split is captioned
 greedily and scored with CIDEr: the model is chosen by the captions that it writes by itself, and by
-its loss on words that it was handed only where CIDEr does not tell; see `trainer.validation`.
+its loss on words that it was handed only where CIDEr does not tell: `trainer.scores.validation`.
 
 A checkpoint has all that the rest of a run depends on, also in the middle of an epoch: weights,
 their average, the optimizer, and `Progress`. Order of the data and dropout are functions of
@@ -25,26 +25,26 @@ from tfrecords_schema.atomic_file import write_text
 from tfrecords_schema.errors import InputError
 from tfrecords_schema.manifest import Manifest
 from trainer.config import OF_IMAGES, TrainConfig
-from trainer.damaged_shards import damaged_shards_named
-from trainer.dataset import train_dataset
-from trainer.distinct_captions import ADVICE
-from trainer.distribution import (
+from trainer.data.batches import train_dataset
+from trainer.data.damaged_shards import damaged_shards_named
+from trainer.data.epoch_plan import plan_epoch
+from trainer.data.shard_counts import miscounts_named
+from trainer.open_dataset import open_dataset
+from trainer.precision import set_precision
+from trainer.replicas.distribution import (
     from_chief,
     input_context,
     lost_workers_named,
     make_strategy,
     sum_of_workers,
 )
-from trainer.epoch_plan import plan_epoch
-from trainer.open_dataset import open_dataset
-from trainer.precision import set_precision
-from trainer.report import PLOT_FILE
-from trainer.run_directory import check_run, is_begun, read_config, write_best
-from trainer.run_owner import own_run
 from trainer.run_state import Run
-from trainer.shard_counts import miscounts_named
+from trainer.runs.run_directory import check_run, is_begun, read_config, write_best
+from trainer.runs.run_log import PLOT_FILE
+from trainer.runs.run_owner import own_run
+from trainer.scores.distinct_captions import ADVICE
+from trainer.scores.validation import Validated, Validation, is_better
 from trainer.stop_request import StoppedError, stop_requests
-from trainer.validation import Validated, Validation, is_better
 
 LOG_EVERY = 20  # steps
 NOT_FINITE_FILE = "not_finite.json"

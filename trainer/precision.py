@@ -13,11 +13,9 @@ import tensorflow as tf
 
 from tfrecords_schema.errors import InputError
 
-PRECISIONS = ("float32", "bfloat16", "float16")
-
 
 def set_precision(precision: str) -> None:
-    """Has the graphs that are made from now on compute in one of PRECISIONS.
+    """Has the graphs that are made from now on compute in one of `trainer.config.PRECISIONS`.
 
     On a CPU without bfloat16 instructions TensorFlow logs that and computes in float32.
 

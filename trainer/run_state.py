@@ -9,30 +9,21 @@ import tensorflow as tf
 from tfrecords_schema.errors import InputError
 from tfrecords_schema.manifest import VOCABULARY_FILE, Manifest
 from tfrecords_schema.vocabulary import read_vocabulary
-from trainer.checkpoints import Checkpoints, complete_steps
-from trainer.cider_reward import read_reward
 from trainer.config import TrainConfig
-from trainer.distribution import input_context, is_chief, sum_of_workers
-from trainer.epoch_plan import plan_epoch
-from trainer.initial_weights import count_tokens, read_word_vectors
+from trainer.data.epoch_plan import plan_epoch
+from trainer.data.token_counts import count_tokens
+from trainer.models.make_model import make_model
 from trainer.models.with_encoder import WithEncoder
-from trainer.report import RunLog
-from trainer.run_directory import (
-    CHECKPOINTS_DIRECTORY,
-    make_model,
-    replace_missing_best,
-    start_from_run,
-)
-from trainer.schedule import learning_rate
-from trainer.self_critical import make_self_critical_step
-from trainer.step import (
-    TrainLoop,
-    Update,
-    make_cross_entropy_step,
-    make_optimizer,
-    make_train_loop,
-    make_train_step,
-)
+from trainer.models.word_vectors import read_word_vectors
+from trainer.objectives.cider_reward import read_reward
+from trainer.objectives.cross_entropy import make_cross_entropy_step
+from trainer.objectives.self_critical import make_self_critical_step
+from trainer.optimizer import Update, learning_rate, make_optimizer
+from trainer.replicas.distribution import input_context, is_chief, sum_of_workers
+from trainer.runs.checkpoints import Checkpoints, complete_steps
+from trainer.runs.run_directory import CHECKPOINTS_DIRECTORY, replace_missing_best, start_from_run
+from trainer.runs.run_log import RunLog
+from trainer.step import TrainLoop, make_train_loop, make_train_step
 
 RECENT_SCALARS = 4  # at least as many as a step gives, but the number of its images
 

@@ -19,7 +19,8 @@ from typing import Any, NamedTuple
 
 from apache_beam.io.filesystems import FileSystems
 
-from pipeline.rejects import Reject, printable
+from pipeline.accounting.rejects import Reject, printable
+from pipeline.config import LEAVE_OUT
 from pipeline.sources.files import (
     WILDCARDS,
     check_directory,
@@ -37,7 +38,7 @@ from pipeline.sources.mentions import (
     malformed_entry,
     with_caption,
 )
-from pipeline.sources.split_names import BY_NAME, LEAVE_OUT, splits_of_paths
+from pipeline.sources.split_names import BY_NAME, splits_of_paths
 from pipeline.sources.table_rows import short_names
 from tfrecords_schema.errors import InputError
 from tfrecords_schema.source_ids import number_of

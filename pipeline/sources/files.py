@@ -12,7 +12,7 @@ from typing import BinaryIO
 from apache_beam.io.filesystem import BeamIOError, CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
-from pipeline.rejects import printable
+from pipeline.accounting.rejects import printable
 from tfrecords_schema.errors import InputError
 from tfrecords_schema.image_formats import IMAGE_SUFFIXES
 

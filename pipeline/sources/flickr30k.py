@@ -15,7 +15,7 @@ from collections.abc import Iterator
 
 from apache_beam.io.filesystems import FileSystems
 
-from pipeline.rejects import Reject, printable
+from pipeline.accounting.rejects import Reject, printable
 from pipeline.sources.files import (
     check_directory,
     find_images,

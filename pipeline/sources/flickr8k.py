@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 
 from apache_beam.io.filesystems import FileSystems
 
-from pipeline.rejects import CAPTION, UNASSIGNED, Reject, printable, reject
+from pipeline.accounting.rejects import CAPTION, UNASSIGNED, Reject, printable, reject
 from pipeline.sources.files import (
     check_directory,
     find_images,

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from apache_beam.io.filesystems import FileSystems
 
-from pipeline.rejects import Reject, printable
+from pipeline.accounting.rejects import Reject, printable
 from pipeline.sources.files import check_directory, files_in, is_local, walk_files
 from pipeline.sources.mentions import Mention, Source
 from pipeline.sources.split_names import BY_NAME, known_names

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from apache_beam.io.filesystems import FileSystems
 
-from pipeline.rejects import Reject, printable
+from pipeline.accounting.rejects import Reject, printable
 from pipeline.sources import flickr8k, flickr30k
 from pipeline.sources.files import (
     check_directory,

@@ -10,7 +10,7 @@ out as a reject, in its place.
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from pipeline.rejects import CAPTION, UNASSIGNED, Reject, printable, reject
+from pipeline.accounting.rejects import CAPTION, UNASSIGNED, Reject, printable, reject
 
 
 class Mention(NamedTuple):

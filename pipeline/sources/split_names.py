@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 
 from tfrecords_schema.errors import InputError
 
-LEAVE_OUT = "leave_out"  # in place of a split: such images are counted apart and not written
 SPLIT_NAMES = {
     **dict.fromkeys(("train", "training"), "train"),
     **dict.fromkeys(("validation", "val", "valid", "dev", "eval"), "validation"),

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
-from pipeline.rejects import CAPTION, UNASSIGNED, Reject, printable, reject
+from pipeline.accounting.rejects import CAPTION, UNASSIGNED, Reject, printable, reject
 from pipeline.sources import table_parquet, table_text
 from pipeline.sources.caption_cells import caption_ways
 from pipeline.sources.files import (

@@ -14,7 +14,7 @@ import csv
 import operator
 from collections.abc import Iterator, Sequence
 
-from pipeline.rejects import printable
+from pipeline.accounting.rejects import printable
 from pipeline.sources.caption_cells import caption_ways, dig, together
 from pipeline.sources.table_rows import Cells, Columns, check_columns, show
 from pipeline.sources.text_files import read_lines

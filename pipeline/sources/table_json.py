@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pipeline.rejects import printable
+from pipeline.accounting.rejects import printable
 from pipeline.sources.caption_cells import find_captions
 from pipeline.sources.json_files import read_json_list
 from pipeline.sources.table_rows import Cells, Columns, show, without_nul

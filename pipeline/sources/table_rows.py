@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from pipeline.rejects import CAPTION, UNASSIGNED, Reject, printable, reject
+from pipeline.accounting.rejects import CAPTION, UNASSIGNED, Reject, printable, reject
 from pipeline.sources.caption_cells import caption_ways, captions_in_text
 from pipeline.sources.mentions import Mention, with_caption
 from tfrecords_schema.errors import InputError

@@ -22,7 +22,7 @@ import tensorflow_datasets as tfds
 from absl import logging
 from tensorflow_datasets.core.read_only_builder import builder_from_files
 
-from pipeline.rejects import Reject, printable
+from pipeline.accounting.rejects import Reject, printable
 from pipeline.sources.files import content_digest
 from pipeline.sources.mentions import Mention, Source
 from pipeline.sources.staged_images import file_stamp, pack_path, stage_images

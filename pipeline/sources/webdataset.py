@@ -19,7 +19,7 @@ import tarfile
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from pipeline.rejects import CAPTION, UNASSIGNED, Reject, printable, reject
+from pipeline.accounting.rejects import CAPTION, UNASSIGNED, Reject, printable, reject
 from pipeline.sources.files import byte_range, find_files, open_raw
 from pipeline.sources.mentions import Mention, Source
 from pipeline.sources.split_names import BY_NAME, splits_of_paths

@@ -24,21 +24,22 @@ import keras
 import tensorflow as tf
 
 from trainer.config import ModelConfig
-from trainer.draws import Seed
-from trainer.models.annotations import Annotations, Context
-from trainer.models.attention_rnn import Weights, attention_rnn, attention_step
-from trainer.models.captioner import PackedCaptions, TeacherForced, repeat_images, rows_by_image
-from trainer.models.cells import CELLS
-from trainer.models.dropout import dropout_weights, dropout_words
-from trainer.models.packed_rnn import (
+from trainer.layers.annotations import Annotations, Context
+from trainer.layers.attention_rnn import Weights, attention_rnn, attention_step
+from trainer.layers.cells import CELLS
+from trainer.layers.dropout import dropout_weights, dropout_words
+from trainer.layers.packed_rnn import (
     RnnState,
     input_weights,
     linear,
     make_rnn,
     state_weights,
 )
-from trainer.models.rnn_stack import make_stack, packed_stack, stack_step
-from trainer.models.words import Words
+from trainer.layers.packing import PackedCaptions, repeat_images, rows_by_image
+from trainer.layers.rnn_stack import make_stack, packed_stack, stack_step
+from trainer.layers.words import Words
+from trainer.models.captioner import TeacherForced
+from trainer.replicas.stateless_random import Seed
 
 
 class Attend(keras.layers.Layer):

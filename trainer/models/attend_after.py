@@ -24,20 +24,14 @@ import keras
 import tensorflow as tf
 
 from trainer.config import ModelConfig
-from trainer.draws import Seed
-from trainer.models.annotations import Annotations, Context
-from trainer.models.captioner import (
-    PackedCaptions,
-    TeacherForced,
-    pack,
-    repeat_images,
-    rows_by_image,
-    unpack,
-)
-from trainer.models.dropout import dropout_words
-from trainer.models.packed_rnn import RnnState, make_rnn, packed_rnn, rnn_step
-from trainer.models.rnn_stack import make_stack, packed_stack, stack_step
-from trainer.models.words import Words
+from trainer.layers.annotations import Annotations, Context
+from trainer.layers.dropout import dropout_words
+from trainer.layers.packed_rnn import RnnState, make_rnn, packed_rnn, rnn_step
+from trainer.layers.packing import PackedCaptions, pack, repeat_images, rows_by_image, unpack
+from trainer.layers.rnn_stack import make_stack, packed_stack, stack_step
+from trainer.layers.words import Words
+from trainer.models.captioner import TeacherForced
+from trainer.replicas.stateless_random import Seed
 
 
 class AttendAfter(keras.layers.Layer):

@@ -19,12 +19,13 @@ import keras
 import tensorflow as tf
 
 from trainer.config import ModelConfig
-from trainer.draws import Seed
-from trainer.models.captioner import PackedCaptions, TeacherForced, repeat_images, rows_of_images
-from trainer.models.dropout import dropout_images, dropout_regions, dropout_words
-from trainer.models.packed_rnn import RnnState
-from trainer.models.rnn_stack import make_stack, packed_stack, split_states, stack_step, zero_state
-from trainer.models.words import Words
+from trainer.layers.dropout import dropout_images, dropout_regions, dropout_words
+from trainer.layers.packed_rnn import RnnState
+from trainer.layers.packing import PackedCaptions, repeat_images, rows_of_images
+from trainer.layers.rnn_stack import make_stack, packed_stack, split_states, stack_step, zero_state
+from trainer.layers.words import Words
+from trainer.models.captioner import TeacherForced
+from trainer.replicas.stateless_random import Seed
 
 
 class Inject(keras.layers.Layer):

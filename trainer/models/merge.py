@@ -21,12 +21,13 @@ import tensorflow as tf
 
 from tfrecords_schema.errors import InputError
 from trainer.config import ModelConfig
-from trainer.draws import Seed
-from trainer.models.captioner import PackedCaptions, TeacherForced, rows_of_images
-from trainer.models.dropout import dropout_images, dropout_regions, dropout_words
-from trainer.models.packed_rnn import RnnState
-from trainer.models.rnn_stack import make_stack, packed_stack, stack_step, zero_state
-from trainer.models.words import Words
+from trainer.layers.dropout import dropout_images, dropout_regions, dropout_words
+from trainer.layers.packed_rnn import RnnState
+from trainer.layers.packing import PackedCaptions, rows_of_images
+from trainer.layers.rnn_stack import make_stack, packed_stack, stack_step, zero_state
+from trainer.layers.words import Words
+from trainer.models.captioner import TeacherForced
+from trainer.replicas.stateless_random import Seed
 
 
 class Merge(keras.layers.Layer):

@@ -22,18 +22,12 @@ import numpy as np
 import tensorflow as tf
 
 from trainer.config import ModelConfig
-from trainer.draws import Seed
-from trainer.models.captioner import (
-    PackedCaptions,
-    TeacherForced,
-    pack,
-    repeat_images,
-    rows_by_image,
-    unpack,
-)
-from trainer.models.dot_attention import DotAttention, Memory
-from trainer.models.dropout import dropout_images, dropout_regions, dropout_words
-from trainer.models.words import Words
+from trainer.layers.dot_attention import DotAttention, Memory
+from trainer.layers.dropout import dropout_images, dropout_regions, dropout_words
+from trainer.layers.packing import PackedCaptions, pack, repeat_images, rows_by_image, unpack
+from trainer.layers.words import Words
+from trainer.models.captioner import TeacherForced
+from trainer.replicas.stateless_random import Seed
 
 DROPOUTS_A_LAYER = 3
 

@@ -11,9 +11,10 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from trainer.draws import Seed
-from trainer.model_input import as_model_input
-from trainer.models.captioner import Captioner, PackedCaptions, TeacherForced
+from trainer.layers.model_input import as_model_input
+from trainer.layers.packing import PackedCaptions
+from trainer.models.captioner import Captioner, TeacherForced
+from trainer.replicas.stateless_random import Seed
 
 
 class WithEncoder(keras.layers.Layer):

@@ -1,0 +1,1 @@
+"""Counts, receipts, rejects and reports: what became of each image and caption."""

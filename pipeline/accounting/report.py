@@ -1,0 +1,122 @@
+"""What a run of the pipeline reports: `report.json` and the summary on the screen."""
+
+import collections
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from pipeline.accounting.receipts import Receipt
+from pipeline.accounting.rejects import UNASSIGNED
+from pipeline.accounting.source_counts import SourceCounts
+from pipeline.config import PipelineConfig
+from tfrecords_schema.manifest import Manifest
+from tfrecords_schema.vocabulary import RESERVED
+
+Receipts = Mapping[str, list[Receipt]]  # split -> one a shard
+
+
+def make_report(
+    receipts: Receipts,
+    rejected: dict[tuple[str, str], int],
+    counts: SourceCounts,
+    started: float,
+    counted: float,
+    ended: float,
+) -> dict[str, Any]:
+    """The content of `report.json`.
+
+    Args:
+      receipts: of all shards.
+      rejected: (split, stage) -> rows of the rejects table.
+      counts: of the first job.
+      started: when the run began, when the first job had ended, and when the second had, each in
+        seconds since 1970.
+      counted: see `started`.
+      ended: see `started`.
+    """
+    new = [receipt for split in receipts.values() for receipt in split if receipt.time > counted]
+    images = sum(receipt.shard["images"] for receipt in new)
+    return {
+        "seconds": {"count": counted - started, "shards": ended - counted},
+        "seconds_in_stage": sum_seconds(receipts),  # of all runs; threads added up
+        "images_per_second": images / (ended - counted),  # of this run
+        "images": counts.images,
+        "captions_by_length": [[*key, n] for key, n in sorted(counts.lengths.items())],
+        "dropped_words": counts.dropped,
+        "unwrapped_captions": counts.unwrapped,
+        "text": {split: count_split(split_receipts) for split, split_receipts in receipts.items()},
+        "rejected": [[*key, n] for key, n in sorted(rejected.items())],
+    }
+
+
+def sum_seconds(receipts: Receipts) -> dict[str, float]:
+    """Time in each stage, summed over shards and, but for writing, over threads."""
+    total: collections.Counter = collections.Counter()
+    for split_receipts in receipts.values():
+        for receipt in split_receipts:
+            total.update(receipt.seconds)
+    return dict(total)
+
+
+def count_split(receipts: list[Receipt]) -> dict[str, float]:
+    """What the captions of a split are made of.
+
+    Returns:
+      `captions`, `words` (those that became ids), `truncated_captions`;
+      `out_of_vocabulary_rate`, the share of the words that the vocabulary does not have, and
+      `coverage`, the share of the captions that it has every word of.
+    """
+    total: collections.Counter = collections.Counter()
+    for receipt in receipts:
+        total.update(receipt.text)
+        total["captions"] += receipt.shard["captions"]
+    return {
+        "captions": total["captions"],
+        "words": total["words"],
+        "truncated_captions": total["truncated_captions"],
+        "out_of_vocabulary_rate": total["unknown_words"] / max(total["words"], 1),
+        "coverage": total["known_captions"] / max(total["captions"], 1),
+    }
+
+
+def print_summary(
+    config: PipelineConfig, manifest: Manifest, report: dict[str, Any], rejects_path: str
+) -> None:
+    """What was made, what was not, and where it lies."""
+    columns = ("read", "written", "rejected", "duplicates", "shards", "unknown words")
+    _print_row("split", columns)
+    for split, books in manifest.books.items():
+        if books.read:
+            counts = (books.read, books.written, books.rejected, books.duplicates)
+            text = report["text"].get(split)
+            unknown = f"{text['out_of_vocabulary_rate']:.2%}" if text else ""
+            _print_row(split, (*counts, len(manifest.splits.get(split, [])), unknown))
+    words = manifest.vocabulary_size - len(RESERVED)
+    whence = f"of {config.vocabulary}" if config.vocabulary else f"seen {config.min_count} times"
+    truncated = sum(text["truncated_captions"] for text in report["text"].values())
+    print(
+        f"{words} words {whence}{'' if config.vocabulary else ' or more'}; "
+        f"{manifest.captions_rejected} captions rejected, "
+        f"{truncated} cut to {config.max_length} words"
+    )
+    if manifest.encoder is not None:
+        shape = "x".join(map(str, manifest.encoder.feature_shape))
+        print(f"{manifest.encoder.name} features {shape} {manifest.feature_dtype}")
+    if left_out := manifest.books[UNASSIGNED].read:
+        print(f"{left_out} images are in no split of the source, or were left out by a flag")
+    dropped = sum(report["dropped_words"].values())
+    if dropped:
+        print(f"{dropped} words of the captions were dropped by --clean={config.clean}")
+    same, places = report["same_pictures"]
+    if same:
+        which = " and ".join(f"{image_id} ({split})" for split, image_id in places[0])
+        print(f"{same} pictures are in more than one split, by their bytes, such as {which}")
+    everything = manifest.books.values()
+    if any(b.read > b.written for b in everything) or manifest.captions_rejected:
+        print(f"What was left out, and why: {rejects_path}")
+    print(f"Dataset complete in {sum(report['seconds'].values()):.0f} s: {config.output}")
+    sys.stdout.flush()
+
+
+def _print_row(split: str, cells: tuple[Any, ...]) -> None:
+    print(f"{split:<12}" + "".join(f"{cell:>14}" for cell in cells))

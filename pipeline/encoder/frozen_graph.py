@@ -1,0 +1,161 @@
+"""A Keras model as one function of the images, ready to be saved: few operations, small in memory.
+
+Batch normalization is folded into the convolutions, which TensorFlow does by itself only where the
+weights are constants of the graph. They are variables: TensorFlow copies a graph, with all its
+constants, some twenty times while it loads and plans it.
+
+The graph can be turned to bfloat16 here too, by the rewriter that TensorFlow has for its CPU
+kernels: the casts then are in the file, so that pipeline and export compute the same on any
+machine. A weight that is used in bfloat16 alone is kept in it.
+"""
+
+from collections.abc import Mapping
+
+import keras
+import tensorflow as tf
+from tensorflow.core.protobuf import config_pb2
+from tensorflow.python.grappler import tf_optimizer
+from tensorflow.python.training.saver import export_meta_graph
+
+from pipeline.encoder.depthwise_convolution import use_depthwise_convolutions
+from pipeline.encoder.round_weights import round_to_bfloat16
+from pipeline.encoder.weights_apart import take_weights_apart
+
+_INLINE = "function"  # names of rewriters
+_GRADIENT = "_gradient_op_type"
+_LOWERED = "_lower_using_switch_merge"
+_TO_BFLOAT16 = "auto_mixed_precision_onednn_bfloat16"
+
+
+class FrozenModel(tf.Module):
+    """What a model computes, and the weights for it; `freeze` makes it."""
+
+    def __init__(
+        self,
+        graph_def: tf.compat.v1.GraphDef,
+        images: str,
+        output: tf.TensorSpec,
+        weights: Mapping[str, tf.Tensor],
+        variables: Mapping[str, tf.Variable],
+    ):
+        """Makes variables of the weights.
+
+        Args:
+          graph_def: of operations alone.
+          images: name of the placeholder of the images.
+          output: name and shape of what is made of them.
+          weights: placeholder -> value.
+          variables: placeholder -> variable, where an operation wants the variable itself.
+        """
+        super().__init__(name="frozen_model")
+        self._graph_def, self._images, self._output = graph_def, images, output
+        self._placeholders = [*weights, *variables]
+        self._weights = [tf.Variable(value, trainable=False) for value in weights.values()]
+        self._variables = list(variables.values())
+
+    def __call__(self, images: tf.Tensor) -> tf.Tensor:
+        """Features of images, float32 [batch, ...]; to be called within a `tf.function`."""
+        graph = tf.compat.v1.get_default_graph()
+        values = [weight.read_value() for weight in self._weights]
+        handles = [graph.capture(variable.handle) for variable in self._variables]
+        given = dict(zip(self._placeholders, values + handles, strict=True))
+        [features] = tf.graph_util.import_graph_def(
+            self._graph_def, {self._images: images, **given}, [self._output.name], name=""
+        )
+        return tf.ensure_shape(features, self._output.shape)
+
+
+def freeze(model: keras.Model, precision: str) -> FrozenModel:
+    """`model` as a function that stays what it is whatever becomes of the model.
+
+    Args:
+      model: float32 [batch, ...] to float32 [batch, ...].
+      precision: one of `pipeline.config.PRECISIONS`. In bfloat16 convolutions and matrix products
+        are computed;
+        input and output stay float32.
+    """
+    call = tf.function(lambda images: model(images, training=False))
+    traced = call.get_concrete_function(tf.TensorSpec(model.input_shape, tf.float32, name="images"))
+    graph = traced.graph
+    [images], [output] = traced.inputs[:1], traced.outputs
+    captures = {inner.op.name: outer for outer, inner in graph.captures}
+    graph_def = use_depthwise_convolutions(graph)
+    _keep_branches_whole(graph_def)
+    graph_def = _rewrite(graph, graph_def, [images.name, output.name], _INLINE)
+    _drop_gradients(graph_def)
+    graph_def, weights = take_weights_apart(graph_def, captures, output.op.name)
+    if precision == "bfloat16":
+        graph_def = _rewrite(graph, graph_def, [images.name, output.name], _TO_BFLOAT16)
+        weights = _in_bfloat16(graph_def, weights)
+    of_handle = {id(variable.handle): variable for variable in graph.variables}
+    asked = [node.name for node in graph_def.node if node.name in captures]
+    variables = {name: of_handle[id(captures[name])] for name in asked}
+    spec = tf.TensorSpec(model.output_shape, output.dtype, name=output.name)
+    return FrozenModel(graph_def, images.op.name, spec, weights, variables)
+
+
+def _keep_branches_whole(graph_def: tf.compat.v1.GraphDef) -> None:
+    """Conditions and loops stay operations: a function that takes their parts cannot be traced."""
+    functions = [node for each in graph_def.library.function for node in each.node_def]
+    for node in [*graph_def.node, *functions]:
+        if _LOWERED in node.attr:
+            node.attr[_LOWERED].b = False
+
+
+def _drop_gradients(graph_def: tf.compat.v1.GraphDef) -> None:
+    """Takes out gradients that a layer brings itself, such as swish: they could not be saved."""
+    functions = [node for each in graph_def.library.function for node in each.node_def]
+    for node in [*graph_def.node, *functions]:
+        node.attr.pop(_GRADIENT, None)
+    # Such a function's result goes through an IdentityN, over which nothing can be fused.
+    passed: dict[str, str] = {}
+    for node in graph_def.node:
+        if node.op == "IdentityN":
+            passed |= {f"{node.name}:{i}": given for i, given in enumerate(node.input)}
+            passed[node.name] = node.input[0]
+    for node in graph_def.node:
+        for i, name in enumerate(node.input):
+            while name in passed:
+                name = passed[name]
+            node.input[i] = name
+
+
+def _rewrite(
+    graph: tf.Graph, graph_def: tf.compat.v1.GraphDef, keep: list[str], rewriter: str
+) -> tf.compat.v1.GraphDef:
+    meta_graph = export_meta_graph(graph_def=graph_def, graph=graph)
+    meta_graph.collection_def.clear()  # of variables, for whose initializers it would look
+    # The rewriter keeps what leads to a train_op.
+    meta_graph.collection_def["train_op"].node_list.value.extend(keep)
+    config = config_pb2.ConfigProto()
+    rewrites = config.graph_options.rewrite_options
+    rewrites.optimizers.append(rewriter)
+    rewrites.meta_optimizer_iterations = rewrites.ONE
+    rewrites.min_graph_nodes = -1  # also a small graph
+    return tf_optimizer.OptimizeGraph(config, meta_graph)
+
+
+def _in_bfloat16(
+    graph_def: tf.compat.v1.GraphDef, weights: Mapping[str, tf.Tensor]
+) -> dict[str, tf.Tensor]:
+    """Casts those weights of which the graph makes nothing else, in it and in what is returned."""
+    consumers: dict[str, list[tf.compat.v1.NodeDef]] = {name: [] for name in weights}
+    for node in graph_def.node:
+        for name in {name.partition(":")[0] for name in node.input} & weights.keys():
+            consumers[name].append(node)
+    cast = dict(weights)
+    for placeholder in [node for node in graph_def.node if node.name in weights]:
+        users = consumers[placeholder.name]
+        if all(_is_cast(node) for node in users):
+            value = round_to_bfloat16(weights[placeholder.name].numpy())
+            cast[placeholder.name] = tf.constant(value)
+            placeholder.attr["dtype"].type = tf.bfloat16.as_datatype_enum
+            for node in users:
+                node.op = "Identity"
+                node.attr.clear()
+                node.attr["T"].type = tf.bfloat16.as_datatype_enum
+    return cast
+
+
+def _is_cast(node: tf.compat.v1.NodeDef) -> bool:
+    return node.op == "Cast" and node.attr["DstT"].type == tf.bfloat16.as_datatype_enum

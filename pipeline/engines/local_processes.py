@@ -1,0 +1,32 @@
+"""The local runner in several processes, as `--direct_running_mode=multi_processing` asks for."""
+
+import os
+import shlex
+import sys
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
+from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
+from apache_beam.transforms.environments import SubprocessSDKEnvironment
+
+LOCAL_RUNNER = "FnApiRunner"  # DirectRunner would try to download another engine first
+
+
+def make_pipeline(options: PipelineOptions) -> beam.Pipeline:
+    """A pipeline on the runner of `options`.
+
+    Several local processes are `pipeline.engines.local_worker` in place of Beam's own, of which
+    each prints a hundred lines of log.
+    """
+    mode = options.view_as(DirectOptions).direct_running_mode
+    if options.view_as(StandardOptions).runner != LOCAL_RUNNER or mode != "multi_processing":
+        return beam.Pipeline(options=options)
+    # Told of the mode, the runner would start Beam's own workers; it still takes their number.
+    options = PipelineOptions.from_dictionary(
+        options.get_all_options(drop_default=True) | {"direct_running_mode": "in_memory"}
+    )
+    # Ctrl-C goes to all processes of a terminal; it is the launcher that ends its workers.
+    worker = f"{shlex.quote(sys.executable)} -m pipeline.engines.local_worker {os.getpid()}"
+    command = f"trap '' INT TERM; exec {worker}"
+    runner = FnApiRunner(SubprocessSDKEnvironment.from_command_string(command))
+    return beam.Pipeline(runner=runner, options=options)

@@ -1,0 +1,1 @@
+"""The work on one shard: read, decode, encode and write its images."""

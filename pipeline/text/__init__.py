@@ -1,0 +1,1 @@
+"""Captions to words, ids, splits and a vocabulary."""

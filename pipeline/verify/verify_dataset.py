@@ -1,0 +1,200 @@
+"""Reading a whole dataset and saying what is wrong with it.
+
+Beam reads the shards, so that the work can be spread over a cluster by the same flags as the
+pipeline's. What it finds goes through `receipts/problems.json`, for the launcher to print.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Iterator, Sequence
+
+import apache_beam as beam
+import keras
+import tensorflow as tf
+import tensorflow_datasets as tfds
+from absl import logging as absl_logging
+from absl.flags import argparse_flags
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from pipeline.accounting.receipts import RECEIPT_DIRECTORY
+from pipeline.accounting.rejects import CAPTION, DUPLICATE, count_rejects
+from pipeline.command import beam_options
+from pipeline.encoder.image_encoder import describe
+from pipeline.engines.local_processes import make_pipeline
+from pipeline.failures import told_in_one_line
+from pipeline.run import REJECTS_FILE
+from pipeline.text.build_vocabulary import WriteOneFile, write_json
+from pipeline.verify.verify_shard import ShardToVerify, verify_shard
+from tfrecords_schema import manifest as schema
+from tfrecords_schema.atomic_file import TEMPORARY, read_text
+from tfrecords_schema.errors import InputError, one_line
+from tfrecords_schema.shards import DATASET_NAME
+from tfrecords_schema.vocabulary import read_vocabulary
+
+PROBLEMS_FILE = "problems.json"  # within receipts/
+LOCAL = ("--direct_running_mode=multi_threading", "--direct_num_workers=0")  # 0: one a core
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Prints what is wrong and exits with status 1, or prints that nothing is."""
+    parser = argparse_flags.ArgumentParser(
+        prog="python -m pipeline.verify",
+        description="Reads every shard of a dataset and says what is wrong; status 1 if anything.",
+        epilog="Every other flag is an option of Apache Beam, such as --runner.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("data", help="directory of the dataset")
+    flags, rest = parser.parse_known_args(arguments)
+    absl_logging.set_verbosity(absl_logging.ERROR)  # TFDS warns of its own deprecated names
+    data = os.path.expanduser(flags.data)
+    with told_in_one_line(lambda: f"{data} is as it was; the same command begins anew"):
+        options = beam_options(rest or LOCAL)
+        manifest = schema.read_manifest(data)
+        problems = verify_dataset(data, manifest, options)
+    for problem in problems:
+        print(problem)
+    shards = sum(map(len, manifest.splits.values()))
+    images = sum(map(manifest.images, manifest.splits))
+    if problems:
+        print(f"{data}: {len(problems)} problems in {shards} shards")
+        sys.exit(1)
+    print(f"{data}: {shards} shards with {images} images are as the manifest says")
+
+
+def verify_dataset(
+    directory: str, manifest: schema.Manifest, options: PipelineOptions
+) -> list[str]:
+    """What is wrong with the dataset at `directory`, one line each; empty if nothing."""
+    problems = [
+        *_check_files(directory, manifest),
+        *_check_vocabulary(directory, manifest),
+        *_check_encoder(directory, manifest),
+        *_check_books(directory, manifest),
+        *_check_tfds(directory, manifest),
+    ]
+    shape = None if manifest.encoder is None else manifest.encoder.feature_shape
+    asked = [
+        ShardToVerify(
+            directory, split, i, len(shards), shard, shape, manifest.feature_dtype,
+            manifest.vocabulary_size,
+        )
+        for split, shards in manifest.splits.items()
+        for i, shard in enumerate(shards)
+    ]  # fmt: skip
+    path = os.path.join(directory, RECEIPT_DIRECTORY, PROBLEMS_FILE)
+    with make_pipeline(options) as pipeline:
+        found = (
+            pipeline
+            | "Shards" >> beam.Create(asked)  # it spreads them over the workers
+            | "VerifyShard" >> beam.FlatMap(verify_shard)  # ("image", id) or ("problem", message)
+        )
+        twice = (
+            found
+            | "Images" >> beam.Filter(lambda item: item[0] == "image")
+            | "CountImages" >> beam.combiners.Count.PerElement()  # (("image", id), times)
+            | "Twice" >> beam.Filter(lambda item: item[1] > 1)
+            | "TellTwice" >> beam.MapTuple(lambda item, n: f"image {item[1]} comes {n} times")
+        )
+        wrong = (
+            found
+            | "Problems" >> beam.Filter(lambda item: item[0] == "problem")
+            | "Message" >> beam.Map(lambda item: item[1])
+        )
+        (wrong, twice) | beam.Flatten() | "WriteProblems" >> WriteOneFile(write_json, path)
+    problems += json.loads(read_text(path))
+    tf.io.gfile.remove(path)
+    return problems
+
+
+def _check_files(directory: str, manifest: schema.Manifest) -> Iterator[str]:
+    expected = {shard.file for shards in manifest.splits.values() for shard in shards}
+    for name in sorted(tf.io.gfile.listdir(directory)):
+        if TEMPORARY in name:
+            yield f"{name} is an unfinished file"
+        elif name.startswith(f"{DATASET_NAME}-") and name not in expected:
+            yield f"{name} is not in the manifest"
+
+
+def _check_vocabulary(directory: str, manifest: schema.Manifest) -> Iterator[str]:
+    try:
+        vocabulary = read_vocabulary(os.path.join(directory, schema.VOCABULARY_FILE))
+    except InputError as error:
+        yield str(error)
+        return
+    if vocabulary.sha256() != manifest.vocabulary_sha256:
+        yield (
+            f"{schema.VOCABULARY_FILE} has SHA-256 {vocabulary.sha256()}, the manifest says "
+            f"{manifest.vocabulary_sha256}"
+        )
+
+
+def _check_encoder(directory: str, manifest: schema.Manifest) -> Iterator[str]:
+    if manifest.encoder is None:
+        return
+    try:
+        model = keras.models.load_model(os.path.join(directory, schema.ENCODER_KERAS_FILE))
+        found = describe(model, manifest.config)
+        encoder = tf.saved_model.load(os.path.join(directory, schema.ENCODER_DIRECTORY))
+        side = manifest.encoder.image_size
+        [encoded] = encoder.encode(tf.zeros([1, side, side, 3]))
+        is_image = encoded.dtype == tf.string
+        shape = tuple((tf.io.decode_jpeg(encoded) if is_image else encoded).shape)
+    except (OSError, ValueError, tf.errors.OpError) as error:
+        yield f"the image encoder cannot be loaded: {one_line(error)}"
+        return
+    if found != manifest.encoder:
+        yield f"{schema.ENCODER_KERAS_FILE} is {found}, the manifest says {manifest.encoder}"
+    if shape != manifest.encoder.feature_shape:
+        yield (
+            f"{schema.ENCODER_DIRECTORY} gives features of shape {shape}, the manifest says "
+            f"{manifest.encoder.feature_shape}"
+        )
+
+
+def _check_books(directory: str, manifest: schema.Manifest) -> Iterator[str]:
+    path = os.path.join(directory, REJECTS_FILE)
+    if not tf.io.gfile.exists(path):
+        yield f"{REJECTS_FILE} is missing"
+        return
+    try:
+        rejected = count_rejects(path)
+    except (OSError, ValueError) as error:
+        yield f"{REJECTS_FILE} cannot be read: {one_line(error)}"
+        return
+    for split, books in manifest.books.items():
+        rows = {stage: n for (of, stage), n in rejected.items() if of == split}
+        duplicates = rows.pop(DUPLICATE, 0)
+        rows.pop(CAPTION, 0)
+        if not books.balance():
+            yield f"the books of {split} do not add up: {books}"
+        if (sum(rows.values()), duplicates) != (books.rejected, books.duplicates):
+            yield (
+                f"{REJECTS_FILE} has {sum(rows.values())} rejected and {duplicates} duplicate "
+                f"images of {split}, the manifest says {books.rejected} and {books.duplicates}"
+            )
+        written = manifest.images(split) if split in manifest.splits else 0
+        if written != books.written:
+            yield f"the shards of {split} hold {written} images, the books say {books.written}"
+    captions = sum(n for (_, stage), n in rejected.items() if stage == CAPTION)
+    if captions != manifest.captions_rejected:
+        yield (
+            f"{REJECTS_FILE} has {captions} captions, the manifest says "
+            f"{manifest.captions_rejected}"
+        )
+
+
+def _check_tfds(directory: str, manifest: schema.Manifest) -> Iterator[str]:
+    try:
+        info = tfds.builder_from_directory(directory).info
+        features = tfds.features.FeaturesDict.from_config(directory)
+    except Exception as error:  # whatever TFDS makes of a damaged file
+        yield f"TFDS cannot read the dataset: {type(error).__name__}: {one_line(error)}"
+        return
+    if features.to_json() != manifest.features().to_json():
+        yield "features.json is not the table of features that the manifest tells of"
+    for split in manifest.splits:
+        lengths = [shard.images for shard in manifest.splits[split]]
+        found = info.splits[split].shard_lengths if split in info.splits else []
+        if list(found) != lengths:
+            yield f"dataset_info.json has {found} images in the shards of {split}, not {lengths}"

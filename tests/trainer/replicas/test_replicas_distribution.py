@@ -1,0 +1,102 @@
+"""Strategies of whole runs: several devices, several processes, the same training."""
+
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from conftest import train_config
+
+from trainer.command import to_arguments
+from trainer.loop import train
+from trainer.replicas.distribution import from_chief, is_chief, make_strategy
+from trainer.runs.run_log import read_metrics
+
+EPOCHS = 5
+
+
+@pytest.fixture(scope="module")
+def one_device(dataset, tmp_path_factory):
+    run = str(tmp_path_factory.mktemp("one") / "run")
+    train(train_config(dataset, run, epochs=EPOCHS))
+    return run
+
+
+def assert_same_training(run, other):
+    """Over 50 steps or more: the loss of each 20 steps and of each epoch, and its validation."""
+    rows, other_rows = read_metrics(run), read_metrics(other)
+    assert rows[-1]["step"] >= 50
+    tolerances = {"step": 0, "loss": 1e-5, "validation_loss": 1e-5, "validation_cider": 1e-2}
+    for name, tolerance in tolerances.items():
+        curve, other_curve = ([r[name] for r in x if name in r] for x in (rows, other_rows))
+        assert len(curve) >= EPOCHS
+        np.testing.assert_allclose(curve, other_curve, rtol=tolerance, err_msg=name)
+
+
+def test_auto_takes_all_devices_and_one_takes_one():
+    assert make_strategy("one").num_replicas_in_sync == 1
+    assert make_strategy("auto").num_replicas_in_sync == 4  # tests run on four logical CPUs
+    assert make_strategy("mirrored").num_replicas_in_sync == 4
+
+
+def test_a_single_process_is_the_chief():
+    strategy = tf.distribute.get_strategy()
+    assert is_chief(strategy)
+    assert from_chief(strategy, 12.5) == 12.5
+
+
+@pytest.mark.slow
+def test_four_replicas_train_as_one_device_does(one_device, dataset, tmp_path):
+    run = str(tmp_path / "run")
+    train(train_config(dataset, run, epochs=EPOCHS, strategy="mirrored"))
+    assert_same_training(run, one_device)
+
+
+def worker_processes(config, count=2):
+    """Starts `python -m trainer train` as so many workers."""
+    ports = []
+    for _ in range(count):
+        with socket.socket() as free:
+            free.bind(("localhost", 0))
+            ports.append(free.getsockname()[1])
+    command = [sys.executable, "-m", "trainer", "train", *to_arguments(config)]
+    return [
+        subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            env=os.environ | {"TF_CONFIG": json.dumps({
+                "cluster": {"worker": [f"localhost:{port}" for port in ports]},
+                "task": {"type": "worker", "index": index},
+            })},
+        )
+        for index in range(count)
+    ]  # fmt: skip
+
+
+def multiworker_config(dataset, run, **changes):
+    return train_config(
+        dataset, str(run), **{"epochs": EPOCHS, "strategy": "multiworker", **changes}
+    )
+
+
+@pytest.mark.slow
+def test_when_a_worker_dies_the_other_ends_and_says_so(dataset, tmp_path):
+    config = multiworker_config(dataset, tmp_path / "run", checkpoint_every=2)
+    workers = worker_processes(config)
+    checkpoints = tmp_path / "run" / "checkpoints"
+    while not (checkpoints.is_dir() and any(checkpoints.iterdir())):
+        assert [worker.poll() for worker in workers] == [None, None]
+        time.sleep(0.05)
+    workers[1].kill()
+    died = time.monotonic()
+    output, error = workers[0].communicate(timeout=120)
+    assert time.monotonic() - died < 60
+    assert workers[0].returncode == 1
+    assert re.search(r"error: worker 1 .*the same command.* continues", error), error
+    assert "2 workers read the same shards; with --readers=2 in a new run" in output
+    workers[1].communicate()

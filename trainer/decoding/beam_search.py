@@ -1,0 +1,151 @@
+"""Beam search over any step function, batched, as a graph.
+
+The search knows neither models nor images: it is given a function from the words before to the
+log probabilities of the next. With beam width 1 it is greedy search. Training's validation,
+evaluation and the export use this one.
+
+Shape suffixes: B batch, W beams, T time, V vocabulary, N = B * W rows.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
+
+import tensorflow as tf
+
+from tfrecords_schema.vocabulary import END, PAD, START, UNK
+from trainer.models.captioner import Captioner
+
+MAX_WORDS = 30  # 99.9 % of Flickr8k's captions are shorter
+NEVER = -1e9  # the log probability of what must not be chosen; finite, so that sums stay numbers
+
+Step = Callable[[tf.Tensor, Any], tuple[tf.Tensor, Any]]
+Written = TypeVar("Written")
+
+
+class Beams(NamedTuple):
+    """The captions found, best first."""
+
+    ids_BWT: tf.Tensor  # int32; without <start>; <pad> after <end>
+    log_probs_BW: tf.Tensor  # float32; sum over the words and <end>
+
+
+def beam_search(
+    step: Step, state: Any, width: int, max_words: int = MAX_WORDS, length_penalty: float = 0.0
+) -> Beams:
+    """Finds likely captions, `width` an image.
+
+    A beam that has chosen <end> stays as it is and competes with those that go on. Beams are
+    compared by log probability / ((5 + words) / 6) ** length_penalty (Wu et al. 2016, equation
+    14; <end> counts as a word); a caption that is cut at `max_words` has no <end>.
+
+    Args:
+      step: from the last token int32 [N] and the state to log probabilities float32 [N, V] and
+        the next state. Row b * width + w is beam w of example b.
+      state: nest of tensors with B rows each: the state before <start>.
+      width: number of beams, at most V.
+      max_words: the longest caption, <end> not counted.
+      length_penalty: 0 compares sums; larger values prefer longer captions.
+    """
+    first = tf.nest.flatten(state)[0]
+    batch, steps = tf.shape(first)[0], max_words + 1
+    state = tf.nest.map_structure(lambda x: tf.repeat(x, width, axis=0), state)
+    # All beams of an example are the same at first: only one may be continued.
+    first_W = tf.constant([0.0] + [NEVER] * (width - 1))
+    log_probs_BW = tf.zeros([batch, width]) + first_W
+    ids_BWT = tf.fill([batch, width, steps], PAD)
+    token_BW = tf.fill([batch, width], START)
+    ended_BW = tf.zeros([batch, width], tf.bool)
+    words_BW = tf.zeros([batch, width])
+
+    def go_on(t, ids_BWT, token_BW, ended_BW, words_BW, log_probs_BW, state):
+        return (t < steps) & ~tf.reduce_all(ended_BW)
+
+    def body(t, ids_BWT, token_BW, ended_BW, words_BW, log_probs_BW, state):
+        next_NV, state = step(tf.reshape(token_BW, [-1]), state)
+        vocabulary = next_NV.shape[-1]
+        next_BWV = tf.reshape(next_NV, [batch, width, vocabulary])
+        # An ended beam has one continuation, at no cost; it is written as <pad>.
+        stay_V = tf.one_hot(PAD, vocabulary, on_value=0.0, off_value=NEVER)
+        next_BWV = tf.where(ended_BW[..., None], stay_V, next_BWV)
+        total_BWV = log_probs_BW[..., None] + next_BWV
+        grown_BW = words_BW + tf.cast(~ended_BW, tf.float32)
+        scale_BW1 = (((5.0 + grown_BW) / 6.0) ** length_penalty)[..., None]
+        scores_BX = tf.reshape(total_BWV / scale_BW1, [batch, width * vocabulary])
+        chosen_BW = tf.math.top_k(scores_BX, width).indices
+        beam_BW, token_BW = chosen_BW // vocabulary, chosen_BW % vocabulary
+
+        log_probs_BW = tf.gather(tf.reshape(total_BWV, [batch, -1]), chosen_BW, batch_dims=1)
+        words_BW = tf.gather(grown_BW, beam_BW, batch_dims=1)
+        ended_BW = tf.gather(ended_BW, beam_BW, batch_dims=1) | (token_BW == END)
+        ids_BWT = tf.gather(ids_BWT, beam_BW, batch_dims=1)
+        ids_BWT = tf.where(tf.range(steps) == t, token_BW[..., None], ids_BWT)
+        row_N = tf.reshape(tf.range(batch)[:, None] * width + beam_BW, [-1])
+        state = tf.nest.map_structure(lambda x: tf.gather(x, row_N), state)
+        return t + 1, ids_BWT, token_BW, ended_BW, words_BW, log_probs_BW, state
+
+    beams = tf.TensorShape([None, width])
+    _, ids_BWT, _, _, _, log_probs_BW, _ = tf.while_loop(
+        go_on,
+        body,
+        (0, ids_BWT, token_BW, ended_BW, words_BW, log_probs_BW, state),
+        shape_invariants=(
+            tf.TensorShape([]),
+            tf.TensorShape([None, width, steps]),
+            *[beams] * 4,
+            tf.nest.map_structure(any_size, state),
+        ),
+    )
+    return Beams(ids_BWT[..., :max_words], log_probs_BW)
+
+
+def compiled(write: Callable[..., Written], jit_compile: bool) -> Callable[..., Written]:
+    """`write`, a function of tensors that writes words, compiled by XLA where that is asked for.
+
+    A word is many small operations, which XLA makes few of. It compiles for fixed shapes: a batch
+    of another size is compiled anew, and a model whose state grows with the words, as that of the
+    transformer does, cannot be compiled. What an image needs once stays outside: convolutions are
+    faster without.
+    """
+    return tf.function(write, jit_compile=True, autograph=False) if jit_compile else write
+
+
+def any_size(x: tf.Tensor) -> tf.TensorShape:
+    """The shape of a part of the state, [rows, ..., depth] or [rows], within a loop: only its depth
+    stays, since what is remembered of the words grows with them."""
+    depth = x.shape[-1:] if x.shape.rank > 1 else [None]
+    return tf.TensorShape([*[None] * (x.shape.rank - 1), *depth])
+
+
+def next_log_probs(logits: tf.Tensor) -> tf.Tensor:
+    """Log probabilities of the next word; <pad>, <unk> and <start> never come next."""
+    never_V = tf.reduce_sum(tf.one_hot([PAD, UNK, START], logits.shape[-1]), 0) > 0
+    return tf.nn.log_softmax(tf.where(never_V, NEVER, logits))
+
+
+def search_captions(
+    model: Captioner,
+    features_BRD: tf.Tensor,
+    width: int,
+    max_words: int = MAX_WORDS,
+    length_penalty: float = 0.0,
+    jit_compile: bool = False,
+) -> Beams:
+    """Captions of images, by beam search; <pad>, <unk> and <start> are never chosen.
+
+    Args:
+      model: the captioner.
+      features_BRD: float32 [batch, regions, depth].
+      width: number of beams.
+      max_words: the longest caption.
+      length_penalty: see `beam_search`.
+      jit_compile: see `compiled`.
+    """
+
+    def search(context: Any) -> Beams:
+        def step(token_N: tf.Tensor, state: Any) -> tuple[tf.Tensor, Any]:
+            logits_NV, state = model.step(context, state, token_N)
+            return next_log_probs(logits_NV), state
+
+        return beam_search(step, model.start(context), width, max_words, length_penalty)
+
+    return compiled(search, jit_compile)(model.encode(features_BRD))

@@ -1,0 +1,96 @@
+"""What a trained model writes of a split, and how likely it finds what people wrote of it."""
+
+from typing import NamedTuple
+
+import tensorflow as tf
+from tqdm import tqdm
+
+from tfrecords_schema.characters import join_characters, of_characters
+from tfrecords_schema.manifest import Manifest
+from tfrecords_schema.vocabulary import Vocabulary
+from trainer.data.batches import evaluation_dataset
+from trainer.data.shard_counts import find_miscount
+from trainer.decoding.beam_search import MAX_WORDS, search_captions
+from trainer.layers.model_input import as_model_input
+from trainer.layers.packing import pack_captions
+from trainer.layers.smoothed_cross_entropy import cross_entropy_sum
+from trainer.models.captioner import Captioner
+from trainer.models.with_encoder import WithEncoder
+
+BATCH = 32  # images
+
+
+class CaptionedSplit(NamedTuple):
+    """What a model makes of a split."""
+
+    captions: dict[str, str]  # by image_id; words separated by spaces where their script has them
+    loss: float  # cross-entropy of the references, nats a word; of their labels as they are
+
+
+class SplitCaptioner:
+    """Captions the images of one split. Compiled once, used after every epoch."""
+
+    def __init__(
+        self,
+        model: Captioner,
+        vocabulary: Vocabulary,
+        data: str,
+        manifest: Manifest,
+        split: str,
+        beam_width: int = 1,
+        max_words: int = MAX_WORDS,
+        length_penalty: float = 0.0,
+        jit_compile: bool = False,
+        images: int = -1,
+    ):
+        """Captions the first `images` of `split` of the dataset at `data`, or all of them (-1); see
+        `search_captions` for the rest.
+        """
+        self._vocabulary, self._split = vocabulary, split
+        self._data, self._manifest = data, manifest
+        self._join = join_characters if of_characters(manifest.config) else str
+        self._batches = evaluation_dataset(data, manifest, split, BATCH, images)
+        in_split = manifest.images(split)
+        self._images = in_split if images < 0 else min(images, in_split)
+
+        @tf.function(autograph=False, input_signature=[self._batches.element_spec])
+        def examine(batch: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+            regions, captioner = as_model_input(batch["image_features"]), model
+            if isinstance(model, WithEncoder):  # its CNN looks at an image once for both
+                regions, captioner = model.regions(regions), model.captioner
+            ids_BWT = search_captions(
+                captioner, regions, beam_width, max_words, length_penalty, jit_compile
+            ).ids_BWT
+            references_BKT = batch["caption_ids"]
+            packed = pack_captions(references_BKT)
+            logits_PV = captioner.teacher_force(regions, packed, None).logits_PV
+            words_B = tf.math.count_nonzero(references_BKT[:, :, 1:], axis=[1, 2])
+            return ids_BWT, cross_entropy_sum(logits_PV, packed.labels_P), words_B
+
+        self._examine = examine
+
+    def __call__(self) -> CaptionedSplit:
+        """The best caption of each image, and the loss on its references.
+
+        Raises:
+          InputError: an image has no caption to compute the loss of.
+        """
+        captions, loss_sum, words = {}, 0.0, 0
+        bar = tqdm(
+            total=self._images, unit=" images", desc=f"captions {self._split}", leave=False,
+            disable=None,  # where no one looks on
+        )  # fmt: skip
+        with bar:
+            for batch in self._batches:
+                ids_BWT, losses, words_B = (x.numpy() for x in self._examine(batch))
+                loss_sum, words = loss_sum + float(losses), words + int(words_B.sum())
+                rows = zip(batch["image_id"].numpy(), ids_BWT, words_B, strict=True)
+                for image_id, beams, words_of_image in rows:
+                    if not image_id:
+                        continue  # padding
+                    if not words_of_image:
+                        raise find_miscount(self._data, self._manifest, self._split)
+                    text = " ".join(self._vocabulary.words(beams[0]))
+                    captions[image_id.decode()] = self._join(text)
+                    bar.update()
+        return CaptionedSplit(captions, loss_sum / words)

@@ -1,0 +1,1 @@
+"""A trained run to a SavedModel from image bytes to captions."""

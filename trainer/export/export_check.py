@@ -1,0 +1,179 @@
+"""An export is tried before it is published.
+
+A fresh process loads it into a session, as TensorFlow Serving does, and captions a few training
+pictures. Captions and scores have to be those that the trainer's own search finds.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from tfrecords_schema.characters import join_characters, of_characters
+from tfrecords_schema.errors import InputError
+from tfrecords_schema.image_formats import FORMAT_NAMES
+from tfrecords_schema.manifest import Manifest
+from tfrecords_schema.parse import parse_batch, parse_record
+from trainer.data.batches import shard_paths, without_autotune
+from trainer.decoding.beam_search import search_captions
+from trainer.layers.model_input import as_model_input
+from trainer.runs.run_directory import TrainedRun
+
+PICTURES = 4
+LOOKED_AT = 32  # records of the training split, for as many pictures that can be read
+# Another order of summation moves features and scores a little, another weight by much more.
+FEATURE_TOLERANCE = 0.02  # of their norm
+SCORE_TOLERANCE = 0.02  # of the score, or nats where that is more
+
+
+class ExportError(Exception):
+    """An export that does not do what the trainer does; it is not published."""
+
+
+class Picture(NamedTuple):
+    """A picture to try an export on."""
+
+    name: str
+    content: bytes
+    features: tf.Tensor  # of a batch of one, as the dataset has them
+
+
+def check_export(
+    version: str,
+    encoder: Any,
+    trained: TrainedRun,
+    search: dict[str, Any],
+    formats: Sequence[str],
+) -> int:
+    """Compares what an export says of pictures with what the trainer says.
+
+    Args:
+      version: directory of the export.
+      encoder: the dataset's SavedModel.
+      trained: the run.
+      search: settings of `search_captions`.
+      formats: of FORMAT_NAMES, that the export reads.
+
+    Returns:
+      How many training pictures it was tried on. Where their files cannot be read it is tried on
+      noise.
+
+    Raises:
+      InputError: the encoder makes other features of the pictures than the dataset has.
+      ExportError: the export cannot be run, or says something else.
+    """
+    pictures = list(_training_pictures(encoder, trained, formats))
+    tried = pictures or _noise(encoder, trained.manifest, formats)
+    answer = _answer_of_session(version, [picture.content for picture in tried])
+    for i, picture in enumerate(tried):
+        caption, score = _own_caption(picture, trained, search)
+        if answer["error"][i]:
+            raise ExportError(f"the export refuses {picture.name}: {answer['error'][i]}")
+        found, its_score = answer["captions"][i][0], answer["log_probs"][i][0]
+        difference = abs(its_score - score) / max(1, abs(score))
+        # Of two captions that are as likely, either may be the best one.
+        if not difference < SCORE_TOLERANCE:
+            raise ExportError(
+                f"the export does not caption {picture.name} as the trainer does: it says "
+                f"{found!r} ({its_score:.3f}), the trainer {caption!r} ({score:.3f}). It is not "
+                "published"
+            )
+    return len(pictures)
+
+
+def _training_pictures(
+    encoder: Any, trained: TrainedRun, formats: Sequence[str]
+) -> Iterator[Picture]:
+    """The first pictures of the training split whose files can be read."""
+    manifest, found, changed = trained.manifest, 0, ""
+    records = tf.data.TFRecordDataset(shard_paths(trained.config.data, manifest, "train"))
+    for serialized in without_autotune(records.take(LOOKED_AT)):
+        uri = parse_record(manifest.features(), serialized)["image_uri"].numpy()
+        try:
+            uri = uri.decode()
+            with tf.io.gfile.GFile(uri, "rb") as file:
+                content = file.read()
+        except (tf.errors.OpError, ValueError):
+            continue  # it lies within another file, or is gone
+        number = int(encoder.format_number(tf.constant(content)))
+        if number == len(FORMAT_NAMES) or FORMAT_NAMES[number] not in formats:
+            continue
+        batch = parse_batch(manifest.features(), serialized[tf.newaxis])
+        stored = batch["image" if manifest.has_images() else "image_features"]
+        try:
+            features = _features(encoder, manifest, content)
+            is_same = _distance(features, stored) < FEATURE_TOLERANCE
+        except tf.errors.OpError:
+            is_same = False
+        if not is_same:
+            # A relative name may be that of another file in this working directory.
+            changed = uri if os.path.isabs(uri) or "://" in uri else changed
+            continue
+        yield Picture(uri, content, features)
+        found += 1
+        if found == PICTURES:
+            return
+    if changed and not found:
+        raise InputError(
+            f"--data: the image_encoder of {trained.config.data} makes other features of {changed} "
+            "than the dataset has: the pictures or the encoder were replaced after it was written. "
+            "Write it again with the pipeline"
+        )
+
+
+def _noise(encoder: Any, manifest: Manifest, formats: Sequence[str]) -> list[Picture]:
+    """A picture of noise; none where we cannot write its format."""
+    pixels = np.random.default_rng(0).integers(0, 256, (96, 128, 3), np.uint8)
+    writers = {"JPEG": tf.io.encode_jpeg, "PNG": tf.io.encode_png}
+    contents = [write(pixels).numpy() for name, write in writers.items() if name in formats][:1]
+    return [Picture("noise", each, _features(encoder, manifest, each)) for each in contents]
+
+
+def _features(encoder: Any, manifest: Manifest, content: bytes) -> tf.Tensor:
+    made = encoder(tf.constant([content]))
+    if manifest.has_images():
+        return manifest.features()["image"].decode_example(made[0])[tf.newaxis]
+    return tf.cast(made, manifest.feature_dtype)
+
+
+def _distance(features: tf.Tensor, stored: tf.Tensor) -> float:
+    """The norm of the difference, as a part of the norm of what is stored."""
+    one, two = (x.numpy().astype(np.float64).ravel() for x in (features, stored))
+    return float(np.linalg.norm(one - two)) / max(float(np.linalg.norm(two)), 1e-9)
+
+
+def _own_caption(
+    picture: Picture, trained: TrainedRun, search: dict[str, Any]
+) -> tuple[str, float]:
+    ids_BST, log_probs_BS = search_captions(
+        trained.model, as_model_input(picture.features), **search
+    )
+    words = " ".join(trained.vocabulary.words(ids_BST.numpy()[0, 0]))
+    caption = join_characters(words) if of_characters(trained.manifest.config) else words
+    return caption, float(log_probs_BS.numpy()[0, 0])
+
+
+def _answer_of_session(version: str, contents: list[bytes]) -> dict[str, list]:
+    """What `trainer.serving.session_captions` says in a process of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [os.path.join(folder, str(i)) for i in range(len(contents))]
+        for path, content in zip(paths, contents, strict=True):
+            with open(path, "wb") as file:
+                file.write(content)
+        result = os.path.join(folder, "result.json")
+        # Where there is a GPU this process holds it, and an export has to run without one.
+        done = subprocess.run(
+            [sys.executable, "-m", "trainer.serving.session_captions", version, result, *paths],
+            env=os.environ | {"CUDA_VISIBLE_DEVICES": ""}, capture_output=True, text=True,
+        )  # fmt: skip
+        if done.returncode:
+            said = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
+            raise ExportError(f"the export cannot be run in a session: {said[-1]}")
+        with open(result) as file:
+            return json.load(file)

@@ -1,0 +1,1 @@
+"""Layers that captioners are built of, and packed captions."""

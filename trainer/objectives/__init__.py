@@ -1,0 +1,1 @@
+"""What is learned from: the losses and the step of one replica."""

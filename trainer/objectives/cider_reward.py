@@ -1,0 +1,111 @@
+"""CIDEr-D of captions in ids, for training (Vedantam et al. 2015, arXiv:1411.5726, section 5.2).
+
+Evaluation has the published scorer; this one scores single captions many times a second against
+frequencies that were counted once. It gives the same numbers (a test compares them). <end> counts
+as a word: without it a model is not punished for captions that break off (Rennie et al. 2017).
+"""
+
+import collections
+import math
+from collections.abc import Iterable
+
+import numpy as np
+import tensorflow as tf
+
+from tfrecords_schema.errors import InputError
+from tfrecords_schema.manifest import Manifest
+from tfrecords_schema.parse import parse_record
+from tfrecords_schema.vocabulary import PAD
+from trainer.data.batches import shard_paths, without_autotune
+from trainer.data.token_counts import COUNTED_IMAGES
+
+_LONGEST = 4  # words of an n-gram
+_SIGMA = 6.0  # words; of the Gaussian over differences in length
+
+Ngrams = collections.Counter[tuple[int, ...]]
+
+
+class CiderReward:
+    """CIDEr-D, 0 to 10 for each caption."""
+
+    def __init__(self, images: Iterable[list[list[int]]]):
+        """Counts in how many images each n-gram comes.
+
+        Args:
+          images: of each image its captions, ids of words and <end>.
+        """
+        self._frequencies: collections.Counter[tuple[int, ...]] = collections.Counter()
+        count = 0
+        for captions in images:
+            self._frequencies.update({gram for ids in captions for gram in _ngrams(ids)})
+            count += 1
+        self._log_images = math.log(max(count, 2))
+        # What all of several images have weighs nothing.
+        self.can_tell = count < 2 or any(n < count for n in self._frequencies.values())
+        """Whether any caption can have a score other than 0."""
+
+    def __call__(self, captions_BKT: np.ndarray, references_BRT: np.ndarray) -> np.ndarray:
+        """float32 [B, K]: the score of each caption against the references of its image.
+
+        Args:
+          captions_BKT: int32, <pad> after the caption.
+          references_BRT: int32, likewise; those without a word do not count.
+        """
+        scores = np.zeros(captions_BKT.shape[:2], np.float32)
+        for image, references in enumerate(references_BRT):
+            vectors = [self._vector(row[row != PAD].tolist()) for row in references if row.any()]
+            for k, row in enumerate(captions_BKT[image]):
+                own = self._vector(row[row != PAD].tolist())
+                sims = [_similarity(own, vector) for vector in vectors]
+                scores[image, k] = 10 * sum(sims) / len(sims) if sims else 0.0
+        return scores
+
+    def _vector(
+        self, ids: list[int]
+    ) -> tuple[list[dict[tuple[int, ...], float]], list[float], int]:
+        """For each n the tf-idf of n-grams, their norm; and the length, in bigrams."""
+        weights: list[dict[tuple[int, ...], float]] = [{} for _ in range(_LONGEST)]
+        for gram, count in _ngrams(ids).items():
+            idf = self._log_images - math.log(max(1, self._frequencies[gram]))
+            weights[len(gram) - 1][gram] = count * idf
+        norms = [math.sqrt(sum(w * w for w in each.values())) for each in weights]
+        return weights, norms, max(len(ids) - 1, 0)
+
+
+def read_reward(data: str, manifest: Manifest) -> CiderReward:
+    """The reward whose frequencies are those of the first training images of a dataset.
+
+    Raises:
+      InputError: the captions of these images are all alike, so that every reward would be 0.
+    """
+    features = manifest.features()
+    records = tf.data.TFRecordDataset(shard_paths(data, manifest, "train")).take(COUNTED_IMAGES)
+    ids = records.map(lambda record: parse_record(features, record)["caption_ids"][:, 1:], 4)
+    reward = CiderReward(each.to_list() for each in without_autotune(ids))
+    if not reward.can_tell:
+        raise InputError(
+            f"--objective=self_critical: the training images of {data} all have the same captions, "
+            "of which CIDEr is 0 by definition: there is nothing to learn from it"
+        )
+    return reward
+
+
+def _ngrams(ids: list[int]) -> Ngrams:
+    grams: Ngrams = collections.Counter()
+    for n in range(1, _LONGEST + 1):
+        grams.update(zip(*(ids[start:] for start in range(n)), strict=False))
+    return grams
+
+
+def _similarity(own, reference) -> float:
+    (weights, norms, length), (ref_weights, ref_norms, ref_length) = own, reference
+    total = 0.0
+    for n in range(_LONGEST):
+        if norms[n] and ref_norms[n]:
+            other = ref_weights[n]
+            product = sum(
+                min(weight, other[gram]) * other[gram]
+                for gram, weight in weights[n].items() if gram in other
+            )  # fmt: skip
+            total += product / (norms[n] * ref_norms[n])
+    return total / _LONGEST * math.exp(-((length - ref_length) ** 2) / (2 * _SIGMA**2))

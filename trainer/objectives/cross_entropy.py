@@ -1,0 +1,74 @@
+"""The training objective: cross-entropy of the words, and the term of doubly stochastic attention.
+
+The sum over words is divided by the number of words in the *global* batch, so that the sum of the
+replicas' gradients is the gradient of one device that had the whole batch, however the words fall
+on the replicas. P packed words, V vocabulary, N rows (captions), R regions.
+"""
+
+import tensorflow as tf
+
+from trainer.config import TrainConfig
+from trainer.data.augment import augment
+from trainer.layers.dropout import dropout_inputs
+from trainer.layers.model_input import as_model_input
+from trainer.layers.packing import pack_captions
+from trainer.layers.smoothed_cross_entropy import cross_entropy_sum
+from trainer.models.captioner import Captioner
+from trainer.objectives.replica_step import Batch, ReplicaStep, Scalars, learning_part
+from trainer.objectives.scheduled_sampling import sample_inputs
+from trainer.optimizer import Update, apply_updates
+from trainer.replicas.global_batch import global_batch, sum_over_replicas
+from trainer.replicas.stateless_random import replica_seed
+
+
+def doubly_stochastic_sum(seen_NR: tf.Tensor, rows_T: tf.Tensor) -> tf.Tensor:
+    """Sum over captions of sum_r (1 - sum_t alpha_tr)^2: attention is to see all of the image.
+
+    It is the second term of equation 14 of Xu et al. 2015 (arXiv:1502.03044, section 4.2.1). Like
+    the cross-entropy, which it is added to, it is divided by the words of the global batch.
+
+    Args:
+      seen_NR: float32, sum_t alpha_tr of each row, over the regions that were not left out; see
+        `captioner.TeacherForced`.
+      rows_T: int32, of `captioner.PackedCaptions`; rows without words do not count.
+
+    Returns:
+      Scalar float32.
+    """
+    rows = tf.reduce_sum(rows_T[:1])  # no captions, no first step
+    return tf.reduce_sum(tf.square(1 - seen_NR[:rows]))
+
+
+def make_cross_entropy_step(
+    model: Captioner, updates: list[Update], config: TrainConfig
+) -> ReplicaStep:
+    """The step of one replica on the words of the references.
+
+    Its scalars, over all replicas: `loss`, the mean a word (nats), with the term of doubly
+    stochastic attention if that has a weight, and `images`.
+    """
+    steps = updates[0].optimizer.iterations
+
+    def replica_step(batch: Batch, sampled_share: tf.Tensor) -> Scalars:
+        captions, images, words = global_batch(batch["caption_ids"])
+        seed = replica_seed(config.seed, steps, captions)
+        packed = pack_captions(captions)
+        regions = augment(as_model_input(batch["image_features"]), config, seed)
+        learner, regions = learning_part(model, regions, updates)
+        if config.scheduled_sampling:
+            guess = learner.teacher_force(regions, packed, seed).logits_PV
+            packed = sample_inputs(packed, guess, sampled_share, seed)
+        if config.word_dropout:
+            packed = dropout_inputs(packed, config.word_dropout, seed)
+
+        def compute() -> tuple[tf.Tensor, tf.Tensor]:
+            logits_PV, seen_NR = learner.teacher_force(regions, packed, seed)
+            loss = cross_entropy_sum(logits_PV, packed.labels_P, config.label_smoothing)
+            if config.doubly_stochastic:
+                loss += config.doubly_stochastic * doubly_stochastic_sum(seen_NR, packed.rows_T)
+            return loss / words, images
+
+        loss, images = apply_updates(updates, compute)
+        return {"loss": sum_over_replicas(loss), "images": images}
+
+    return ReplicaStep(("loss", "images"), replica_step)

@@ -1,0 +1,126 @@
+"""The optimizer: Adam on clipped gradients, and the learning rate of each step."""
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import keras
+import tensorflow as tf
+
+from trainer.config import TrainConfig
+
+
+def learning_rate(
+    schedule: str, peak: float, warmup_steps: int, step: int, done: float, factor: float
+) -> float:
+    """The learning rate of one step.
+
+    constant  the peak, after warm-up, as in all of them
+    cosine    half a cosine from the peak to 0 over the run (Loshchilov and Hutter 2017,
+              arXiv:1608.03983, equation 5, without restarts)
+    noam      falls with the square root of the step (Vaswani et al. 2017, arXiv:1706.03762,
+              equation 3, scaled so that the peak is its peak)
+    plateau   the peak times `factor`, which falls when validation no longer improves
+
+    Args:
+      schedule: one of `trainer.config.SCHEDULES`.
+      peak: the highest rate.
+      warmup_steps: steps over which the rate rises evenly from 0; noam needs at least one.
+      step: the step to be made, from 1.
+      done: share of the run that lies behind, 0 to 1.
+      factor: what plateau has come to, 0 to 1.
+    """
+    warmup = min(1.0, step / warmup_steps) if warmup_steps else 1.0
+    shape = {
+        "constant": 1.0,
+        "cosine": 0.5 * (1 + math.cos(math.pi * done)),
+        "noam": math.sqrt(max(warmup_steps, 1) / max(step, warmup_steps, 1)),
+        "plateau": factor,
+    }[schedule]
+    return peak * warmup * shape
+
+
+class ClippedAdam(keras.optimizers.Adam):
+    """Adam (Kingma and Ba 2015) on gradients clipped by their global norm after all-reduce.
+
+    Keras clips each replica's gradients before they are summed, which makes the result depend on
+    the number of replicas. Of an embedding it squares the gradients of a word's places one by one,
+    where Adam squares their sum. And it takes a dozen operations for a variable's update, for which
+    TensorFlow has one of its own.
+    """
+
+    def __init__(self, learning_rate: float, clip_norm: float):
+        """`clip_norm` bounds the norm of the gradient of the global batch."""
+        super().__init__(learning_rate)
+        self._clip_norm = clip_norm
+
+    def _all_reduce_sum_gradients(self, grads_and_vars: Any) -> list:
+        dense = [(tf.convert_to_tensor(grad), variable) for grad, variable in grads_and_vars]
+        gradients, variables = zip(*super()._all_reduce_sum_gradients(dense), strict=True)
+        norm = tf.linalg.global_norm(gradients)
+        # Most gradients are short enough, and are not read and written for nothing. Where the norm
+        # is not finite, clipping makes them all NaN, so that the loss tells.
+        clipped = tf.cond(
+            norm <= self._clip_norm,
+            lambda: list(gradients),
+            lambda: tf.clip_by_global_norm(gradients, self._clip_norm, norm)[0],
+        )
+        return list(zip(clipped, variables, strict=True))
+
+    def update_step(
+        self, gradient: tf.Tensor, variable: tf.Variable, learning_rate: tf.Tensor
+    ) -> None:
+        """Changes one variable and its two moments."""
+        index = self._get_variable_index(variable)
+        step = tf.cast(self.iterations + 1, tf.float32)
+        tf.raw_ops.ResourceApplyAdam(
+            var=variable.handle,
+            m=self._momentums[index].value.handle,
+            v=self._velocities[index].value.handle,
+            beta1_power=self.beta_1**step,
+            beta2_power=self.beta_2**step,
+            lr=tf.cast(learning_rate, tf.float32),
+            beta1=self.beta_1,
+            beta2=self.beta_2,
+            epsilon=self.epsilon,
+            grad=gradient,
+        )
+
+
+def make_optimizer(config: TrainConfig) -> keras.optimizers.Optimizer:
+    """The optimizer of a run, with scaled losses where it computes in float16."""
+    optimizer = ClippedAdam(config.learning_rate, config.clip_norm)
+    if config.precision == "float16":
+        return keras.optimizers.LossScaleOptimizer(optimizer)
+    return optimizer
+
+
+class Update(NamedTuple):
+    """Variables, and the optimizer that changes them."""
+
+    optimizer: keras.optimizers.Optimizer
+    variables: list
+
+
+def apply_updates(
+    updates: list[Update], compute: Callable[[], tuple[tf.Tensor, tf.Tensor]]
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Changes all variables by the gradient of a loss.
+
+    Args:
+      updates: what is changed.
+      compute: gives this replica's part of the loss, and anything else.
+
+    Returns:
+      What `compute` gives.
+    """
+    with tf.GradientTape(persistent=len(updates) > 1) as tape:
+        loss, other = compute()
+        scaled = [update.optimizer.scale_loss(loss) for update in updates]
+    # All gradients before the first update: what they are the gradients of must not change.
+    gradients = [
+        tape.gradient(own, update.variables) for own, update in zip(scaled, updates, strict=True)
+    ]
+    for own, update in zip(gradients, updates, strict=True):
+        update.optimizer.apply(own, update.variables)
+    return loss, other

@@ -1,0 +1,1 @@
+"""Captions against references: metrics, result files, evaluation."""

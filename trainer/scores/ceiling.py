@@ -1,0 +1,44 @@
+"""The scores of a model that says what people said: how far from 100 a perfect one stays.
+
+A model writes words of the vocabulary; references have others, longer captions than were kept, and
+signs that are scored but are no words to the pipeline, such as the `&` of English.
+"""
+
+from tfrecords_schema.characters import join_characters, of_characters
+from tfrecords_schema.manifest import Manifest
+from tfrecords_schema.vocabulary import UNK, Vocabulary
+from trainer.data.batches import reference_ids_dataset
+from trainer.scores.metrics import References, score_captions
+
+TOP = 100.0  # of BLEU and ROUGE-L; of CIDEr it is another for each set of references
+
+
+def say_references(
+    data: str, manifest: Manifest, split: str, vocabulary: Vocabulary
+) -> dict[str, str]:
+    """image_id -> the reference that has the fewest unknown words, as a model would write it."""
+    join = join_characters if of_characters(manifest.config) else str
+    said = {}
+    for image_id, ids_KT in reference_ids_dataset(data, manifest, split):
+        captions = ids_KT.to_list()
+        best = min(captions, key=lambda ids: ids.count(UNK))
+        said[image_id.numpy().decode()] = join(" ".join(vocabulary.words(best)))
+    return said
+
+
+def find_ceiling(references: References, said: dict[str, str]) -> dict[str, float]:
+    """BLEU-1 to BLEU-4 and ROUGE-L of `say_references`; CIDEr and METEOR are left out."""
+    scores = score_captions(references, said, meteor=False)
+    return {name: score for name, score in scores.items() if name != "CIDEr"}
+
+
+def of_low_ceiling(ceiling: dict[str, float]) -> str:
+    """What to say of a ceiling that is lower than the top score; empty where none is."""
+    low = [f"{name} {score:.1f}" for name, score in ceiling.items() if round(score, 1) < TOP]
+    if not low:
+        return ""
+    return (
+        f"A model that repeated a reference of each image would have {', '.join(low)}. More is not "
+        "within reach: references have words that the vocabulary lacks, ends that were cut off, or "
+        "signs that are scored and no words, such as & and %."
+    )

@@ -1,0 +1,1 @@
+"""Captions from an exported model; needs TensorFlow and an export, nothing else."""

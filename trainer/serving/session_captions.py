@@ -1,0 +1,39 @@
+"""`python -m trainer.serving.session_captions MODEL RESULT FILE...`: captions by a session.
+
+TensorFlow Serving, `saved_model_cli`, Java, Go and C load a SavedModel into a session, which
+restores variables in another way than `tf.saved_model.load` does. It needs TensorFlow alone.
+RESULT becomes a JSON object of the outputs of `serving_default`.
+"""
+
+import json
+import sys
+from collections.abc import Sequence
+
+from tfrecords_schema.start_tensorflow import start_tensorflow
+
+
+def main(model: str, result: str, files: Sequence[str]) -> None:
+    """Captions the files as one batch."""
+    import tensorflow as tf
+
+    with tf.Graph().as_default() as graph, tf.compat.v1.Session(graph=graph) as session:
+        loaded = tf.compat.v1.saved_model.load(session, ["serve"], model)
+        signature = loaded.signature_def["serving_default"]
+        contents = []
+        for path in files:
+            with tf.io.gfile.GFile(path, "rb") as file:
+                contents.append(file.read())
+        names = {name: info.name for name, info in signature.outputs.items()}
+        values = session.run(names, {signature.inputs["image_bytes"].name: contents})
+    plain = {
+        "captions": [[text.decode() for text in row] for row in values["captions"]],
+        "log_probs": values["log_probs"].tolist(),
+        "error": [text.decode() for text in values["error"]],
+    }
+    with open(result, "w") as file:
+        json.dump(plain, file)
+
+
+if __name__ == "__main__":
+    start_tensorflow()
+    main(sys.argv[1], sys.argv[2], sys.argv[3:])
