@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import os
 
-import conftest
+import commands
 import pytest
 from apache_beam.options.pipeline_options import DirectOptions, SetupOptions, StandardOptions
 
@@ -13,7 +13,7 @@ from pipeline.config import PipelineConfig
 from pipeline.engines.local_processes import LOCAL_RUNNER
 from tfrecords_schema.errors import InputError
 
-complaint = functools.partial(conftest.complaint, main)
+complaint = functools.partial(commands.complaint, main)
 
 
 @pytest.fixture

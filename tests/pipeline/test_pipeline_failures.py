@@ -10,10 +10,10 @@ import subprocess
 import sys
 
 import apache_beam as beam
-import conftest
 import pytest
 import tensorflow as tf
 from apache_beam.io.filesystem import BeamIOError
+from commands import complaint
 
 from pipeline.command import beam_options, main
 from pipeline.engines.local_processes import make_pipeline
@@ -245,7 +245,7 @@ def test_the_lock_of_a_failed_job_is_given_back(pictures, tmp_path, monkeypatch,
 
     monkeypatch.setattr("pipeline.build.write_dataset", fill)
     out = tmp_path / "out"
-    error = conftest.complaint(main, capsys, *FLAGS, f"--input={pictures}", f"--output={out}")
+    error = complaint(main, capsys, *FLAGS, f"--input={pictures}", f"--output={out}")
     line = error.splitlines()[-1]
     assert line.startswith("error: [Errno 28] No space left on device: '/out/x'; no shard is")
     assert line.endswith("the same command goes on")

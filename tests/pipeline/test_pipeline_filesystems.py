@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from apache_beam.io.localfilesystem import LocalFileSystem
-from conftest import pipeline_config
-from test_pipeline_run import contents, rejected
+from dataset_files import contents, rejected
+from small_configs import pipeline_config
 
 from pipeline.command import beam_options
 from pipeline.run import run_pipeline

@@ -10,8 +10,9 @@ from unittest.mock import Mock
 
 import pytest
 import tensorflow_datasets as tfds
-from conftest import assert_same, rejected
-from test_pipeline_run import contents, copy_source, jpeg, run, write_flickr8k
+from dataset_files import assert_same, contents, rejected
+from drawn_sources import copy_source, jpeg, write_flickr8k
+from small_pipeline import run
 
 from pipeline import build
 from pipeline.command import beam_options

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import pipeline_config
+from small_configs import pipeline_config
 
 from pipeline.encoder.encoder_model import build_model
 from pipeline.encoder.frozen_graph import freeze

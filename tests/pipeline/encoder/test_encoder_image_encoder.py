@@ -10,8 +10,8 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import pipeline_config
 from PIL import Image
+from small_configs import pipeline_config
 
 from pipeline.drawn_pictures import draw, random_scene
 from pipeline.encoder.encoder_model import build_model

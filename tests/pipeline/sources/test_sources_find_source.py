@@ -18,9 +18,10 @@ import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
-from conftest import pipeline_config, rejected
+from dataset_files import rejected
+from drawn_sources import write_tfds
 from PIL import Image
-from test_sources_tfds_dataset import write_tfds
+from small_configs import pipeline_config
 
 from pipeline.command import beam_options
 from pipeline.config import SOURCES

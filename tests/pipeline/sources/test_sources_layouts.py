@@ -10,9 +10,9 @@ from io import BytesIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import pipeline_config
+from coloured_squares import COLOURS, read_back, write
 from PIL import Image
-from test_sources_any_source import COLOURS, read_back, write
+from small_configs import pipeline_config
 
 from pipeline.command import beam_options
 from pipeline.run import run_pipeline

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
-from conftest import pipeline_config
+from small_configs import pipeline_config
 
 from pipeline.command import beam_options
 from pipeline.run import run_pipeline
