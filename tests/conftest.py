@@ -22,6 +22,7 @@ from commands import complaint
 from dataset_files import assert_same, rejected
 from shared_directory import made_once
 from small_configs import SMALL, pipeline_config, train_config
+from small_pipeline import encoders_made_once
 
 import trainer.data.epoch_plan
 from pipeline.command import beam_options
@@ -65,6 +66,13 @@ def trained_run(dataset, tmp_path_factory):
         train(train_config(dataset, directory))
 
     return made_once(tmp_path_factory, "run", make)
+
+
+@pytest.fixture(scope="module")
+def copied_encoders(tmp_path_factory):
+    """For tests of what comes before the encoder: see `encoders_made_once`."""
+    with encoders_made_once(tmp_path_factory.mktemp("encoders")):
+        yield
 
 
 @pytest.fixture

@@ -24,6 +24,7 @@ from small_configs import pipeline_config
 from pipeline.command import beam_options
 from pipeline.run import run_pipeline
 
+pytestmark = pytest.mark.usefixtures("copied_encoders")
 SPLITS = {"train": "train", "val": "validation", "test": "test"}
 # What captions hold besides words. No tab or line break: TSV and token files cannot have them.
 TEXTS = st.lists(

@@ -32,6 +32,7 @@ from pipeline.verify.verify_dataset import verify_dataset
 from tfrecords_schema.errors import InputError
 from tfrecords_schema.parse import parse_record
 
+pytestmark = pytest.mark.usefixtures("copied_encoders")
 SPLITS = {"train": range(8), "val": range(8, 11), "test": range(11, 13)}
 OURS = {"train": "train", "val": "validation", "test": "test"}
 DAMAGED = 7

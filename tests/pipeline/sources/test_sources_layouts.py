@@ -18,6 +18,7 @@ from pipeline.command import beam_options
 from pipeline.run import run_pipeline
 from tfrecords_schema.errors import InputError
 
+pytestmark = pytest.mark.usefixtures("copied_encoders")
 PICTURES = range(10)
 
 
