@@ -15,6 +15,7 @@ from pipeline.command import beam_options
 from pipeline.run import run_pipeline
 
 SCHEME = "elsewhere://"
+pytestmark = pytest.mark.usefixtures("copied_encoders")
 
 
 class ElsewhereFileSystem(LocalFileSystem):

@@ -21,6 +21,8 @@ from tfrecords_schema.errors import InputError
 from tfrecords_schema.manifest import read_manifest
 from tfrecords_schema.vocabulary import read_vocabulary
 
+pytestmark = pytest.mark.usefixtures("copied_encoders")
+
 
 def test_running_again_says_that_it_is_complete(pictures, dataset, capsys):
     before = os.stat(os.path.join(dataset, "manifest.json")).st_mtime_ns
