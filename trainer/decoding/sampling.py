@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from tfrecords_schema.vocabulary import END, PAD, START
 from trainer.decoding.beam_search import any_size, compiled, next_log_probs
+from trainer.decoding.search_config import SearchConfig
 from trainer.models.captioner import Captioner
 from trainer.replicas.stateless_random import Seed, uniform
 
@@ -15,9 +16,8 @@ def sample_captions(
     model: Captioner,
     features_BRD: tf.Tensor,
     samples: int,
-    max_words: int,
+    search: SearchConfig,
     seed: Seed,
-    jit_compile: bool = False,
 ) -> tf.Tensor:
     """Captions drawn word by word from the model's distribution, `samples` an image.
 
@@ -25,14 +25,13 @@ def sample_captions(
       model: the captioner, without dropout.
       features_BRD: float32 [batch, regions, depth].
       samples: K.
-      max_words: the longest caption, <end> not counted.
+      search: its longest caption, <end> not counted, and whether XLA compiles it.
       seed: of the step.
-      jit_compile: see `compiled`.
 
     Returns:
       ids_BKT int32 [batch, samples, max_words + 1]; without <start>; <pad> after <end>.
     """
-    steps = max_words + 1
+    steps = search.max_words + 1
     context = model.encode(features_BRD)
     state = tf.nest.map_structure(
         lambda part: tf.repeat(part, samples, axis=0), model.start(context)
@@ -64,7 +63,7 @@ def sample_captions(
         )
         return tf.reshape(ids_NT, [-1, samples, steps])
 
-    return compiled(draw, jit_compile)(context, state, uniform_NT)
+    return compiled(draw, search.jit_compile)(context, state, uniform_NT)
 
 
 def draw_words(log_probs_NV: tf.Tensor, uniform_N: tf.Tensor) -> tf.Tensor:
