@@ -1,6 +1,5 @@
 """Captions drawn word by word from the distribution of a captioner."""
 
-import math
 from typing import Any
 
 import tensorflow as tf
@@ -69,24 +68,11 @@ def sample_captions(
 def draw_words(log_probs_NV: tf.Tensor, uniform_N: tf.Tensor) -> tf.Tensor:
     """int32 ids_N, each from its row's distribution, by the inverse of its cumulative sum.
 
-    Sums over a whole vocabulary take longer than all else in drawing a word. It is cut into S parts
-    of S words: the sums of the parts give the part, and those of its words the word.
+    Args:
+      log_probs_NV: float32.
+      uniform_N: float32 in [0, 1), a random number a row.
     """
-    vocabulary = log_probs_NV.shape[1]
-    size = math.isqrt(vocabulary - 1) + 1
-    probs_NX = tf.pad(tf.exp(log_probs_NV), [[0, 0], [0, size * size - vocabulary]])
-    probs_NSS = tf.reshape(probs_NX, [-1, size, size])
-    part_probs_NS = tf.reduce_sum(probs_NSS, 2)
-    parts_NS = tf.cumsum(part_probs_NS, axis=1)
-    threshold_N1 = uniform_N[:, tf.newaxis] * parts_NS[:, -1:]
-    part_N = _passed(parts_NS, threshold_N1)
-    before_N = tf.gather(parts_NS - part_probs_NS, part_N, batch_dims=1)
-    words_NS = tf.cumsum(tf.gather(probs_NSS, part_N, batch_dims=1), axis=1)
-    return part_N * size + _passed(words_NS, threshold_N1 - before_N[:, tf.newaxis])
-
-
-def _passed(sums_NS: tf.Tensor, threshold_N1: tf.Tensor) -> tf.Tensor:
-    """How many of cumulative sums the threshold has passed: by no rounding all of them, or none
-    where the first ones are 0."""
-    threshold_N1 = tf.clip_by_value(threshold_N1, 0, sums_NS[:, -1:] * (1 - 2**-23))
-    return tf.reduce_sum(tf.cast(sums_NS <= threshold_N1, tf.int32), axis=1)
+    sums_NV = tf.cumsum(tf.exp(log_probs_NV), axis=1)
+    # Below the last sum, whatever the rounding: a word of no probability is never drawn.
+    threshold_N1 = tf.minimum(uniform_N, 1 - 2**-23)[:, tf.newaxis] * sums_NV[:, -1:]
+    return tf.searchsorted(sums_NV, threshold_N1, side="right")[:, 0]
