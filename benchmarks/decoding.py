@@ -11,6 +11,7 @@ import statistics
 import time
 
 from tfrecords_schema.start_tensorflow import start_tensorflow
+from trainer.decoding.search_config import SearchConfig
 
 start_tensorflow(3)
 
@@ -32,10 +33,14 @@ def make_jobs(name, features):
     seed = replica_seed(0, 0, tf.zeros([IMAGES, 5, WORDS], tf.int32))
 
     def search(features, width, jit_compile):
-        return search_captions(model, features, width, WORDS, 1.0, jit_compile).ids_BWT
+        return search_captions(
+            model, features, SearchConfig(width, WORDS, 1.0, jit_compile)
+        ).ids_BWT
 
     def draw(features, samples, jit_compile):
-        return sample_captions(model, features, samples, WORDS, seed, jit_compile)
+        return sample_captions(
+            model, features, samples, SearchConfig(1, WORDS, 0.0, jit_compile), seed
+        )
 
     jobs = {}
     for job, write, count in (

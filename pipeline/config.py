@@ -1,5 +1,6 @@
 """What one run of the pipeline is asked to do."""
 
+import argparse
 import dataclasses
 import hashlib
 import os
@@ -9,6 +10,7 @@ from typing import Any
 from tfrecords_schema.characters import CHARACTERS
 from tfrecords_schema.errors import InputError
 from tfrecords_schema.feature_dtypes import FEATURE_DTYPES
+from tfrecords_schema.flags import check_flags, check_goes_with, flag
 from tfrecords_schema.shards import SPLITS
 
 SOURCES = (
@@ -35,75 +37,241 @@ TEXT_CAPTIONS = ("lines", "whole")
 SPLIT_FRACTIONS = (0.8, 0.1, 0.1)  # the 80-10-10 of the literature
 
 
-@dataclasses.dataclass(frozen=True)
+_SOURCE, _TEXT, _ENCODER, _IMAGES = "source", "text", "encoder", "images and features"
+_OUTPUT, _WORKERS = "output", "workers"
+_COLUMNS, _SAMPLES = "columns of a table or TFDS", "fields of WebDataset and folders"
+
+
+def fractions(text: str) -> tuple[float, ...]:
+    """`0.8,0.1,0.1` as numbers.
+
+    Raises:
+      argparse.ArgumentTypeError: a part is no number.
+    """
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} must be three numbers with commas, such as 0.8,0.1,0.1"
+        ) from None
+
+
+def names(text: str) -> tuple[str, ...]:
+    """`caption,image` as names."""
+    return tuple(name.strip() for name in text.split(","))
+
+
+def mapping(text: str) -> dict[str, str]:
+    """`restval=train,dev=validation` as a table.
+
+    Raises:
+      argparse.ArgumentTypeError: a part is no `name=split`.
+    """
+    pairs = [pair.partition("=") for pair in text.split(",")]
+    if not all(name.strip() and equals and split.strip() for name, equals, split in pairs):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} must be name=split with commas, such as restval=train,dev=validation"
+        )
+    return {name.strip(): split.strip() for name, _, split in pairs}
+
+
+def delimiter(text: str) -> str:
+    """One character; `tab` is a tab."""
+    return "\t" if text in ("tab", "\\t") else text
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class PipelineConfig:
-    """The flags of `python -m pipeline`, one field a flag.
+    """The flags of the pipeline, one field a flag.
 
     Raises:
       InputError: a value that cannot be used; the message names the flag.
     """
 
-    source: str
-    input: str
-    output: str
-    image_directory: str = ""
-    restval: str = "train"
-    tfds_name: str = ""
-    image_column: str = "image"
-    caption_column: str = "caption"
-    split_column: str = "split"
-    id_column: str = ""
-    columns: tuple[str, ...] = ()
-    delimiter: str = ""
-    quoting: str = ""
-    image_field: str = ""
-    caption_field: str = ""
-    text_captions: str = "lines"
-    split_names: Mapping[str, str] | None = None
-    split_fractions: tuple[float, ...] | None = None
-    clean: str = "coco"
-    vocabulary: str = ""
-    min_count: int = 5
-    max_size: int = 0
-    max_length: int = 50
-    max_unknown: float = 0.2
-    encoder: str = "mobilenet_v2"
-    encoder_weights: str = "imagenet"
-    encoder_seed: int = 0
-    encoder_layer: str = ""
-    image_size: int = 0
-    resize: str = "stretch"
-    allow_truncated: bool = False
-    precision: str = "float32"
-    features: str = "grid"
-    jpeg_quality: int = 95
-    feature_dtype: str = "float16"
-    images_per_shard: int = 512
-    max_pixels: int = MAX_PIXELS
-    max_rejected: float = 0.01
-    retry_rejected: bool = False
-    worker_threads: int = 0
+    source: str = flag("flickr8k", help="layout of --input", group=_SOURCE, choices=SOURCES)
+    input: str = flag(help="images and captions; see docs/data.md", group=_SOURCE, path=True)
+    output: str = flag(
+        help="directory of the dataset; an unfinished dataset continues", group=_OUTPUT, path=True
+    )
+    image_directory: str = flag(
+        "",
+        help="what image paths are relative to; default: --input",
+        group=_SOURCE,
+        path=True,
+        of={"source": ("coco", "karpathy", "table")},
+    )
+    restval: str = flag(
+        "train",
+        help="what becomes of images whose split is called restval (Karpathy's splits)",
+        group=_SOURCE,
+        choices=RESTVAL,
+    )
+    tfds_name: str = flag("", help="TFDS data set, such as coco_captions", group=_COLUMNS)
+    image_column: str = flag("image", help="paths, URIs or image bytes", group=_COLUMNS)
+    caption_column: str = flag(
+        "caption",
+        help="a caption or a list of them (also of WebDataset's .json); several columns as "
+        "caption_0,caption_1; a field of structs as sentences.raw",
+        group=_COLUMNS,
+    )
+    split_column: str = flag("split", help="train, validation or test", group=_COLUMNS)
+    id_column: str = flag("", help="unique names of images", group=_COLUMNS)
+    columns: tuple[str, ...] = flag(
+        (),
+        help="names of the columns of a text table without a header, such as caption,image",
+        group=_COLUMNS,
+        parse=names,
+        of={"source": ("table",)},
+    )
+    delimiter: str = flag(
+        "",
+        help="of a text table: one character or tab; default: by the suffix",
+        group=_COLUMNS,
+        parse=delimiter,
+        of={"source": ("table",)},
+    )
+    quoting: str = flag(
+        "",
+        help="csv: quotes stand around cells, as in .csv; none: quotes are text, as in .tsv",
+        group=_COLUMNS,
+        choices=QUOTING,
+        of={"source": ("table",)},
+    )
+    image_field: str = flag(
+        "",
+        help="suffix of the image in a sample, such as jpg",
+        group=_SAMPLES,
+        of={"source": ("webdataset",)},
+    )
+    caption_field: str = flag(
+        "",
+        help="suffix of the captions in a sample; default: txt, else json (webdataset), txt and "
+        "caption (folder)",
+        group=_SAMPLES,
+        of={"source": ("webdataset", "folder")},
+    )
+    text_captions: str = flag(
+        "lines",
+        help="a text file holds a caption a line, or is one caption as a whole",
+        group=_SAMPLES,
+        choices=TEXT_CAPTIONS,
+    )
+    split_names: Mapping[str, str] | None = flag(
+        None,
+        help="splits of the source by other names, such as extra=train,unlabeled=leave_out",
+        group=_SOURCE,
+        parse=mapping,
+    )
+    split_fractions: tuple[float, ...] | None = flag(
+        None,
+        help="train,validation,test by a hash of the image id, in place of the source's splits; "
+        "0.8,0.1,0.1 where it has none",
+        group=_SOURCE,
+        parse=fractions,
+    )
+    clean: str = flag("coco", help="how captions become words", group=_TEXT, choices=CLEAN)
+    vocabulary: str = flag(
+        "",
+        help="file of one word a line, in place of counted words",
+        group=_TEXT,
+        path=True,
+    )
+    min_count: int = flag(5, help="words seen less often are <unk>", group=_TEXT, least=1)
+    max_size: int = flag(0, help="keeps the most frequent words; 0: all", group=_TEXT, least=0)
+    max_length: int = flag(50, help="words of a caption that become ids", group=_TEXT, least=1)
+    max_unknown: float = flag(
+        0.2,
+        help="share of the training words that the vocabulary may lack; the job fails past it",
+        group=_TEXT,
+        least=0,
+        most=1,
+    )
+    encoder: str = flag(
+        "mobilenet_v2",
+        help=f"the CNN: {', '.join(ENCODERS)}, or the path of a Keras model file",
+        group=_ENCODER,
+        path=True,
+    )
+    encoder_weights: str = flag(
+        "imagenet",
+        help="'imagenet' (downloaded), 'random', or a Keras weights file, with or without the top "
+        "layers; tiny and a model file have their own",
+        group=_ENCODER,
+        path=True,
+    )
+    encoder_seed: int = flag(0, help="of random weights", group=_ENCODER, least=0, most=2**32 - 1)
+    encoder_layer: str = flag(
+        "",
+        help="whose output the features are, such as block5_pool of vgg16",
+        group=_ENCODER,
+    )
+    image_size: int = flag(
+        0,
+        help="side of the square that images are resized to, pixels; 0: that of the encoder",
+        group=_IMAGES,
+        least=0,
+    )
+    resize: str = flag(
+        "stretch",
+        help="stretch: to the square; pad: with black to it; crop: its middle",
+        group=_IMAGES,
+        choices=RESIZE,
+    )
+    allow_truncated: bool = flag(
+        False,
+        help="takes JPEGs that end early, grey from there on, rather than reject them",
+        group=_IMAGES,
+    )
+    precision: str = flag(
+        "float32",
+        help="of the CNN; bfloat16 is faster where the processor has it",
+        group=_ENCODER,
+        choices=PRECISIONS,
+    )
+    features: str = flag(
+        "grid",
+        help="grid: one vector a region, for attention; pooled: one vector an image; image: the "
+        "image as JPEG, to train the CNN too; none: text only, no image is read",
+        group=_IMAGES,
+        choices=FEATURES,
+    )
+    jpeg_quality: int = flag(95, help="of --features=image", group=_IMAGES, least=1, most=100)
+    feature_dtype: str = flag(
+        "float16", help="of stored features", group=_IMAGES, choices=FEATURE_DTYPES
+    )
+    images_per_shard: int = flag(512, help="on average", group=_OUTPUT, least=1)
+    max_pixels: int = flag(MAX_PIXELS, help="a larger image is rejected", group=_IMAGES, least=1)
+    max_rejected: float = flag(
+        0.01,
+        help="share of the images, and of the captions; the job fails past it",
+        group=_OUTPUT,
+        least=0,
+        most=1,
+    )
+    retry_rejected: bool = flag(
+        False,
+        help="makes the shards again that hold rejected images, when the cause is gone",
+        group=_OUTPUT,
+    )
+    worker_threads: int = flag(
+        0,
+        help="cores that a worker process uses; 0: those of this machine shared out",
+        group=_WORKERS,
+        least=0,
+    )
 
     def __post_init__(self) -> None:
         """Refuses bad values."""
-        _one_of("source", self.source, SOURCES)
+        for name, what in (("input", "images and captions"), ("output", "the dataset")):
+            if not getattr(self, name):
+                raise InputError(f"--{name} is empty, it must be the directory of {what}")
+        check_flags(self)
+        check_goes_with(self, {"source": self.source})
         if not self.encoder.endswith(MODEL_FILES) and self.encoder not in ENCODERS:
             raise InputError(
                 f"--encoder={self.encoder!r} must be the path of a Keras model file (.keras), or "
                 f"one of: {', '.join(ENCODERS)}"
             )
-        _one_of("resize", self.resize, RESIZE)
-        _one_of("precision", self.precision, PRECISIONS)
-        _one_of("features", self.features, FEATURES)
-        _one_of("clean", self.clean, CLEAN)
-        _one_of("restval", self.restval, RESTVAL)
-        _one_of("quoting", self.quoting, QUOTING)
-        _one_of("text_captions", self.text_captions, TEXT_CAPTIONS)
-        _one_of("feature_dtype", self.feature_dtype, FEATURE_DTYPES)
-        if not self.input:
-            raise InputError("--input is missing: the directory of the images and captions")
-        if not self.output:
-            raise InputError("--output is missing: the directory to write the dataset to")
         self._check_split_names()
         self._check_table_flags()
         if (self.source == "tfds") != bool(self.tfds_name):
@@ -111,26 +279,13 @@ class PipelineConfig:
                 f"--tfds_name={self.tfds_name!r} goes with --source=tfds, and only with it: it is "
                 "the name of a prepared TFDS data set, such as coco_captions"
             )
-        for name in ("min_count", "max_length", "images_per_shard", "max_pixels"):
-            if getattr(self, name) < 1:
-                raise InputError(f"--{name}={getattr(self, name)} must be at least 1")
-        for name in ("image_size", "max_size", "worker_threads"):
-            if getattr(self, name) < 0:
-                raise InputError(f"--{name}={getattr(self, name)} must not be negative")
         if self.vocabulary and self.max_size:
             raise InputError(
                 f"--max_size={self.max_size} does not go with --vocabulary={self.vocabulary}, "
                 "which is used as it is"
             )
-        if not 1 <= self.jpeg_quality <= 100:
-            raise InputError(f"--jpeg_quality={self.jpeg_quality} must lie in 1 to 100")
-        if not 0 <= self.encoder_seed < 2**32:
-            raise InputError(f"--encoder_seed={self.encoder_seed} must lie in 0 to 2**32 - 1")
         if self.split_fractions is not None:
             _check_fractions(self.split_fractions)
-        for name in ("max_rejected", "max_unknown"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise InputError(f"--{name}={getattr(self, name)} must lie in 0 to 1")
 
     def _check_split_names(self) -> None:
         given = {"restval": self.restval} if self.restval != "train" else {}
@@ -152,9 +307,6 @@ class PipelineConfig:
                 )
 
     def _check_table_flags(self) -> None:
-        for name in ("columns", "delimiter", "quoting"):
-            if getattr(self, name) and self.source != "table":
-                raise InputError(f"--{name} goes with --source=table, not with {self.source}")
         if self.delimiter and (len(self.delimiter) != 1 or self.delimiter in '"\r\n'):
             raise InputError(
                 f"--delimiter={self.delimiter!r} must be one character, or the word tab"
@@ -162,12 +314,6 @@ class PipelineConfig:
         if len(set(self.columns)) != len(self.columns) or not all(self.columns):
             raise InputError(
                 f"--columns={','.join(self.columns)} must be names with commas, none of them twice"
-            )
-        if self.image_field and self.source != "webdataset":
-            raise InputError(f"--image_field goes with --source=webdataset, not {self.source}")
-        if self.caption_field and self.source not in ("webdataset", "folder"):
-            raise InputError(
-                f"--caption_field goes with --source=webdataset or folder, not {self.source}"
             )
 
     def content(self) -> dict[str, Any]:
@@ -186,11 +332,6 @@ class PipelineConfig:
                 with open(fields[name], "rb") as file:
                     fields[f"{name}_sha256"] = hashlib.file_digest(file, "sha256").hexdigest()
         return fields
-
-
-def _one_of(flag: str, value: str, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise InputError(f"--{flag}={value!r} must be one of: {', '.join(allowed)}")
 
 
 def _check_fractions(fractions: tuple[float, ...]) -> None:

@@ -186,11 +186,14 @@ def write_anew(*files: str) -> str:
     )
 
 
-def check_dataset(directory: str, manifest: Manifest) -> None:
+def check_dataset(directory: str, manifest: Manifest) -> vocabulary.Vocabulary:
     """Checks that vocabulary and shards are those of the manifest, by fingerprint and size.
 
     Shards are not read; a shard damaged without a change of size is found by its record CRCs
     when it is read.
+
+    Returns:
+      The vocabulary.
 
     Raises:
       InputError: naming the file and the difference.
@@ -227,3 +230,4 @@ def check_dataset(directory: str, manifest: Manifest) -> None:
                     f"shard {path} has {shard.bytes} bytes, the manifest says {shard.images} "
                     f"images. {write_anew(shard.file)}"
                 )
+    return words

@@ -14,6 +14,7 @@ from tfrecords_schema.errors import InputError, one_line
 
 PAD, UNK, START, END = range(4)
 RESERVED = ("<pad>", "<unk>", "<start>", "<end>")
+NEVER_WRITTEN = (PAD, UNK, START)  # a captioner never chooses these
 
 
 class Vocabulary:
@@ -57,6 +58,10 @@ class Vocabulary:
             if i >= len(RESERVED):
                 words.append(self.tokens[i])
         return words
+
+    def written(self) -> list[str]:
+        """What each token is in a caption: the word, or "" for a reserved token."""
+        return ["" if token in RESERVED else token for token in self.tokens]
 
     def to_text(self) -> str:
         """The content of the vocabulary file."""

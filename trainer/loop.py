@@ -22,14 +22,13 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from tfrecords_schema.atomic_file import write_text
+from tfrecords_schema.dataset import Dataset, open_dataset
 from tfrecords_schema.errors import InputError
-from tfrecords_schema.manifest import Manifest
 from trainer.config import OF_IMAGES, TrainConfig
 from trainer.data.batches import train_dataset
 from trainer.data.damaged_shards import damaged_shards_named
 from trainer.data.epoch_plan import plan_epoch
 from trainer.data.shard_counts import miscounts_named
-from trainer.open_dataset import open_dataset
 from trainer.precision import set_precision
 from trainer.replicas.distribution import (
     from_chief,
@@ -62,7 +61,7 @@ def train(config: TrainConfig) -> dict[str, float]:
       LostWorkerError: another worker is gone.
       StoppedError: SIGTERM came; the run is saved.
     """
-    manifest = check_inputs(config)
+    dataset = check_inputs(config)
     set_precision(config.precision)
     with lost_workers_named():
         strategy = make_strategy(config.strategy)
@@ -71,48 +70,48 @@ def train(config: TrainConfig) -> dict[str, float]:
             raise InputError(
                 f"--batch_size={config.batch_size} must be a multiple of the {replicas} replicas"
             )
-        with damaged_shards_named(config.data, manifest):
+        with damaged_shards_named(dataset):
             # All that may be wrong is found before the run is claimed.
-            run = Run(config, manifest, strategy)
-            with own_run(config, manifest, strategy) as epochs_before:
+            run = Run(config, dataset, strategy)
+            with own_run(config, dataset, strategy) as epochs_before:
                 run.begin(epochs_before)
                 with stop_requests() as stop:
                     return train_run(run, stop)
 
 
-def check_inputs(config: TrainConfig) -> Manifest:
-    """The manifest of the dataset, which is one that can be trained on, in a run that takes it.
+def check_inputs(config: TrainConfig) -> Dataset:
+    """The dataset, which can be trained on, in a run that takes it.
 
     Raises:
       InputError: the dataset or the run directory cannot be used.
     """
-    manifest = open_dataset(config.data)
-    manifest.feature_shape()  # that it has one
-    for name in OF_IMAGES if not manifest.has_images() else ():
+    dataset = open_dataset(config.data)
+    dataset.manifest.feature_shape()  # that it has one
+    for name in OF_IMAGES if not dataset.manifest.has_images() else ():
         if (value := getattr(config, name)) != getattr(TrainConfig, name):
             raise InputError(
                 f"--{name}={value} is for a dataset of images, written with --features=image; "
                 f"{config.data} has features"
             )
     for split, purpose in (("train", "to learn from"), ("validation", "to choose the model by")):
-        if not manifest.images(split):
+        if not dataset.images(split):
             raise InputError(f"--data: {config.data} has no {split} split {purpose}")
-    check_run(config, manifest)
+    check_run(config, dataset)
     if not is_begun(config.run):
         if config.initial_run:
             read_config(config.initial_run, "initial_run")
         if config.word_vectors and not tf.io.gfile.exists(config.word_vectors):
             raise InputError(f"--word_vectors: {config.word_vectors} does not exist")
-    return manifest
+    return dataset
 
 
 def train_run(run: Run, stop: threading.Event) -> dict[str, float]:
     """See `train`."""
-    config, manifest, strategy = run.config, run.manifest, run.strategy
+    config, dataset, strategy = run.config, run.dataset, run.strategy
     progress, log = run.progress, run.log
-    validate = Validation(config, manifest, run.average)
+    validate = Validation(config, dataset, run.average)
     print(
-        f"Training on {manifest.images('train')} images with "
+        f"Training on {dataset.images('train')} images with "
         f"{strategy.num_replicas_in_sync} replica(s) on "
         f"{strategy.extended.worker_devices[0].split(':')[-2]}; "
         f"{run.model.count_params():,} parameters"
@@ -127,7 +126,7 @@ def train_run(run: Run, stop: threading.Event) -> dict[str, float]:
         print(decides)
     found = Validated(0.0, 0.0, 0)
     while int(progress.epoch) < config.epochs and int(progress.stale) < config.patience:
-        with miscounts_named(config.data, manifest):
+        with miscounts_named(dataset):
             row = train_epoch(run, stop)
         found = validate() if log else found
         cider, loss = from_chief(strategy, found.cider), from_chief(strategy, found.loss)
@@ -200,19 +199,15 @@ def train_epoch(run: Run, stop: threading.Event) -> dict[str, float]:
       StoppedError: `stop` was set; the run is saved.
     """
     config, progress, log, strategy = run.config, run.progress, run.log, run.strategy
-    epoch, images = int(progress.epoch), run.manifest.images("train")
-    plan = plan_epoch(run.manifest, config.batch_size, config.readers, config.seed, epoch)
+    epoch, images = int(progress.epoch), run.dataset.images("train")
+    plan = plan_epoch(run.dataset.manifest, config.batch_size, config.readers, config.seed, epoch)
     if int(progress.batches) >= plan.batches:
         raise InputError(
             f"--data: {config.data} has {images} training images, so few that {config.run} was "
             f"begun with others: it has made {int(progress.batches)} batches of an epoch that has "
             f"{plan.batches}. Train in a new --run"
         )
-    batches = iter(
-        train_dataset(
-            config.data, run.manifest, plan, input_context(strategy), int(progress.batches)
-        )
-    )
+    batches = iter(train_dataset(run.dataset, plan, input_context(strategy), int(progress.batches)))
     at_once, train_steps = steps_at_once(), run.train_loop()
     start, images_before = time.perf_counter(), int(progress.images)
     step = run.steps

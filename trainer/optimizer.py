@@ -45,8 +45,7 @@ class ClippedAdam(keras.optimizers.Adam):
 
     Keras clips each replica's gradients before they are summed, which makes the result depend on
     the number of replicas. Of an embedding it squares the gradients of a word's places one by one,
-    where Adam squares their sum. And it takes a dozen operations for a variable's update, for which
-    TensorFlow has one of its own.
+    where Adam squares their sum.
     """
 
     def __init__(self, learning_rate: float, clip_norm: float):
@@ -66,25 +65,6 @@ class ClippedAdam(keras.optimizers.Adam):
             lambda: tf.clip_by_global_norm(gradients, self._clip_norm, norm)[0],
         )
         return list(zip(clipped, variables, strict=True))
-
-    def update_step(
-        self, gradient: tf.Tensor, variable: tf.Variable, learning_rate: tf.Tensor
-    ) -> None:
-        """Changes one variable and its two moments."""
-        index = self._get_variable_index(variable)
-        step = tf.cast(self.iterations + 1, tf.float32)
-        tf.raw_ops.ResourceApplyAdam(
-            var=variable.handle,
-            m=self._momentums[index].value.handle,
-            v=self._velocities[index].value.handle,
-            beta1_power=self.beta_1**step,
-            beta2_power=self.beta_2**step,
-            lr=tf.cast(learning_rate, tf.float32),
-            beta1=self.beta_1,
-            beta2=self.beta_2,
-            epsilon=self.epsilon,
-            grad=gradient,
-        )
 
 
 def make_optimizer(config: TrainConfig) -> keras.optimizers.Optimizer:

@@ -6,9 +6,8 @@ import os
 import keras
 import tensorflow as tf
 
+from tfrecords_schema.dataset import Dataset
 from tfrecords_schema.errors import InputError
-from tfrecords_schema.manifest import VOCABULARY_FILE, Manifest
-from tfrecords_schema.vocabulary import read_vocabulary
 from trainer.config import TrainConfig
 from trainer.data.epoch_plan import plan_epoch
 from trainer.data.token_counts import count_tokens
@@ -74,7 +73,7 @@ class Progress(tf.Module):
 class Run:
     """A run under way: what the training loop works on."""
 
-    def __init__(self, config: TrainConfig, manifest: Manifest, strategy: tf.distribute.Strategy):
+    def __init__(self, config: TrainConfig, dataset: Dataset, strategy: tf.distribute.Strategy):
         """Makes the model, with its first weights where there is no checkpoint yet.
 
         Nothing is written. `begin` goes on from the last checkpoint.
@@ -82,12 +81,11 @@ class Run:
         Raises:
           InputError: what the weights start from cannot be used.
         """
-        self.config, self.manifest, self.strategy = config, manifest, strategy
-        vocabulary = read_vocabulary(os.path.join(config.data, VOCABULARY_FILE))
+        self.config, self.dataset, self.strategy = config, dataset, strategy
         keras.utils.set_random_seed(config.seed)
         with strategy.scope():
-            self.model = make_model(config, manifest)
-            self.average = make_model(config, manifest) if config.average_decay else self.model
+            self.model = make_model(config, dataset)
+            self.average = make_model(config, dataset) if config.average_decay else self.model
             # What learns from the start comes first; its optimizer counts the steps.
             learning = [self.model]
             if isinstance(self.model, WithEncoder):
@@ -108,19 +106,19 @@ class Run:
         )
         if not complete_steps(directory):
             if config.output_bias and not config.initial_run:
-                self.model.words.start_from_frequencies(count_tokens(config.data, manifest))
+                self.model.words.start_from_frequencies(count_tokens(dataset))
             if config.initial_run:
-                start_from_run(self.model, config)
+                start_from_run(self.model, config, dataset)
             if config.word_vectors:
                 units = self.model.words.embedding.shape[1]
-                vectors = read_word_vectors(config.word_vectors, vocabulary, units)
+                vectors = read_word_vectors(config.word_vectors, dataset.vocabulary, units)
                 self.model.words.start_from_vectors(*vectors)
                 print(f"{config.word_vectors}: vectors of {len(vectors[0])} words")
             for mean, variable in zip(self.average.weights, self.model.weights, strict=True):
                 mean.assign(variable)
         self.reward = None
         if config.objective == "self_critical":
-            self.reward = read_reward(config.data, manifest)
+            self.reward = read_reward(dataset)
         self.loops_by_parts: dict[int, TrainLoop] = {}
         self.log: RunLog | None = None
 
@@ -153,7 +151,11 @@ class Run:
         """What it means that `--epochs` was changed, in a line."""
         config, progress = self.config, self.progress
         plan = plan_epoch(
-            self.manifest, config.batch_size, config.readers, config.seed, int(progress.epoch)
+            self.dataset.manifest,
+            config.batch_size,
+            config.readers,
+            config.seed,
+            int(progress.epoch),
         )
         epochs = int(progress.epoch) + int(progress.batches) / plan.batches
         old, new = min(epochs / before, 1.0), min(epochs / config.epochs, 1.0)

@@ -20,22 +20,21 @@ import os
 import numpy as np
 import tensorflow as tf
 
+from tfrecords_schema.dataset import PARSE_AT_ONCE, Dataset, without_autotune
 from tfrecords_schema.manifest import Manifest
-from tfrecords_schema.parse import caption_shapes, parse_batch, parse_record
+from tfrecords_schema.parse import caption_shapes, parse_batch
 from trainer.data.epoch_plan import EpochPlan
 
 LENGTHS_AT_ONCE = 64  # records
 SHUFFLE_IMAGES = 1024  # of all readers; 128 MB of 7x7x1280 float16 grids
 WINDOW_BATCHES = 8
 READ_AT_ONCE, READ_THREADS = 8, 2  # shards
-PARSE_AT_ONCE = 2  # batches
 MISCOUNT = "shards do not hold what the manifest counts"
 
 
 @tf.autograph.experimental.do_not_convert
 def train_dataset(
-    directory: str,
-    manifest: Manifest,
+    dataset: Dataset,
     plan: EpochPlan,
     context: tf.distribute.InputContext,
     start: int = 0,
@@ -43,8 +42,7 @@ def train_dataset(
     """One epoch of the training split, for one input pipeline of a strategy.
 
     Args:
-      directory: of the dataset.
-      manifest: of the dataset.
+      dataset: to read.
       plan: of the epoch; its batches are for a multiple of the number of replicas.
       context: of the strategy: which slice of each global batch to give.
       start: the first batch; those before it are left out.
@@ -72,7 +70,7 @@ def train_dataset(
     while segment < len(plan.segments) - 1 and skipped >= plan.segments[segment].batches:
         skipped -= plan.segments[segment].batches
         segment += 1
-    by_reader = [_batches_of(directory, plan, reader, segment) for reader in rows_by_reader]
+    by_reader = [_batches_of(dataset.directory, plan, reader, segment) for reader in rows_by_reader]
     batches = tf.data.Dataset.zip(tuple(by_reader)).skip(skipped)
     # Whoever asks for the end gets it from all readers, and with it what they counted.
     left = plan.batches - start
@@ -82,12 +80,12 @@ def train_dataset(
         shapes_X2 = tf.concat([[[1, 2]], *(shapes for _, shapes in by_reader)], axis=0)
         inner = {
             "image_id": [],
-            "image_features": manifest.feature_shape(),
+            "image_features": dataset.manifest.feature_shape(),
             "caption_ids": tf.unstack(tf.reduce_max(shapes_X2, axis=0)),
         }
         parts: dict[str, list[tf.Tensor]] = {name: [] for name in inner}
         for rows, (serialized, _) in zip(rows_by_reader.values(), by_reader, strict=True):
-            for name, x in _parse(manifest, serialized[rows]).items():
+            for name, x in _parse(dataset.manifest, serialized[rows]).items():
                 wanted = tf.stack([rows.stop - rows.start, *inner[name]])
                 padding = tf.stack([tf.zeros_like(wanted), wanted - tf.shape(x)], axis=1)
                 parts[name].append(tf.pad(x, padding))
@@ -164,7 +162,7 @@ def _batches_of(directory: str, plan: EpochPlan, reader: int, start: int) -> tf.
 
 @tf.autograph.experimental.do_not_convert
 def evaluation_dataset(
-    directory: str, manifest: Manifest, split: str, batch_size: int, images: int = -1
+    dataset: Dataset, split: str, batch_size: int, images: int = -1
 ) -> tf.data.Dataset:
     """The first `images` of a split in file order; -1: all.
 
@@ -174,7 +172,7 @@ def evaluation_dataset(
     """
 
     def parse(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
-        batch = _parse(manifest, serialized)
+        batch = _parse(dataset.manifest, serialized)
         missing = batch_size - tf.shape(batch["image_id"])[0]
         lacking_2 = tf.maximum([1, 2] - tf.shape(batch["caption_ids"])[1:], 0)
         padding = tf.stack([tf.zeros([3], tf.int32), tf.concat([[0], lacking_2], 0)], axis=1)
@@ -187,57 +185,10 @@ def evaluation_dataset(
             for name, x in batch.items()
         }
 
-    records = tf.data.TFRecordDataset(shard_paths(directory, manifest, split)).take(images)
+    records = dataset.records(split, images)
     return without_autotune(records.batch(batch_size).map(parse, PARSE_AT_ONCE).prefetch(2))
 
 
 def _parse(manifest: Manifest, serialized: tf.Tensor) -> dict[str, tf.Tensor]:
     batch = parse_batch(manifest.features(), serialized)
     return {"image_features" if name == "image" else name: x for name, x in batch.items()}
-
-
-@tf.autograph.experimental.do_not_convert
-def read_references(
-    directory: str, manifest: Manifest, split: str, images: int = -1
-) -> dict[str, list[str]]:
-    """image_id -> its captions as the source has them, of the images of `evaluation_dataset`."""
-    features = manifest.features()
-    wanted = {"image_id", "captions"}
-    records = tf.data.TFRecordDataset(shard_paths(directory, manifest, split)).take(images)
-
-    def parse(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {k: v for k, v in parse_record(features, serialized).items() if k in wanted}
-
-    return {
-        record["image_id"].decode(): [text.decode() for text in record["captions"]]
-        for record in without_autotune(records.map(parse, PARSE_AT_ONCE)).as_numpy_iterator()
-    }
-
-
-@tf.autograph.experimental.do_not_convert
-def reference_ids_dataset(directory: str, manifest: Manifest, split: str) -> tf.data.Dataset:
-    """Of each image of a split image_id, scalar string, and caption_ids, ragged [captions, T]."""
-    features = manifest.features()
-
-    def parse(serialized: tf.Tensor) -> tuple[tf.Tensor, tf.RaggedTensor]:
-        record = parse_record(features, serialized)
-        return record["image_id"], record["caption_ids"]
-
-    records = tf.data.TFRecordDataset(shard_paths(directory, manifest, split))
-    return without_autotune(records.map(parse, PARSE_AT_ONCE))
-
-
-def without_autotune(dataset: tf.data.Dataset) -> tf.data.Dataset:
-    """`dataset` without tf.data's autotuner.
-
-    The autotuner's thread sleeps for ever longer, up to 60 s, and the end of the data can wait
-    until it wakes. Nothing here needs it: the numbers of calls are given.
-    """
-    options = tf.data.Options()
-    options.autotune.enabled = False
-    return dataset.with_options(options)
-
-
-def shard_paths(directory: str, manifest: Manifest, split: str) -> list[str]:
-    """The files of a split that have images."""
-    return [os.path.join(directory, s.file) for s in manifest.splits[split] if s.images]

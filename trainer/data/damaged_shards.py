@@ -6,8 +6,9 @@ from contextlib import contextmanager
 
 import tensorflow as tf
 
+from tfrecords_schema.dataset import Dataset
 from tfrecords_schema.errors import InputError, one_line
-from tfrecords_schema.manifest import MANIFEST_FILE, Manifest, Shard, write_anew
+from tfrecords_schema.manifest import MANIFEST_FILE, Shard, write_anew
 from tfrecords_schema.parse import parse_record
 
 # Of bytes that are not those that were written; of records that are not what the manifest says.
@@ -15,14 +16,10 @@ _DAMAGE = (tf.errors.DataLossError, tf.errors.InvalidArgumentError)
 
 
 @contextmanager
-def damaged_shards_named(data: str, manifest: Manifest) -> Iterator[None]:
+def damaged_shards_named(dataset: Dataset) -> Iterator[None]:
     """Turns an error about the records of a dataset into one that names the shard.
 
     The shards are read for that from the first to the damaged one.
-
-    Args:
-      data: directory of the dataset.
-      manifest: of the dataset.
 
     Raises:
       InputError: a shard is damaged, in place of TensorFlow's error.
@@ -30,27 +27,27 @@ def damaged_shards_named(data: str, manifest: Manifest) -> Iterator[None]:
     try:
         yield
     except _DAMAGE as error:
-        for shards in manifest.splits.values():
+        for shards in dataset.manifest.splits.values():
             for shard in shards:
-                if reason := _damage(data, manifest, shard):
+                if reason := _damage(dataset, shard):
                     raise InputError(
-                        f"--data: shard {os.path.join(data, shard.file)} {reason}. "
-                        f"`python -m pipeline.verify {data}` names all damaged shards. "
-                        f"{write_anew(shard.file)}"
+                        f"--data: shard {os.path.join(dataset.directory, shard.file)} {reason}. "
+                        f"`python -m pipeline.verify {dataset.directory}` names all damaged "
+                        f"shards. {write_anew(shard.file)}"
                     ) from error
         raise
 
 
-def _damage(data: str, manifest: Manifest, shard: Shard) -> str:
+def _damage(dataset: Dataset, shard: Shard) -> str:
     """What is wrong with a shard, to follow its name; empty where all its records can be read."""
-    features, read = manifest.features(), 0
+    features, read = dataset.features, 0
 
     @tf.autograph.experimental.do_not_convert
     def parse(serialized: tf.Tensor) -> dict[str, tf.Tensor | tf.RaggedTensor]:
         return parse_record(features, serialized)
 
     try:
-        for _ in tf.data.TFRecordDataset(os.path.join(data, shard.file)).map(parse):
+        for _ in tf.data.TFRecordDataset(os.path.join(dataset.directory, shard.file)).map(parse):
             read += 1
     except (*_DAMAGE, tf.errors.NotFoundError) as error:
         is_parsed = isinstance(error, tf.errors.InvalidArgumentError)

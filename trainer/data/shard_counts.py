@@ -10,16 +10,17 @@ from contextlib import contextmanager
 
 import tensorflow as tf
 
+from tfrecords_schema.dataset import Dataset, without_autotune
 from tfrecords_schema.errors import InputError
-from tfrecords_schema.manifest import Manifest, write_anew
+from tfrecords_schema.manifest import write_anew
 from tfrecords_schema.parse import caption_shapes
-from trainer.data.batches import MISCOUNT, read_references, shard_paths, without_autotune
+from trainer.data.batches import MISCOUNT
 
 _BATCH = 64  # records
 
 
 @contextmanager
-def miscounts_named(directory: str, manifest: Manifest) -> Iterator[None]:
+def miscounts_named(dataset: Dataset) -> Iterator[None]:
     """Turns the error of `train_dataset` about counts into one line that names the shard.
 
     Raises:
@@ -30,31 +31,29 @@ def miscounts_named(directory: str, manifest: Manifest) -> Iterator[None]:
     except tf.errors.InvalidArgumentError as error:
         if MISCOUNT not in error.message:
             raise
-        raise find_miscount(directory, manifest, "train") from error
+        raise find_miscount(dataset, "train") from error
 
 
-def read_counted_references(
-    directory: str, manifest: Manifest, split: str, images: int = -1
-) -> dict[str, list[str]]:
-    """What `read_references` reads, once it is known to be what the manifest counts.
+def read_counted_references(dataset: Dataset, split: str, images: int = -1) -> dict[str, list[str]]:
+    """The references of a split, once they are known to be what the manifest counts.
 
     Raises:
       InputError: the shards of the split hold more images than the manifest counts, or fewer, or
         an image has no caption.
     """
-    references = read_references(directory, manifest, split, images)
-    counted = manifest.images(split)
+    references = dataset.references(split, images)
+    counted = dataset.images(split)
     expected = counted if images < 0 else min(images, counted)
     if len(references) != expected or not all(references.values()):
-        raise find_miscount(directory, manifest, split)
+        raise find_miscount(dataset, split)
     return references
 
 
-def find_miscount(directory: str, manifest: Manifest, split: str) -> InputError:
+def find_miscount(dataset: Dataset, split: str) -> InputError:
     """Names the first shard of `split` that is not as the manifest says."""
-    verify = f"`python -m pipeline.verify {directory}` says all that is wrong"
-    shards = [shard for shard in manifest.splits[split] if shard.images]
-    for path, shard in zip(shard_paths(directory, manifest, split), shards, strict=True):
+    verify = f"`python -m pipeline.verify {dataset.directory}` says all that is wrong"
+    shards = [shard for shard in dataset.manifest.splits[split] if shard.images]
+    for path, shard in zip(dataset.shard_paths(split), shards, strict=True):
         records = tf.data.TFRecordDataset(path).batch(_BATCH)
         shapes_X2 = [caption_shapes(batch).numpy() for batch in without_autotune(records)]
         images = sum(map(len, shapes_X2))
@@ -71,4 +70,6 @@ def find_miscount(directory: str, manifest: Manifest, split: str) -> InputError:
                 f"--data: shard {path} holds {images} images, of which {empty} have no caption "
                 f"with words; {verify}. {write_anew(shard.file)}"
             )
-    return InputError(f"--data: the {split} split of {directory} holds an image twice; {verify}")
+    return InputError(
+        f"--data: the {split} split of {dataset.directory} holds an image twice; {verify}"
+    )

@@ -7,15 +7,15 @@ evaluation and the export use this one.
 Shape suffixes: B batch, W beams, T time, V vocabulary, N = B * W rows.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import tensorflow as tf
 
-from tfrecords_schema.vocabulary import END, PAD, START, UNK
+from tfrecords_schema.vocabulary import END, NEVER_WRITTEN, PAD, START
+from trainer.decoding.search_config import SearchConfig
 from trainer.models.captioner import Captioner
 
-MAX_WORDS = 30  # 99.9 % of Flickr8k's captions are shorter
 NEVER = -1e9  # the log probability of what must not be chosen; finite, so that sums stay numbers
 
 Step = Callable[[tf.Tensor, Any], tuple[tf.Tensor, Any]]
@@ -29,23 +29,20 @@ class Beams(NamedTuple):
     log_probs_BW: tf.Tensor  # float32; sum over the words and <end>
 
 
-def beam_search(
-    step: Step, state: Any, width: int, max_words: int = MAX_WORDS, length_penalty: float = 0.0
-) -> Beams:
-    """Finds likely captions, `width` an image.
+def beam_search(step: Step, state: Any, search: SearchConfig) -> Beams:
+    """Finds likely captions, as many an image as there are beams.
 
     A beam that has chosen <end> stays as it is and competes with those that go on. Beams are
     compared by log probability / ((5 + words) / 6) ** length_penalty (Wu et al. 2016, equation
-    14; <end> counts as a word); a caption that is cut at `max_words` has no <end>.
+    14; <end> counts as a word); a caption that is cut at `max_words`, <end> not counted, has none.
 
     Args:
       step: from the last token int32 [N] and the state to log probabilities float32 [N, V] and
         the next state. Row b * width + w is beam w of example b.
       state: nest of tensors with B rows each: the state before <start>.
-      width: number of beams, at most V.
-      max_words: the longest caption, <end> not counted.
-      length_penalty: 0 compares sums; larger values prefer longer captions.
+      search: its settings; at most V beams.
     """
+    width, max_words = search.beam_width, search.max_words
     first = tf.nest.flatten(state)[0]
     batch, steps = tf.shape(first)[0], max_words + 1
     state = tf.nest.map_structure(lambda x: tf.repeat(x, width, axis=0), state)
@@ -69,7 +66,7 @@ def beam_search(
         next_BWV = tf.where(ended_BW[..., None], stay_V, next_BWV)
         total_BWV = log_probs_BW[..., None] + next_BWV
         grown_BW = words_BW + tf.cast(~ended_BW, tf.float32)
-        scale_BW1 = (((5.0 + grown_BW) / 6.0) ** length_penalty)[..., None]
+        scale_BW1 = (((5.0 + grown_BW) / 6.0) ** search.length_penalty)[..., None]
         scores_BX = tf.reshape(total_BWV / scale_BW1, [batch, width * vocabulary])
         chosen_BW = tf.math.top_k(scores_BX, width).indices
         beam_BW, token_BW = chosen_BW // vocabulary, chosen_BW % vocabulary
@@ -116,36 +113,26 @@ def any_size(x: tf.Tensor) -> tf.TensorShape:
     return tf.TensorShape([*[None] * (x.shape.rank - 1), *depth])
 
 
-def next_log_probs(logits: tf.Tensor) -> tf.Tensor:
-    """Log probabilities of the next word; <pad>, <unk> and <start> never come next."""
-    never_V = tf.reduce_sum(tf.one_hot([PAD, UNK, START], logits.shape[-1]), 0) > 0
+def next_log_probs(logits: tf.Tensor, never: Sequence[int] = NEVER_WRITTEN) -> tf.Tensor:
+    """Log probabilities of the next word; the tokens of `never` never come next."""
+    never_V = tf.reduce_sum(tf.one_hot(never, logits.shape[-1]), 0) > 0
     return tf.nn.log_softmax(tf.where(never_V, NEVER, logits))
 
 
-def search_captions(
-    model: Captioner,
-    features_BRD: tf.Tensor,
-    width: int,
-    max_words: int = MAX_WORDS,
-    length_penalty: float = 0.0,
-    jit_compile: bool = False,
-) -> Beams:
+def search_captions(model: Captioner, features_BRD: tf.Tensor, search: SearchConfig) -> Beams:
     """Captions of images, by beam search; <pad>, <unk> and <start> are never chosen.
 
     Args:
       model: the captioner.
       features_BRD: float32 [batch, regions, depth].
-      width: number of beams.
-      max_words: the longest caption.
-      length_penalty: see `beam_search`.
-      jit_compile: see `compiled`.
+      search: its settings; see `beam_search` and `compiled`.
     """
 
-    def search(context: Any) -> Beams:
+    def find(context: Any) -> Beams:
         def step(token_N: tf.Tensor, state: Any) -> tuple[tf.Tensor, Any]:
             logits_NV, state = model.step(context, state, token_N)
             return next_log_probs(logits_NV), state
 
-        return beam_search(step, model.start(context), width, max_words, length_penalty)
+        return beam_search(step, model.start(context), search)
 
-    return compiled(search, jit_compile)(model.encode(features_BRD))
+    return compiled(find, search.jit_compile)(model.encode(features_BRD))

@@ -5,12 +5,12 @@ from typing import NamedTuple
 import tensorflow as tf
 from tqdm import tqdm
 
-from tfrecords_schema.characters import join_characters, of_characters
-from tfrecords_schema.manifest import Manifest
-from tfrecords_schema.vocabulary import Vocabulary
+from tfrecords_schema.characters import join_characters
+from tfrecords_schema.dataset import Dataset
 from trainer.data.batches import evaluation_dataset
 from trainer.data.shard_counts import find_miscount
-from trainer.decoding.beam_search import MAX_WORDS, search_captions
+from trainer.decoding.beam_search import search_captions
+from trainer.decoding.search_config import SearchConfig
 from trainer.layers.model_input import as_model_input
 from trainer.layers.packing import pack_captions
 from trainer.layers.smoothed_cross_entropy import cross_entropy_sum
@@ -33,24 +33,16 @@ class SplitCaptioner:
     def __init__(
         self,
         model: Captioner,
-        vocabulary: Vocabulary,
-        data: str,
-        manifest: Manifest,
+        dataset: Dataset,
         split: str,
-        beam_width: int = 1,
-        max_words: int = MAX_WORDS,
-        length_penalty: float = 0.0,
-        jit_compile: bool = False,
+        search: SearchConfig,
         images: int = -1,
     ):
-        """Captions the first `images` of `split` of the dataset at `data`, or all of them (-1); see
-        `search_captions` for the rest.
-        """
-        self._vocabulary, self._split = vocabulary, split
-        self._data, self._manifest = data, manifest
-        self._join = join_characters if of_characters(manifest.config) else str
-        self._batches = evaluation_dataset(data, manifest, split, BATCH, images)
-        in_split = manifest.images(split)
+        """Captions the first `images` of a split of the dataset, or all of them (-1)."""
+        self._dataset, self._split = dataset, split
+        self._join = join_characters if dataset.has_characters else str
+        self._batches = evaluation_dataset(dataset, split, BATCH, images)
+        in_split = dataset.images(split)
         self._images = in_split if images < 0 else min(images, in_split)
 
         @tf.function(autograph=False, input_signature=[self._batches.element_spec])
@@ -58,9 +50,7 @@ class SplitCaptioner:
             regions, captioner = as_model_input(batch["image_features"]), model
             if isinstance(model, WithEncoder):  # its CNN looks at an image once for both
                 regions, captioner = model.regions(regions), model.captioner
-            ids_BWT = search_captions(
-                captioner, regions, beam_width, max_words, length_penalty, jit_compile
-            ).ids_BWT
+            ids_BWT = search_captions(captioner, regions, search).ids_BWT
             references_BKT = batch["caption_ids"]
             packed = pack_captions(references_BKT)
             logits_PV = captioner.teacher_force(regions, packed, None).logits_PV
@@ -89,8 +79,8 @@ class SplitCaptioner:
                     if not image_id:
                         continue  # padding
                     if not words_of_image:
-                        raise find_miscount(self._data, self._manifest, self._split)
-                    text = " ".join(self._vocabulary.words(beams[0]))
+                        raise find_miscount(self._dataset, self._split)
+                    text = " ".join(self._dataset.vocabulary.words(beams[0]))
                     captions[image_id.decode()] = self._join(text)
                     bar.update()
         return CaptionedSplit(captions, loss_sum / words)

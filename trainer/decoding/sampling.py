@@ -1,12 +1,12 @@
 """Captions drawn word by word from the distribution of a captioner."""
 
-import math
 from typing import Any
 
 import tensorflow as tf
 
 from tfrecords_schema.vocabulary import END, PAD, START
 from trainer.decoding.beam_search import any_size, compiled, next_log_probs
+from trainer.decoding.search_config import SearchConfig
 from trainer.models.captioner import Captioner
 from trainer.replicas.stateless_random import Seed, uniform
 
@@ -15,9 +15,8 @@ def sample_captions(
     model: Captioner,
     features_BRD: tf.Tensor,
     samples: int,
-    max_words: int,
+    search: SearchConfig,
     seed: Seed,
-    jit_compile: bool = False,
 ) -> tf.Tensor:
     """Captions drawn word by word from the model's distribution, `samples` an image.
 
@@ -25,14 +24,13 @@ def sample_captions(
       model: the captioner, without dropout.
       features_BRD: float32 [batch, regions, depth].
       samples: K.
-      max_words: the longest caption, <end> not counted.
+      search: its longest caption, <end> not counted, and whether XLA compiles it.
       seed: of the step.
-      jit_compile: see `compiled`.
 
     Returns:
       ids_BKT int32 [batch, samples, max_words + 1]; without <start>; <pad> after <end>.
     """
-    steps = max_words + 1
+    steps = search.max_words + 1
     context = model.encode(features_BRD)
     state = tf.nest.map_structure(
         lambda part: tf.repeat(part, samples, axis=0), model.start(context)
@@ -64,30 +62,17 @@ def sample_captions(
         )
         return tf.reshape(ids_NT, [-1, samples, steps])
 
-    return compiled(draw, jit_compile)(context, state, uniform_NT)
+    return compiled(draw, search.jit_compile)(context, state, uniform_NT)
 
 
 def draw_words(log_probs_NV: tf.Tensor, uniform_N: tf.Tensor) -> tf.Tensor:
     """int32 ids_N, each from its row's distribution, by the inverse of its cumulative sum.
 
-    Sums over a whole vocabulary take longer than all else in drawing a word. It is cut into S parts
-    of S words: the sums of the parts give the part, and those of its words the word.
+    Args:
+      log_probs_NV: float32.
+      uniform_N: float32 in [0, 1), a random number a row.
     """
-    vocabulary = log_probs_NV.shape[1]
-    size = math.isqrt(vocabulary - 1) + 1
-    probs_NX = tf.pad(tf.exp(log_probs_NV), [[0, 0], [0, size * size - vocabulary]])
-    probs_NSS = tf.reshape(probs_NX, [-1, size, size])
-    part_probs_NS = tf.reduce_sum(probs_NSS, 2)
-    parts_NS = tf.cumsum(part_probs_NS, axis=1)
-    threshold_N1 = uniform_N[:, tf.newaxis] * parts_NS[:, -1:]
-    part_N = _passed(parts_NS, threshold_N1)
-    before_N = tf.gather(parts_NS - part_probs_NS, part_N, batch_dims=1)
-    words_NS = tf.cumsum(tf.gather(probs_NSS, part_N, batch_dims=1), axis=1)
-    return part_N * size + _passed(words_NS, threshold_N1 - before_N[:, tf.newaxis])
-
-
-def _passed(sums_NS: tf.Tensor, threshold_N1: tf.Tensor) -> tf.Tensor:
-    """How many of cumulative sums the threshold has passed: by no rounding all of them, or none
-    where the first ones are 0."""
-    threshold_N1 = tf.clip_by_value(threshold_N1, 0, sums_NS[:, -1:] * (1 - 2**-23))
-    return tf.reduce_sum(tf.cast(sums_NS <= threshold_N1, tf.int32), axis=1)
+    sums_NV = tf.cumsum(tf.exp(log_probs_NV), axis=1)
+    # Below the last sum, whatever the rounding: a word of no probability is never drawn.
+    threshold_N1 = tf.minimum(uniform_N, 1 - 2**-23)[:, tf.newaxis] * sums_NV[:, -1:]
+    return tf.searchsorted(sums_NV, threshold_N1, side="right")[:, 0]

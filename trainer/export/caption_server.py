@@ -8,16 +8,17 @@ Shape suffixes: B batch, S beams, T time.
 """
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import tensorflow as tf
 
-from tfrecords_schema.characters import GAP_CLOSED, RE2_GAP, of_characters
+from tfrecords_schema.characters import GAP_CLOSED, RE2_GAP
+from tfrecords_schema.dataset import Dataset
 from tfrecords_schema.image_formats import FORMAT_NAMES, listed
 from tfrecords_schema.manifest import Manifest
-from tfrecords_schema.vocabulary import PAD, START, UNK, Vocabulary
 from trainer.decoding.beam_search import search_captions
+from trainer.decoding.search_config import SearchConfig
 from trainer.layers.model_input import as_model_input
 from trainer.models.captioner import Captioner
 
@@ -32,37 +33,33 @@ class CaptionServer(tf.Module):
         self,
         encoder: Any,
         model: Captioner,
-        vocabulary: Vocabulary,
-        manifest: Manifest,
+        dataset: Dataset,
         formats: Sequence[str],
-        search: Mapping[str, Any],
+        search: SearchConfig,
     ):
         """Puts the dataset's image encoder in front of the trained captioner.
 
         Args:
           encoder: the dataset's SavedModel.
           model: the captioner.
-          vocabulary: of the dataset.
-          manifest: of the dataset.
+          dataset: that the captioner was trained on.
           formats: those of FORMAT_NAMES that are decoded. The operations of others are not in the
             graph.
-          search: settings of `search_captions`.
+          search: how captions are searched for.
         """
         super().__init__(name="caption_server")
         # Not the encoder itself: with it would come all that it decodes.
         parts = tf.train.TrackableView(encoder).descendants()
         self._encoder_weights = [part for part in parts if isinstance(part, tf.Variable)]
-        self._features = functools.partial(encode_pictures, encoder, manifest, list(formats))
+        self._features = functools.partial(
+            encode_pictures, encoder, dataset.manifest, list(formats)
+        )
         # A session restores TensorFlow's variables and not Keras', which hold them: those are
         # tracked and the model is not.
         self._weights = [variable.value for variable in model.weights]
-        self._search = lambda regions: search_captions(model, regions, **search)
-        self._manifest = manifest
-        # Reserved tokens are never words of a caption; <end> and <pad> end it.
-        silent = {PAD, UNK, START, vocabulary.tokens.index("<end>")}
-        self._words = tf.constant(
-            ["" if i in silent else token for i, token in enumerate(vocabulary.tokens)]
-        )
+        self._search = lambda regions: search_captions(model, regions, search)
+        self._manifest, self._has_characters = dataset.manifest, dataset.has_characters
+        self._words = tf.constant(dataset.vocabulary.written())
 
     @tf.function(input_signature=[IMAGE_BYTES], autograph=False)
     def encode(self, image_bytes: tf.Tensor) -> Outputs:
@@ -89,7 +86,7 @@ class CaptionServer(tf.Module):
         ids_BST, log_probs_BS = ids_BST[:count], log_probs_BS[:count]
         words = tf.gather(self._words, ids_BST)
         captions_BS = tf.strings.strip(tf.strings.reduce_join(words, axis=-1, separator=" "))
-        if of_characters(self._manifest.config):
+        if self._has_characters:
             for _ in range(2):
                 captions_BS = tf.strings.regex_replace(captions_BS, RE2_GAP, GAP_CLOSED)
         is_good_B1 = (error_B == "")[:, tf.newaxis]

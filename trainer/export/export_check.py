@@ -15,13 +15,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from tfrecords_schema.characters import join_characters, of_characters
+from tfrecords_schema.characters import join_characters
 from tfrecords_schema.errors import InputError
 from tfrecords_schema.image_formats import FORMAT_NAMES
 from tfrecords_schema.manifest import Manifest
 from tfrecords_schema.parse import parse_batch, parse_record
-from trainer.data.batches import shard_paths, without_autotune
 from trainer.decoding.beam_search import search_captions
+from trainer.decoding.search_config import SearchConfig
 from trainer.layers.model_input import as_model_input
 from trainer.runs.run_directory import TrainedRun
 
@@ -48,7 +48,7 @@ def check_export(
     version: str,
     encoder: Any,
     trained: TrainedRun,
-    search: dict[str, Any],
+    search: SearchConfig,
     formats: Sequence[str],
 ) -> int:
     """Compares what an export says of pictures with what the trainer says.
@@ -57,7 +57,7 @@ def check_export(
       version: directory of the export.
       encoder: the dataset's SavedModel.
       trained: the run.
-      search: settings of `search_captions`.
+      search: how captions are searched for.
       formats: of FORMAT_NAMES, that the export reads.
 
     Returns:
@@ -69,7 +69,7 @@ def check_export(
       ExportError: the export cannot be run, or says something else.
     """
     pictures = list(_training_pictures(encoder, trained, formats))
-    tried = pictures or _noise(encoder, trained.manifest, formats)
+    tried = pictures or _noise(encoder, trained.dataset.manifest, formats)
     answer = _answer_of_session(version, [picture.content for picture in tried])
     for i, picture in enumerate(tried):
         caption, score = _own_caption(picture, trained, search)
@@ -91,9 +91,8 @@ def _training_pictures(
     encoder: Any, trained: TrainedRun, formats: Sequence[str]
 ) -> Iterator[Picture]:
     """The first pictures of the training split whose files can be read."""
-    manifest, found, changed = trained.manifest, 0, ""
-    records = tf.data.TFRecordDataset(shard_paths(trained.config.data, manifest, "train"))
-    for serialized in without_autotune(records.take(LOOKED_AT)):
+    manifest, found, changed = trained.dataset.manifest, 0, ""
+    for serialized in trained.dataset.records("train", LOOKED_AT):
         uri = parse_record(manifest.features(), serialized)["image_uri"].numpy()
         try:
             uri = uri.decode()
@@ -148,14 +147,10 @@ def _distance(features: tf.Tensor, stored: tf.Tensor) -> float:
     return float(np.linalg.norm(one - two)) / max(float(np.linalg.norm(two)), 1e-9)
 
 
-def _own_caption(
-    picture: Picture, trained: TrainedRun, search: dict[str, Any]
-) -> tuple[str, float]:
-    ids_BST, log_probs_BS = search_captions(
-        trained.model, as_model_input(picture.features), **search
-    )
-    words = " ".join(trained.vocabulary.words(ids_BST.numpy()[0, 0]))
-    caption = join_characters(words) if of_characters(trained.manifest.config) else words
+def _own_caption(picture: Picture, trained: TrainedRun, search: SearchConfig) -> tuple[str, float]:
+    ids_BST, log_probs_BS = search_captions(trained.model, as_model_input(picture.features), search)
+    words = " ".join(trained.dataset.vocabulary.words(ids_BST.numpy()[0, 0]))
+    caption = join_characters(words) if trained.dataset.has_characters else words
     return caption, float(log_probs_BS.numpy()[0, 0])
 
 

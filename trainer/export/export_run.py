@@ -15,6 +15,7 @@ It needs nothing but TensorFlow to load, and TensorFlow Serving takes it as it l
 Before it is published it has to caption pictures as the trainer does; see `export_check`.
 """
 
+import dataclasses
 import json
 import os
 from collections.abc import Sequence
@@ -28,6 +29,7 @@ from tfrecords_schema.errors import InputError, one_line
 from tfrecords_schema.image_formats import FORMAT_NAMES
 from tfrecords_schema.manifest import ENCODER_DIRECTORY, write_anew
 from trainer.data.damaged_shards import damaged_shards_named
+from trainer.decoding.search_config import DEFAULT_SEARCH, SearchConfig
 from trainer.export.caption_server import CaptionServer
 from trainer.export.export_check import check_export
 from trainer.runs.run_directory import load_run
@@ -41,24 +43,20 @@ DEFAULT_FORMATS = ("JPEG", "PNG", "GIF", "BMP")
 
 def export(
     run: str,
-    data: str,
     output: str,
-    beam_width: int,
-    max_words: int,
-    length_penalty: float,
+    search: SearchConfig = DEFAULT_SEARCH,
     formats: Sequence[str] = DEFAULT_FORMATS,
+    data: str = "",
     check: bool = True,
 ) -> str:
     """Exports a run's best model as the next version under `output`.
 
     Args:
       run: directory of a trained run.
-      data: the dataset where it has moved; empty: where the run found it.
       output: directory of versions.
-      beam_width: see `beam_search`.
-      max_words: likewise.
-      length_penalty: likewise.
+      search: how captions are searched for.
       formats: of FORMAT_NAMES, that the export reads.
+      data: the dataset where it has moved; empty: where the run found it.
       check: whether it is tried before it is published.
 
     Returns:
@@ -71,17 +69,12 @@ def export(
     if tf.io.gfile.exists(output) and not tf.io.gfile.isdir(output):
         raise InputError(f"--output: {output} is a file, it must be a directory")
     trained = load_run(run, data)
-    encoder = _load_encoder(os.path.join(trained.config.data, ENCODER_DIRECTORY))
-    search = {"width": beam_width, "max_words": max_words, "length_penalty": length_penalty}
-    server = CaptionServer(
-        encoder, trained.model, trained.vocabulary, trained.manifest, formats, search
-    )
+    encoder = _load_encoder(trained.dataset.encoder_path)
+    server = CaptionServer(encoder, trained.model, trained.dataset, formats, search)
     metadata = {
-        **trained.manifest.fingerprints(),
+        **trained.dataset.fingerprints(),
         "run": run if "://" in run else os.path.abspath(run),
-        "beam_width": beam_width,
-        "max_words": max_words,
-        "length_penalty": length_penalty,
+        "search": dataclasses.asdict(search),
         "formats": list(formats),
         "tensorflow": tf.__version__,
         "oldest_tensorflow": OLDEST_TENSORFLOW if set(formats) <= set(DEFAULT_FORMATS) else "",
@@ -94,7 +87,7 @@ def export(
             text = json.dumps(metadata, indent=2) + "\n"
             write_text(os.path.join(temporary, METADATA_FILE), text)
             if check:
-                with damaged_shards_named(trained.config.data, trained.manifest):
+                with damaged_shards_named(trained.dataset):
                     count = check_export(temporary, encoder, trained, search, formats)
                 tried = f"{count} training pictures" if count else "noise, for want of pictures"
                 print(f"Checked in a session of its own on {tried}")

@@ -7,13 +7,10 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
+from tfrecords_schema.dataset import Dataset
 from tfrecords_schema.errors import InputError, one_line
 from tfrecords_schema.keras_settings import set_up_keras
-from tfrecords_schema.manifest import (
-    ENCODER_KERAS_FILE,
-    Manifest,
-    write_anew,
-)
+from tfrecords_schema.manifest import ENCODER_KERAS_FILE, write_anew
 from trainer.config import TrainConfig
 from trainer.models.attend import Attend
 from trainer.models.attend_after import AttendAfter
@@ -32,23 +29,24 @@ MODELS: dict[str, Callable[..., Captioner]] = {
 }
 
 
-def make_model(config: TrainConfig, manifest: Manifest) -> Captioner:
+def make_model(config: TrainConfig, dataset: Dataset) -> Captioner:
     """The captioner of a run, with fresh weights."""
     set_up_keras()
+    manifest = dataset.manifest
     model, size = MODELS[config.model], manifest.vocabulary_size
     if not manifest.has_images():
         return model(config.model_config, size, manifest.feature_shape()[-1])
-    encoder = read_encoder(config.data)
+    encoder = read_encoder(dataset)
     return WithEncoder(encoder, model(config.model_config, size, encoder.output_shape[-1]))
 
 
-def read_encoder(data: str) -> keras.Model:
+def read_encoder(dataset: Dataset) -> keras.Model:
     """The dataset's CNN: float32 [batch, side, side, 3] in [0, 255] to its grid.
 
     Raises:
       InputError: its file is missing or damaged.
     """
-    path = os.path.join(data, ENCODER_KERAS_FILE)
+    path = dataset.encoder_keras_path
     if not tf.io.gfile.exists(path):
         raise InputError(
             f"--data: {path} is missing, a dataset of images is trained with its CNN. "

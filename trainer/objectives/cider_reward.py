@@ -10,13 +10,10 @@ import math
 from collections.abc import Iterable
 
 import numpy as np
-import tensorflow as tf
 
+from tfrecords_schema.dataset import Dataset
 from tfrecords_schema.errors import InputError
-from tfrecords_schema.manifest import Manifest
-from tfrecords_schema.parse import parse_record
 from tfrecords_schema.vocabulary import PAD
-from trainer.data.batches import shard_paths, without_autotune
 from trainer.data.token_counts import COUNTED_IMAGES
 
 _LONGEST = 4  # words of an n-gram
@@ -72,20 +69,18 @@ class CiderReward:
         return weights, norms, max(len(ids) - 1, 0)
 
 
-def read_reward(data: str, manifest: Manifest) -> CiderReward:
+def read_reward(dataset: Dataset) -> CiderReward:
     """The reward whose frequencies are those of the first training images of a dataset.
 
     Raises:
       InputError: the captions of these images are all alike, so that every reward would be 0.
     """
-    features = manifest.features()
-    records = tf.data.TFRecordDataset(shard_paths(data, manifest, "train")).take(COUNTED_IMAGES)
-    ids = records.map(lambda record: parse_record(features, record)["caption_ids"][:, 1:], 4)
-    reward = CiderReward(each.to_list() for each in without_autotune(ids))
+    records = dataset.parsed("train", ["caption_ids"], COUNTED_IMAGES)
+    reward = CiderReward([ids[1:] for ids in record["caption_ids"].to_list()] for record in records)
     if not reward.can_tell:
         raise InputError(
-            f"--objective=self_critical: the training images of {data} all have the same captions, "
-            "of which CIDEr is 0 by definition: there is nothing to learn from it"
+            f"--objective=self_critical: the training images of {dataset.directory} all have the "
+            "same captions, of which CIDEr is 0 by definition: there is nothing to learn from it"
         )
     return reward
 

@@ -8,13 +8,13 @@ words that it reads are drawn from those guesses. So no model need be run word b
 import tensorflow as tf
 
 from tfrecords_schema.vocabulary import PAD, START
+from trainer.decoding.beam_search import next_log_probs
 from trainer.decoding.sampling import draw_words
 from trainer.layers.dropout import uniform_words
 from trainer.layers.packing import PackedCaptions, word_before
 from trainer.replicas.stateless_random import PLACES, Seed
 
 _CHOOSE, _DRAW = PLACES - 2, PLACES - 1
-_NEVER = -1e9
 
 
 def sample_inputs(
@@ -28,8 +28,7 @@ def sample_inputs(
       share: scalar float, of the inputs after <start> that are replaced, on average.
       seed: of the step.
     """
-    never_V = tf.reduce_sum(tf.one_hot([PAD, START], logits_PV.shape[-1]), 0) > 0
-    log_probs_PV = tf.nn.log_softmax(tf.where(never_V, _NEVER, logits_PV))
+    log_probs_PV = next_log_probs(logits_PV, never=(PAD, START))  # a model reads <unk>
     drawn_P = draw_words(log_probs_PV, uniform_words(seed, _DRAW, words))
     # The guess at a word is what the model would have read at the next one.
     before_P = tf.gather(drawn_P, word_before(words.rows_T, words.row_P, words.time_P))

@@ -18,6 +18,7 @@ from trainer.config import TrainConfig
 from trainer.data.augment import augment
 from trainer.decoding.beam_search import next_log_probs, search_captions
 from trainer.decoding.sampling import sample_captions
+from trainer.decoding.search_config import SearchConfig
 from trainer.layers.model_input import as_model_input
 from trainer.layers.packing import pack_captions
 from trainer.models.captioner import Captioner
@@ -26,8 +27,6 @@ from trainer.objectives.replica_step import Batch, ReplicaStep, Scalars, learnin
 from trainer.optimizer import Update, apply_updates
 from trainer.replicas.global_batch import sum_over_replicas
 from trainer.replicas.stateless_random import replica_seed
-
-MAX_WORDS = 20  # of a drawn caption; 98 % of Flickr8k's are shorter
 
 
 def make_self_critical_step(
@@ -45,6 +44,7 @@ def make_self_critical_step(
     """
     is_greedy = config.baseline == "greedy"
     steps = updates[0].optimizer.iterations
+    search = SearchConfig(1, config.max_words, 0.0, config.jit_compile)
 
     def replica_step(batch: Batch, _: tf.Tensor) -> Scalars:
         references = batch["caption_ids"]
@@ -52,14 +52,10 @@ def make_self_critical_step(
         regions = augment(as_model_input(batch["image_features"]), config, seed)
         learner, regions = learning_part(model, regions, updates)
         is_image_B = tf.reduce_any(references > 0, axis=[1, 2])
-        drawn_BKT = sample_captions(
-            learner, regions, config.samples, MAX_WORDS, seed, config.jit_compile
-        )
+        drawn_BKT = sample_captions(learner, regions, config.samples, search, seed)
         scored_BXT = drawn_BKT
         if is_greedy:
-            greedy_BWT = search_captions(
-                learner, regions, 1, MAX_WORDS, jit_compile=config.jit_compile
-            ).ids_BWT
+            greedy_BWT = search_captions(learner, regions, search).ids_BWT
             # Search leaves out the step after the last word; drawn captions have it.
             greedy_BWT = tf.pad(greedy_BWT, [[0, 0], [0, 0], [0, 1]])
             scored_BXT = tf.concat([drawn_BKT, greedy_BWT], 1)

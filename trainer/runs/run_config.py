@@ -11,22 +11,22 @@ from typing import Any
 
 import tensorflow as tf
 
+from tfrecords_schema.dataset import Dataset
 from tfrecords_schema.errors import InputError
 from tfrecords_schema.json_fields import JsonError, make_instance, read_json_object
-from tfrecords_schema.manifest import Manifest
 from trainer.config import ModelConfig, TrainConfig
 
 CONFIG_FILE = "config.json"
 PATHS = ("data", "initial_run", "word_vectors")  # fields that are relative to the run
 
 
-def config_fields(config: TrainConfig, manifest: Manifest) -> dict[str, Any]:
+def config_fields(config: TrainConfig, dataset: Dataset) -> dict[str, Any]:
     """What CONFIG_FILE holds."""
     paths = {name: relative_to_run(getattr(config, name), config.run) for name in PATHS}
     return {
         **dataclasses.asdict(config),
         **paths,
-        "dataset": manifest.fingerprints(),
+        "dataset": dataset.fingerprints(),
         "versions": {name: importlib.metadata.version(name) for name in ("beamcap", "tensorflow")},
     }
 

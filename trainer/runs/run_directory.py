@@ -14,20 +14,15 @@ from typing import Any
 import tensorflow as tf
 
 from tfrecords_schema.atomic_file import TEMPORARY, complete_or_absent, write_text
+from tfrecords_schema.dataset import Dataset, open_dataset
 from tfrecords_schema.disk_failures import DISK_ERRORS, failure_line
 from tfrecords_schema.errors import InputError
-from tfrecords_schema.manifest import (
-    VOCABULARY_FILE,
-    Manifest,
-    read_manifest,
-)
+from tfrecords_schema.manifest import Manifest
 from tfrecords_schema.owner_lock import OWNER_FILE
-from tfrecords_schema.vocabulary import Vocabulary, read_vocabulary
 from trainer.config import TrainConfig
 from trainer.models.captioner import Captioner
 from trainer.models.make_model import make_model
 from trainer.models.with_encoder import WithEncoder
-from trainer.open_dataset import open_dataset
 from trainer.runs.checkpoints import (
     DamagedCheckpointError,
     complete_steps,
@@ -52,8 +47,7 @@ class TrainedRun:
     """A run's best model and what it needs."""
 
     config: TrainConfig
-    manifest: Manifest
-    vocabulary: Vocabulary
+    dataset: Dataset
     model: Captioner
 
 
@@ -63,7 +57,7 @@ def is_begun(run: str) -> bool:
     return has_best or bool(complete_steps(os.path.join(run, CHECKPOINTS_DIRECTORY)))
 
 
-def check_run(config: TrainConfig, manifest: Manifest) -> dict[str, Any]:
+def check_run(config: TrainConfig, dataset: Dataset) -> dict[str, Any]:
     """Checks that a run is new, or was begun with this configuration.
 
     Returns:
@@ -86,7 +80,7 @@ def check_run(config: TrainConfig, manifest: Manifest) -> dict[str, Any]:
             )
     elif is_begun(config.run):
         before = comparable(read_fields(config.run), config.run)
-        now = comparable(config_fields(config, manifest), config.run)
+        now = comparable(config_fields(config, dataset), config.run)
         differences = [
             f"{name} was {before.get(name)!r} and is {now.get(name)!r}"
             for name in sorted(before.keys() | now.keys())
@@ -100,7 +94,7 @@ def check_run(config: TrainConfig, manifest: Manifest) -> dict[str, Any]:
     return before
 
 
-def claim_run(config: TrainConfig, manifest: Manifest) -> int:
+def claim_run(config: TrainConfig, dataset: Dataset) -> int:
     """Writes the configuration into a run that `check_run` lets through.
 
     Returns:
@@ -110,8 +104,8 @@ def claim_run(config: TrainConfig, manifest: Manifest) -> int:
       InputError: see `check_run`, or the run cannot be written to.
     """
     path = os.path.join(config.run, CONFIG_FILE)
-    before = check_run(config, manifest)
-    text = json.dumps(config_fields(config, manifest), indent=2) + "\n"
+    before = check_run(config, dataset)
+    text = json.dumps(config_fields(config, dataset), indent=2) + "\n"
     try:
         if not before and tf.io.gfile.exists(path):
             with tf.io.gfile.GFile(path, "rb") as file:  # which may be damaged
@@ -146,13 +140,13 @@ def load_run(run: str, data: str = "", flag: str = "run") -> TrainedRun:
     config, fingerprints = read_config(run, flag)
     config = dataclasses.replace(config, run=run, data=data or config.data)
     try:
-        manifest = open_dataset(config.data, "data" if flag == "run" else flag)
+        dataset = open_dataset(config.data, "data" if flag == "run" else flag)
     except InputError as error:
         if data or tf.io.gfile.exists(config.data):
             raise
         where = "give --data with where it is now" if flag == "run" else "it must be there"
         raise InputError(f"{error}. {run} was trained on it: {where}") from error
-    for name, value in manifest.fingerprints().items():
+    for name, value in dataset.fingerprints().items():
         if value != fingerprints.get(name):
             raise InputError(
                 f"--data: {config.data} is not what {run} was trained on: its {name} is {value}, "
@@ -162,8 +156,7 @@ def load_run(run: str, data: str = "", flag: str = "run") -> TrainedRun:
     weights = os.path.join(best, _WEIGHTS)
     if not tf.io.gfile.exists(f"{weights}.index") and not tf.io.gfile.isdir(best):
         raise InputError(f"--{flag}: {run} has no best weights yet: train it for an epoch first")
-    vocabulary = read_vocabulary(os.path.join(config.data, VOCABULARY_FILE))
-    model = make_model(config, manifest)
+    model = make_model(config, dataset)
     try:
         read_variables(variables_checkpoint(model=model.weights), weights)
     except DamagedCheckpointError as error:
@@ -171,10 +164,10 @@ def load_run(run: str, data: str = "", flag: str = "run") -> TrainedRun:
             f"--{flag}: {error}. Copy it anew, or remove {best} and give the run's train command "
             "again: the weights of its last checkpoint then stand in for the best"
         ) from error
-    return TrainedRun(config, manifest, vocabulary, model)
+    return TrainedRun(config, dataset, model)
 
 
-def start_from_run(model: Captioner, config: TrainConfig) -> None:
+def start_from_run(model: Captioner, config: TrainConfig, dataset: Dataset) -> None:
     """Gives `model` the best weights of `config.initial_run`.
 
     A run on features is also a start for a model of images that has the CNN which made them: its
@@ -183,12 +176,11 @@ def start_from_run(model: Captioner, config: TrainConfig) -> None:
     Raises:
       InputError: that run is not there, is of another dataset, or of a model of other weights.
     """
-    manifest = read_manifest(config.data)
     first, fingerprints = read_config(config.initial_run, "initial_run")
-    if isinstance(model, WithEncoder) and fingerprints != manifest.fingerprints():
+    if isinstance(model, WithEncoder) and fingerprints != dataset.fingerprints():
         trained = load_run(config.initial_run, flag="initial_run")
         model = model.captioner
-        _check_same_encoder(config, manifest, trained)
+        _check_same_encoder(config, dataset.manifest, trained)
     else:
         trained = load_run(config.initial_run, config.data, "initial_run")
     ours, theirs = ([(w.path, tuple(w.shape)) for w in m.weights] for m in (model, trained.model))
@@ -204,7 +196,7 @@ def start_from_run(model: Captioner, config: TrainConfig) -> None:
 def _check_same_encoder(config: TrainConfig, images: Manifest, trained: TrainedRun) -> None:
     """That the features of a run are those that the CNN of a dataset of images makes."""
     settings = []
-    for manifest in (trained.manifest, images):
+    for manifest in (trained.dataset.manifest, images):
         by_name = manifest.config
         settings.append(
             {"vocabulary": manifest.vocabulary_sha256}

@@ -5,9 +5,9 @@ from contextlib import ExitStack, contextmanager
 
 import tensorflow as tf
 
+from tfrecords_schema.dataset import Dataset
 from tfrecords_schema.disk_failures import DISK_ERRORS, failure_line
 from tfrecords_schema.errors import InputError
-from tfrecords_schema.manifest import Manifest
 from tfrecords_schema.owner_lock import hold_directory
 from trainer.config import TrainConfig
 from trainer.replicas.distribution import from_chief, is_chief
@@ -16,7 +16,7 @@ from trainer.runs.run_directory import claim_run
 
 @contextmanager
 def own_run(
-    config: TrainConfig, manifest: Manifest, strategy: tf.distribute.Strategy
+    config: TrainConfig, dataset: Dataset, strategy: tf.distribute.Strategy
 ) -> Iterator[int]:
     """Owns a run as long as the context lasts, with this configuration; all workers must call it.
 
@@ -32,7 +32,7 @@ def own_run(
         if is_chief(strategy):
             try:
                 stack.enter_context(hold_directory(config.run, "run"))
-                epochs_before = claim_run(config, manifest)
+                epochs_before = claim_run(config, dataset)
             except InputError as refused:
                 error = refused
             except DISK_ERRORS as failed:

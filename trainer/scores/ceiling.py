@@ -4,25 +4,22 @@ A model writes words of the vocabulary; references have others, longer captions 
 signs that are scored but are no words to the pipeline, such as the `&` of English.
 """
 
-from tfrecords_schema.characters import join_characters, of_characters
-from tfrecords_schema.manifest import Manifest
-from tfrecords_schema.vocabulary import UNK, Vocabulary
-from trainer.data.batches import reference_ids_dataset
+from tfrecords_schema.characters import join_characters
+from tfrecords_schema.dataset import Dataset
+from tfrecords_schema.vocabulary import UNK
 from trainer.scores.metrics import References, score_captions
 
 TOP = 100.0  # of BLEU and ROUGE-L; of CIDEr it is another for each set of references
 
 
-def say_references(
-    data: str, manifest: Manifest, split: str, vocabulary: Vocabulary
-) -> dict[str, str]:
+def say_references(dataset: Dataset, split: str) -> dict[str, str]:
     """image_id -> the reference that has the fewest unknown words, as a model would write it."""
-    join = join_characters if of_characters(manifest.config) else str
+    join = join_characters if dataset.has_characters else str
     said = {}
-    for image_id, ids_KT in reference_ids_dataset(data, manifest, split):
-        captions = ids_KT.to_list()
+    for record in dataset.parsed(split, ("image_id", "caption_ids")):
+        captions = record["caption_ids"].to_list()
         best = min(captions, key=lambda ids: ids.count(UNK))
-        said[image_id.numpy().decode()] = join(" ".join(vocabulary.words(best)))
+        said[record["image_id"].numpy().decode()] = join(" ".join(dataset.vocabulary.words(best)))
     return said
 
 

@@ -9,6 +9,7 @@ from tfrecords_schema.errors import InputError
 from tfrecords_schema.source_ids import ids_in_source
 from trainer.data.damaged_shards import damaged_shards_named
 from trainer.decoding.caption_split import SplitCaptioner
+from trainer.decoding.search_config import DEFAULT_SEARCH, SearchConfig
 from trainer.runs.run_directory import load_run, read_config
 from trainer.scores.ceiling import find_ceiling, of_low_ceiling, say_references
 from trainer.scores.distinct_captions import ADVICE, count_distinct, of_few_captions, say_distinct
@@ -21,12 +22,9 @@ EXAMPLES = 5  # captions to print
 
 def evaluate(
     run: str,
-    data: str,
     split: str,
-    beam_width: int,
-    max_words: int,
-    length_penalty: float,
-    jit_compile: bool = False,
+    search: SearchConfig = DEFAULT_SEARCH,
+    data: str = "",
 ) -> dict[str, float]:
     """Captions a split, scores the captions, and prints both.
 
@@ -35,12 +33,9 @@ def evaluate(
 
     Args:
       run: directory of a trained run.
-      data: the dataset where it has moved; empty: where the run found it.
       split: to caption.
-      beam_width: see `beam_search`.
-      max_words: likewise.
-      length_penalty: likewise.
-      jit_compile: see `trainer.decoding.beam_search.compiled`.
+      search: how captions are searched for.
+      data: the dataset where it has moved; empty: where the run found it.
 
     Returns:
       BLEU-1 to BLEU-4, METEOR (with Java, in Latin script), ROUGE-L and CIDEr, times 100.
@@ -49,28 +44,30 @@ def evaluate(
       InputError: the run, the dataset or the split is not there or not what the manifest counts,
         XLA cannot compile the model, or the run cannot be written to.
     """
-    dataclasses.replace(read_config(run)[0], jit_compile=jit_compile)  # refuses what cannot be
+    dataclasses.replace(
+        read_config(run)[0], jit_compile=search.jit_compile
+    )  # refuses what cannot be
     trained = load_run(run, data)
-    data, manifest = trained.config.data, trained.manifest
-    if not manifest.images(split):
-        names = ", ".join(name for name in manifest.splits if manifest.images(name))
-        raise InputError(f"--split={split!r}: {data} has no such split, it has: {names}")
-    with damaged_shards_named(data, manifest):
-        references, tokenized = read_split_references(data, manifest, split)
-        caption = SplitCaptioner(
-            trained.model, trained.vocabulary, data, manifest, split,
-            beam_width, max_words, length_penalty, jit_compile,
-        )  # fmt: skip
-        captions, loss = caption()
-        said = say_references(data, manifest, split, trained.vocabulary)
+    dataset = trained.dataset
+    if not dataset.images(split):
+        raise InputError(
+            f"--split={split!r}: {dataset.directory} has no such split, it has: "
+            f"{', '.join(dataset.splits)}"
+        )
+    with damaged_shards_named(dataset):
+        references, tokenized = read_split_references(dataset, split)
+        captions, loss = SplitCaptioner(trained.model, dataset, split, search)()
+        said = say_references(dataset, split)
     scores, ceiling = score_captions(tokenized, captions), find_ceiling(tokenized, said)
 
-    search = {
-        "beam_width": beam_width, "max_words": max_words, "length_penalty": length_penalty,
-    }  # fmt: skip
-    ids = ids_in_source(captions, manifest.integer_ids)
+    ids = ids_in_source(captions, dataset.manifest.integer_ids)
     results = [{"image_id": ids[image], "caption": text} for image, text in captions.items()]
-    row = {"split": split, "images": len(captions), **search, "tokenizer": tokenized.tokenizer}
+    row = {
+        "split": split,
+        "images": len(captions),
+        "search": dataclasses.asdict(search),
+        "tokenizer": tokenized.tokenizer,
+    }
     if tokenized.characters:
         row["characters"] = True
     row |= {"distinct_captions": count_distinct(captions), "loss": loss, "ceiling": ceiling}
@@ -82,7 +79,7 @@ def evaluate(
     try:
         print(
             f"The {len(captions)} images of the {split} split got {say_distinct(captions)}, with "
-            f"beam width {beam_width}. The scores:"
+            f"beam width {search.beam_width}. The scores:"
         )
         for name, score in scores.items():
             print(f"  {name:<8}{score:7.1f}")

@@ -2,9 +2,8 @@
 
 from typing import NamedTuple
 
-from tfrecords_schema.characters import of_characters
+from tfrecords_schema.dataset import Dataset
 from tfrecords_schema.errors import InputError
-from tfrecords_schema.manifest import Manifest
 from trainer.data.shard_counts import read_counted_references
 from trainer.scores.metrics import Captions, References, tokenize_references
 
@@ -16,19 +15,18 @@ class SplitReferences(NamedTuple):
     tokenized: References
 
 
-def read_split_references(
-    data: str, manifest: Manifest, split: str, images: int = -1
-) -> SplitReferences:
+def read_split_references(dataset: Dataset, split: str, images: int = -1) -> SplitReferences:
     """The references of the first `images` of a split, or of all of them (-1).
 
     Raises:
       InputError: the split is not what the manifest counts, or has nothing that can be scored.
     """
-    captions = read_counted_references(data, manifest, split, images)
-    characters = of_characters(manifest.config)
+    captions = read_counted_references(dataset, split, images)
     try:
-        return SplitReferences(captions, tokenize_references(captions, characters=characters))
+        return SplitReferences(
+            captions, tokenize_references(captions, characters=dataset.has_characters)
+        )
     except ValueError as error:
         raise InputError(
-            f"--data: the {split} split of {data} cannot be scored: {error}"
+            f"--data: the {split} split of {dataset.directory} cannot be scored: {error}"
         ) from error

@@ -6,13 +6,12 @@ references that are all alike, or because no caption has a word in common with i
 tells images apart. So a model is never kept for nothing.
 """
 
-import os
 from typing import NamedTuple
 
-from tfrecords_schema.manifest import VOCABULARY_FILE, Manifest
-from tfrecords_schema.vocabulary import read_vocabulary
+from tfrecords_schema.dataset import Dataset
 from trainer.config import TrainConfig
 from trainer.decoding.caption_split import SplitCaptioner
+from trainer.decoding.search_config import SearchConfig
 from trainer.models.captioner import Captioner
 from trainer.scores.distinct_captions import count_distinct, of_few_captions
 from trainer.scores.metrics import cider_can_tell, score_cider
@@ -34,22 +33,17 @@ class Validation:
     They are a fair sample: which shard an image is in is a hash of its name.
     """
 
-    def __init__(self, config: TrainConfig, manifest: Manifest, model: Captioner):
+    def __init__(self, config: TrainConfig, dataset: Dataset, model: Captioner):
         """References are read and tokenized once.
 
         Raises:
           InputError: the split is not what the manifest counts, or has no words.
         """
-        vocabulary = read_vocabulary(os.path.join(config.data, VOCABULARY_FILE))
         images = config.validation_images
-        self._data = config.data
-        self._references = read_split_references(
-            config.data, manifest, "validation", images
-        ).tokenized
-        self._caption = SplitCaptioner(
-            model, vocabulary, config.data, manifest, "validation",
-            jit_compile=config.jit_compile, images=images,
-        )  # fmt: skip
+        self._data = dataset.directory
+        self._references = read_split_references(dataset, "validation", images).tokenized
+        search = SearchConfig(1, config.max_words, 0.0, config.jit_compile)
+        self._caption = SplitCaptioner(model, dataset, "validation", search, images)
 
     def __call__(self) -> Validated:
         """Captions the images and scores what it wrote."""

@@ -57,7 +57,7 @@ def exported(request, dataset, tmp_path_factory):
     run = write_run(
         dataset, directory / "run", model=model, model_config=ModelConfig(**FAMILIES[model])
     )
-    return export(run, "", str(directory / "export"), **SEARCH, check=False)
+    return export(run, str(directory / "export"), SEARCH, check=False)
 
 
 @pytest.fixture(scope="module")

@@ -9,9 +9,11 @@ import shutil
 import pytest
 import tensorflow as tf
 
+from tfrecords_schema.dataset import Dataset
 from tfrecords_schema.manifest import read_manifest, write_manifest
 from tfrecords_schema.parse import parse_record
 from tfrecords_schema.vocabulary import UNK, read_vocabulary
+from trainer.decoding.search_config import SearchConfig
 from trainer.scores.ceiling import find_ceiling, of_low_ceiling, say_references
 from trainer.scores.distinct_captions import say_distinct
 from trainer.scores.evaluate import evaluate
@@ -44,7 +46,7 @@ def test_what_is_said_is_the_reference_of_fewest_unknown_words(dataset, tmp_path
             writer.write(example.SerializeToString())
             words = [vocabulary.tokens[i] for i in captions[kept][1:-1]]
             expected[record["image_id"].numpy().decode()] = " ".join(words)
-    assert say_references(str(tmp_path), manifest, "test", vocabulary) == expected
+    assert say_references(Dataset(str(tmp_path), manifest, vocabulary), "test") == expected
 
 
 def test_the_ceiling_is_that_of_the_words_and_is_told_where_it_is_low():
@@ -90,7 +92,7 @@ def test_evaluation_prints_and_keeps_the_ceiling_and_the_number_of_captions(
     write_manifest(data, dataclasses.replace(manifest, splits=splits))
 
     monkeypatch.setenv("PATH", str(tmp_path))
-    scores = evaluate(run, data, "test", 1, 12, 0.0)
+    scores = evaluate(run, "test", SearchConfig(1, 12, 0.0), data)
     output = capsys.readouterr().out
     with open(os.path.join(run, "scores-test.json")) as file:
         found = json.load(file)
