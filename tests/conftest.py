@@ -18,10 +18,8 @@ tf.config.set_logical_device_configuration(
 # What a test starts, such as a run that is killed, has as many threads as a user's.
 tf.config.threading.set_intra_op_parallelism_threads(1)
 
-from commands import complaint
-from dataset_files import assert_same, rejected
 from shared_directory import made_once
-from small_configs import SMALL, pipeline_config, train_config
+from small_configs import pipeline_config, train_config
 from small_pipeline import encoders_made_once
 
 import trainer.data.epoch_plan

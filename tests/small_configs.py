@@ -25,3 +25,8 @@ def train_config(dataset, directory, **changes):
         learning_rate=3e-3, model_config=SMALL,
     )  # fmt: skip
     return TrainConfig(**{**fields, **changes})
+
+
+def multiworker_config(dataset, directory, **changes):
+    """A configuration that each of several workers is given."""
+    return train_config(dataset, directory, **{"strategy": "multiworker", **changes})

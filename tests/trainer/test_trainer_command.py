@@ -4,13 +4,13 @@ import dataclasses
 import functools
 import json
 
-import conftest
+import commands
 import pytest
 
 from trainer.command import main
 from trainer.config import TrainConfig
 
-complaint = functools.partial(conftest.complaint, main)
+complaint = functools.partial(commands.complaint, main)
 
 
 @pytest.mark.parametrize(

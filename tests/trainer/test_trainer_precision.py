@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import train_config
+from small_configs import train_config
 
 from tfrecords_schema.errors import InputError
 from trainer.loop import train

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import SMALL
+from small_configs import SMALL
 
 import trainer.objectives.replica_step
 import trainer.objectives.self_critical

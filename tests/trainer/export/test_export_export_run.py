@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import train_config
+from small_configs import train_config
 
 import trainer.decoding.beam_search
 import trainer.scores.validation

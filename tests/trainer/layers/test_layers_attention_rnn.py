@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from test_layers_packed_rnn import words_of
+from small_captioners import words_of
 
 from trainer.layers.attention_rnn import Weights, attention_rnn, attention_step
 from trainer.layers.cells import CELLS

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from test_models_captioner import CAPTIONS, make
+from small_captioners import CAPTIONS, make
 
 from tfrecords_schema.vocabulary import START
 from trainer.layers.packing import pack_captions

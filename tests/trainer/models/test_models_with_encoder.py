@@ -6,8 +6,9 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import SMALL, complaint, pipeline_config, train_config
-from test_trainer_loop import assert_same_end
+from commands import complaint
+from run_ends import assert_same_end
+from small_configs import SMALL, pipeline_config, train_config
 
 from pipeline.command import beam_options
 from pipeline.run import run_pipeline

@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import train_config
+from small_configs import train_config
 
 from tfrecords_schema.dataset import open_dataset
 from tfrecords_schema.manifest import read_manifest, write_manifest

@@ -14,7 +14,7 @@ import sys
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import complaint
+from commands import complaint
 
 from trainer.command import main
 from trainer.serving import picture_files
