@@ -8,8 +8,9 @@ import conftest
 import pytest
 from apache_beam.options.pipeline_options import DirectOptions, SetupOptions, StandardOptions
 
-from pipeline.command import beam_options, main, make_parser
+from pipeline.command import main, make_parser
 from pipeline.config import PipelineConfig
+from pipeline.engines.beam_options import make_options
 from pipeline.engines.local_processes import LOCAL_RUNNER
 from tfrecords_schema.errors import InputError
 
@@ -153,12 +154,12 @@ def test_files_for_the_workers_that_are_not_there_are_refused_on_every_engine(tm
     missing = tmp_path / "setup.py"
     for flag in ("--setup_file", "--requirements_file", "--extra_package", "--extra_packages"):
         with pytest.raises(InputError, match=f"{flag.rstrip('s')}s?={missing}: no such file"):
-            beam_options([f"--runner={runner}", f"{flag}={missing}"])
+            make_options([f"--runner={runner}", f"{flag}={missing}"])
     with pytest.raises(InputError, match=f"--setup_file={tmp_path}: no such file"):
-        beam_options([f"--runner={runner}", f"--setup_file={tmp_path}"])
+        make_options([f"--runner={runner}", f"--setup_file={tmp_path}"])
     (tmp_path / "install.py").write_text("")
     with pytest.raises(InputError, match=r"install.py must be called setup.py or pyproject.toml"):
-        beam_options([f"--runner={runner}", f"--setup_file={tmp_path / 'install.py'}"])
+        make_options([f"--runner={runner}", f"--setup_file={tmp_path / 'install.py'}"])
 
 
 def test_files_for_the_workers_reach_beam_with_the_home_directory_in_their_paths(
@@ -172,7 +173,7 @@ def test_files_for_the_workers_reach_beam_with_the_home_directory_in_their_paths
         "--extra_package=~/more.whl",
         "--extra_package=gs://b/x.whl",
     ]
-    options = beam_options(flags).view_as(SetupOptions)
+    options = make_options(flags).view_as(SetupOptions)
     assert options.setup_file == str(tmp_path / "setup.py")
     assert options.extra_packages == [str(tmp_path / "more.whl"), "gs://b/x.whl"]
     assert options.requirements_file is None
@@ -181,7 +182,7 @@ def test_files_for_the_workers_reach_beam_with_the_home_directory_in_their_paths
 def test_the_home_directory_in_every_path_flag(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     taken = []
-    monkeypatch.setattr("pipeline.command.run_pipeline", lambda config, _: taken.append(config))
+    monkeypatch.setattr("pipeline.command.write_dataset", lambda config, _: taken.append(config))
     names = ("input", "output", "image_directory", "vocabulary", "encoder_weights")
     main(["--encoder=~/cnn.keras", *[f"--{name}=~/{name}" for name in names]])
     [config] = taken
@@ -192,13 +193,13 @@ def test_the_home_directory_in_every_path_flag(tmp_path, monkeypatch):
 
 
 def test_beams_own_flags_pass_through_and_the_runner_is_named():
-    options = beam_options(["--direct_num_workers=2"])
+    options = make_options(["--direct_num_workers=2"])
     assert options.view_as(DirectOptions).direct_num_workers == 2
     assert options.view_as(StandardOptions).runner == LOCAL_RUNNER
-    given = beam_options(["--runner", "FlinkRunner", "--flink_master=localhost:8081"])
+    given = make_options(["--runner", "FlinkRunner", "--flink_master=localhost:8081"])
     assert given.view_as(StandardOptions).runner == "FlinkRunner"
     with pytest.raises(InputError, match="unknown flag --flnk_master=x"):
-        beam_options(["--flnk_master=x"])
+        make_options(["--flnk_master=x"])
 
 
 @pytest.mark.parametrize(
@@ -207,7 +208,7 @@ def test_beams_own_flags_pass_through_and_the_runner_is_named():
      "apache_beam.runners.portability.flink_runner.FlinkRunner"],
 )  # fmt: skip
 def test_flags_that_only_a_job_server_knows_are_left_to_it_and_named(capsys, runner):
-    options = beam_options([f"--runner={runner}", "--fasterCopy=true", "--parallelism=3"])
+    options = make_options([f"--runner={runner}", "--fasterCopy=true", "--parallelism=3"])
     assert "Left to the job server: --fasterCopy=true\n" in capsys.readouterr().out
 
     def ask_job_server(parser):
@@ -219,6 +220,6 @@ def test_flags_that_only_a_job_server_knows_are_left_to_it_and_named(capsys, run
 
 @pytest.mark.parametrize("runner", ["PrismRunner", "prism", "DataflowRunner", "FnApiRunner"])
 def test_engines_without_a_job_server_take_no_unknown_flag(capsys, runner):
-    assert beam_options([f"--runner={runner}"]).view_as(StandardOptions).runner == runner
+    assert make_options([f"--runner={runner}"]).view_as(StandardOptions).runner == runner
     with pytest.raises(InputError, match="unknown flag --fasterCopy=true"):
-        beam_options([f"--runner={runner}", "--fasterCopy=true"])
+        make_options([f"--runner={runner}", "--fasterCopy=true"])
