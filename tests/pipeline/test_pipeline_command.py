@@ -8,7 +8,7 @@ import conftest
 import pytest
 from apache_beam.options.pipeline_options import DirectOptions, SetupOptions, StandardOptions
 
-from pipeline.command import main, make_parser
+from pipeline.command import main, make_parser, parse
 from pipeline.config import PipelineConfig
 from pipeline.engines.beam_options import make_options
 from pipeline.engines.local_processes import LOCAL_RUNNER
@@ -32,10 +32,11 @@ def good(pictures, tmp_path):
         (["--clean=stem"], ["--clean", "'stem'", "tutorial"]),
         (["--restval=test"], ["--restval", "'test'", "leave_out"]),
         (["--max_length=0"], ["--max_length=0", "at least 1"]),
-        (["--max_size=-1"], ["--max_size=-1", "not be negative"]),
-        (["--worker_threads=-1"], ["--worker_threads=-1", "not be negative"]),
+        (["--max_size=-1"], ["--max_size=-1", "at least 0"]),
+        (["--worker_threads=-1"], ["--worker_threads=-1", "at least 0"]),
         (["--worker_threads=all"], ["--worker_threads", "'all'"]),
         (["--max_size=9", "--vocabulary=words.txt"], ["--max_size=9", "--vocabulary=words.txt"]),
+        (["--image_directory=photos"], ["--image_directory=photos", "coco or karpathy or table"]),
         (["--tfds_name=coco_captions"], ["--tfds_name='coco_captions'", "--source=tfds"]),
         (["--source=tfds"], ["--tfds_name=''", "coco_captions"]),
         (["--retry_rejected=yes"], ["--retry_rejected", "'yes'"]),
@@ -61,8 +62,10 @@ def test_a_bad_flag_is_named_with_what_would_be_right(good, capsys, tmp_path, fl
 
 
 def test_every_field_of_the_configuration_is_a_flag_with_its_default():
-    flags = vars(make_parser().parse_args(["--input=in", "--output=out"]))
-    assert flags == dataclasses.asdict(PipelineConfig(source="flickr8k", input="in", output="out"))
+    required = ["--input=in", "--output=out"]
+    flags = {action.dest for action in make_parser()._actions} - {"help"}
+    assert flags == {field.name for field in dataclasses.fields(PipelineConfig)}
+    assert parse(required) == (PipelineConfig(input="in", output="out"), [])
 
 
 def test_flags_become_values():
@@ -72,7 +75,8 @@ def test_flags_become_values():
         "--split_fractions=0.5,0.25,0.25", "--clean=tutorial", "--max_size=9000",
         "--max_length=20", "--features=none", "--retry_rejected", "--worker_threads=2",
     ]  # fmt: skip
-    config = PipelineConfig(**vars(make_parser().parse_args(arguments)))
+    config, beam_flags = parse([*arguments, "--job_name=x"])
+    assert beam_flags == ["--job_name=x"]
     assert config == PipelineConfig(
         source="table", input="in", output="out", image_directory="photos", image_column="photo",
         caption_column="text", split_column="part", id_column="key",
@@ -182,9 +186,9 @@ def test_files_for_the_workers_reach_beam_with_the_home_directory_in_their_paths
 def test_the_home_directory_in_every_path_flag(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     taken = []
-    monkeypatch.setattr("pipeline.command.write_dataset", lambda config, _: taken.append(config))
+    monkeypatch.setattr("pipeline.run.write_dataset", lambda config, *_, **__: taken.append(config))
     names = ("input", "output", "image_directory", "vocabulary", "encoder_weights")
-    main(["--encoder=~/cnn.keras", *[f"--{name}=~/{name}" for name in names]])
+    main(["--source=table", "--encoder=~/cnn.keras", *[f"--{name}=~/{name}" for name in names]])
     [config] = taken
     assert config.encoder == str(tmp_path / "cnn.keras")
     assert [getattr(config, name) for name in names] == [str(tmp_path / name) for name in names]

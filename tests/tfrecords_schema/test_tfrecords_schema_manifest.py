@@ -162,6 +162,7 @@ def test_the_ids_of_a_dataset_of_an_earlier_version_are_texts(dataset):
     [f.name for f in dataclasses.fields(Manifest) if f.default is dataclasses.MISSING],
 )
 def test_a_missing_field_is_refused_by_name(dataset, field):
+    field = "books" if field == "image_counts" else field  # its name in the file
     change(dataset, lambda fields: fields.pop(field))
     assert_refused(lambda: read_manifest(str(dataset)), dataset / MANIFEST_FILE, "damaged", field)
 

@@ -2,7 +2,13 @@
 
 import pytest
 
-from pipeline.accounting.receipts import Receipt, forget_rejected, read_receipt, write_receipt
+from pipeline.accounting.receipts import (
+    Receipt,
+    complete_shards,
+    forget_rejected,
+    read_receipt,
+    write_receipt,
+)
 from pipeline.accounting.rejects import DECODE, Reject
 
 SHARD = "captions-train.tfrecord-00000-of-00001"
