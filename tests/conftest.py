@@ -21,14 +21,16 @@ tf.config.set_logical_device_configuration(
 tf.config.threading.set_intra_op_parallelism_threads(1)
 
 import trainer.data.epoch_plan
-from pipeline.command import beam_options
 from pipeline.config import PipelineConfig
 from pipeline.drawn_pictures import write_pictures
-from pipeline.run import run_pipeline
+from pipeline.run import write_dataset
 from tfrecords_schema.manifest import read_manifest
+from tfrecords_schema.messages import print_messages
 from tfrecords_schema.parse import parse_record
 from trainer.config import ModelConfig, TrainConfig
 from trainer.loop import train
+
+print_messages()  # as the commands do, so that tests can read them
 
 SMALL = ModelConfig(
     embedding_units=16, units=32, attention_units=8, annotation_units=16,
@@ -55,7 +57,7 @@ def pictures(tmp_path_factory):
 def dataset(pictures, tmp_path_factory):
     """The dataset of those pictures, with the tiny encoder."""
     directory = str(tmp_path_factory.mktemp("dataset") / "data")
-    run_pipeline(pipeline_config(pictures, directory), beam_options([]))
+    write_dataset(pipeline_config(pictures, directory))
     return directory
 
 

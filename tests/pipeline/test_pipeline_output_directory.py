@@ -33,11 +33,11 @@ def test_a_directory_that_holds_a_lock_alone_is_empty(pictures, tmp_path):
     (out / "receipts").mkdir(parents=True)
     write_mark(str(out / "receipts" / "owner.json"), new_mark() | {"process_start": "1"})
     config = conftest.pipeline_config(pictures, out, features="none")
-    manifest = conftest.run_pipeline(config, conftest.beam_options([]))
+    manifest = conftest.write_dataset(config).manifest
     assert manifest.images("train") > 0
     assert not (out / "receipts" / "owner.json").exists()
     (tmp_path / "other" / "receipts").mkdir(parents=True)
     (tmp_path / "other" / "receipts" / "letter.json").write_text(json.dumps("mine"))
     config = conftest.pipeline_config(pictures, tmp_path / "other", features="none")
     with pytest.raises(InputError, match="not empty and holds no beamcap dataset"):
-        conftest.run_pipeline(config, conftest.beam_options([]))
+        conftest.write_dataset(config)

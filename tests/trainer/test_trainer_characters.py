@@ -10,9 +10,8 @@ from conftest import pipeline_config, train_config
 from pycocoevalcap.bleu.bleu import Bleu
 from pycocoevalcap.cider.cider import Cider
 
-from pipeline.command import beam_options
 from pipeline.drawn_pictures import write_pictures
-from pipeline.run import run_pipeline
+from pipeline.run import write_dataset
 from tfrecords_schema.manifest import VOCABULARY_FILE
 from tfrecords_schema.vocabulary import RESERVED, read_vocabulary
 from trainer.decoding.search_config import SearchConfig
@@ -53,7 +52,7 @@ def run(tmp_path_factory):
     with open(path, "w", encoding="utf-8") as file:
         file.writelines(f"{name}\t{in_chinese(text)}\n" for name, text in rows)
     config = pipeline_config(pictures, data, clean="characters", min_count=1)
-    run_pipeline(config, beam_options([]))
+    write_dataset(config)
     train(train_config(data, run, epochs=8, learning_rate=0.01))
     return run
 

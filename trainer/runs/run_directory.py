@@ -15,10 +15,11 @@ import tensorflow as tf
 
 from tfrecords_schema.atomic_file import TEMPORARY, complete_or_absent, write_text
 from tfrecords_schema.dataset import Dataset, open_dataset
-from tfrecords_schema.disk_failures import DISK_ERRORS, failure_line
+from tfrecords_schema.disk_failures import writing_to
 from tfrecords_schema.errors import InputError
 from tfrecords_schema.manifest import Manifest
 from tfrecords_schema.owner_lock import OWNER_FILE
+from tfrecords_schema.same_settings import check_same_settings, name_differences
 from trainer.config import TrainConfig
 from trainer.models.captioner import Captioner
 from trainer.models.make_model import make_model
@@ -81,16 +82,7 @@ def check_run(config: TrainConfig, dataset: Dataset) -> dict[str, Any]:
     elif is_begun(config.run):
         before = comparable(read_fields(config.run), config.run)
         now = comparable(config_fields(config, dataset), config.run)
-        differences = [
-            f"{name} was {before.get(name)!r} and is {now.get(name)!r}"
-            for name in sorted(before.keys() | now.keys())
-            if before.get(name) != now.get(name) and name not in MAY_CHANGE
-        ]
-        if differences:
-            raise InputError(
-                f"--run: {config.run} was begun with another configuration: "
-                f"{'; '.join(differences)}. Give the same flags to continue it, or a new directory"
-            )
+        check_same_settings("run", config.run, before, now, MAY_CHANGE)
     return before
 
 
@@ -106,7 +98,7 @@ def claim_run(config: TrainConfig, dataset: Dataset) -> int:
     path = os.path.join(config.run, CONFIG_FILE)
     before = check_run(config, dataset)
     text = json.dumps(config_fields(config, dataset), indent=2) + "\n"
-    try:
+    with writing_to("run", config.run):
         if not before and tf.io.gfile.exists(path):
             with tf.io.gfile.GFile(path, "rb") as file:  # which may be damaged
                 has_changed = file.read() != text.encode()
@@ -118,10 +110,6 @@ def claim_run(config: TrainConfig, dataset: Dataset) -> int:
                 "the run was begun with"
             )
         write_text(path, text)
-    except DISK_ERRORS as error:
-        raise InputError(
-            f"--run: {config.run} cannot be written to: {failure_line(error)}"
-        ) from error
     return before.get("epochs", config.epochs)
 
 
@@ -202,14 +190,9 @@ def _check_same_encoder(config: TrainConfig, images: Manifest, trained: TrainedR
             {"vocabulary": manifest.vocabulary_sha256}
             | {name: by_name.get(f"{name}_sha256", by_name[name]) for name in ENCODER_SETTINGS}
         )
-    differences = [
-        f"its {name} is {value!r}, that of --data {settings[1][name]!r}"
-        for name, value in settings[0].items()
-        if value != settings[1][name]
-    ]
-    if differences:
+    if differences := name_differences(*settings):
         raise InputError(
-            f"--initial_run: {config.initial_run} was trained on another dataset: "
+            f"--initial_run: {config.initial_run} was trained on another dataset than --data: "
             f"{'; '.join(differences)}"
         )
 

@@ -14,8 +14,7 @@ from conftest import pipeline_config
 from PIL import Image
 from test_sources_any_source import COLOURS, read_back, write
 
-from pipeline.command import beam_options
-from pipeline.run import run_pipeline
+from pipeline.run import write_dataset
 from tfrecords_schema.errors import InputError
 
 PICTURES = range(10)
@@ -45,7 +44,7 @@ def run(root, source="table", **flags):
         str(flags.pop("input", root / "in")), str(root / "out"), source=source, features="image",
         **{"min_count": 1, "max_rejected": 0.01} | flags,
     )  # fmt: skip
-    run_pipeline(config, beam_options([]))
+    write_dataset(config)
     found, ids = read_back(str(root / "out"))
     return {number: (split, texts) for split, number, texts in found}, sorted(ids)
 

@@ -15,8 +15,7 @@ import pytest
 import tensorflow as tf
 from conftest import pipeline_config, train_config
 
-from pipeline.command import beam_options
-from pipeline.run import run_pipeline
+from pipeline.run import write_dataset
 from tfrecords_schema.dataset import open_dataset
 from trainer.config import ModelConfig
 from trainer.decoding.caption_split import SplitCaptioner
@@ -100,7 +99,7 @@ def variables_of(saved_model):
 def images(pictures, tmp_path_factory):
     """A dataset of images, whose CNN can be trained."""
     directory = tmp_path_factory.mktemp("images") / "data"
-    run_pipeline(pipeline_config(pictures, directory, features="image"), beam_options([]))
+    write_dataset(pipeline_config(pictures, directory, features="image"))
     return str(directory)
 
 

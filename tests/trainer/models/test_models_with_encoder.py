@@ -9,8 +9,7 @@ import tensorflow as tf
 from conftest import SMALL, complaint, pipeline_config, train_config
 from test_trainer_loop import assert_same_end
 
-from pipeline.command import beam_options
-from pipeline.run import run_pipeline
+from pipeline.run import write_dataset
 from tfrecords_schema.dataset import Dataset, open_dataset
 from tfrecords_schema.errors import InputError
 from trainer import loop
@@ -50,7 +49,7 @@ def images(pictures, network_file, tmp_path_factory):
     """A dataset of images."""
     directory = str(tmp_path_factory.mktemp("images") / "data")
     config = pipeline_config(pictures, directory, features="image", encoder=network_file)
-    run_pipeline(config, beam_options([]))
+    write_dataset(config)
     return directory
 
 
@@ -179,7 +178,7 @@ def test_a_run_on_features_is_where_a_model_of_images_starts(
     images, pictures, network_file, trained_run, tmp_path
 ):
     features = str(tmp_path / "features")
-    run_pipeline(pipeline_config(pictures, features, encoder=network_file), beam_options([]))
+    write_dataset(pipeline_config(pictures, features, encoder=network_file))
     first = str(tmp_path / "first")
     train(train_config(features, first, epochs=1))
     config = config_of(images, tmp_path / "second", initial_run=first, epochs=1, learning_rate=1e-9)

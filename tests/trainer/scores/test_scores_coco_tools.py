@@ -11,9 +11,8 @@ from conftest import pipeline_config, train_config
 from pycocoevalcap.eval import COCOEvalCap
 from pycocotools.coco import COCO
 
-from pipeline.command import beam_options
 from pipeline.drawn_pictures import describe, draw, random_scene
-from pipeline.run import run_pipeline
+from pipeline.run import write_dataset
 from tfrecords_schema.parse import parse_record
 from tfrecords_schema.source_ids import ids_in_source
 from trainer.decoding.search_config import SearchConfig
@@ -76,7 +75,7 @@ def make_dataset(drawn, root, image_id, **changes):
         annotations(root / f"in/captions_{split}2014.json", images, split, image_id)
     flags = dict(source="coco", image_directory=str(directory), features="none", min_count=1)
     config = pipeline_config(str(root / "in"), root / "data", **flags | changes)
-    return run_pipeline(config, beam_options([])), str(root / "data")
+    return write_dataset(config).manifest, str(root / "data")
 
 
 def records(manifest, data, split):
@@ -161,7 +160,7 @@ def test_karpathys_file_leads_to_the_ids_of_coco(drawn, tmp_path):
         str(tmp_path / "dataset_coco.json"), tmp_path / "data", source="karpathy",
         image_directory=str(directory), features="none", min_count=1,
     )  # fmt: skip
-    manifest = run_pipeline(config, beam_options([]))
+    manifest = write_dataset(config).manifest
     names = records(manifest, str(tmp_path / "data"), "validation")
     ids = ids_in_source(names, manifest.integer_ids)
     expected = {images["val", n][0]: id_of("val", n) for n in range(COUNTS["val"])}
