@@ -32,6 +32,9 @@ def main() -> None:
         takes_command = module == "trainer"  # which has the same commands
         sys.argv = [PROGRAM, name, *rest] if takes_command else [f"{PROGRAM} {name}", *rest]
         runpy.run_module(module, run_name="__main__")
+    elif not name:
+        print(_help(), file=sys.stderr)
+        sys.exit(2)
     else:
         print(
             f"error: {name!r} is no command, it must be one of: {', '.join(COMMANDS)}; "
