@@ -17,7 +17,7 @@ setup: .venv/complete ## a virtual environment with the pinned dependencies
 	rm -rf .venv
 	$(PYTHON) -m venv .venv
 	$(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt uv
-	.venv/bin/uv pip install --quiet --compile-bytecode --python $(PY) --constraint constraints.txt --editable '.[train,demo,dev]'
+	.venv/bin/uv pip install --quiet --compile-bytecode --python $(PY) --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
 demo: setup ## draw pictures, then pipeline, train, export, caption, evaluate; offline, minutes

@@ -26,7 +26,7 @@ import tensorflow as tf
 from tfrecords_schema.atomic_file import complete_or_absent, write_text
 from tfrecords_schema.disk_failures import DISK_ERRORS, failure_line
 from tfrecords_schema.errors import InputError, one_line
-from tfrecords_schema.image_formats import FORMAT_NAMES
+from tfrecords_schema.image_formats import DEFAULT_FORMATS
 from tfrecords_schema.manifest import ENCODER_DIRECTORY, write_anew
 from trainer.data.damaged_shards import damaged_shards_named
 from trainer.decoding.search_config import DEFAULT_SEARCH, SearchConfig
@@ -35,10 +35,9 @@ from trainer.export.export_check import check_export
 from trainer.runs.run_directory import load_run
 
 METADATA_FILE = os.path.join("assets.extra", "beamcap.json")
-# The oldest TensorFlow that loads and runs an export of the default formats, and the formats that
-# it can decode. TensorFlow Serving's releases lag behind TensorFlow's.
+# The oldest TensorFlow that loads and runs an export of the default formats. TensorFlow Serving's
+# releases lag behind TensorFlow's.
 OLDEST_TENSORFLOW = "2.18"
-DEFAULT_FORMATS = ("JPEG", "PNG", "GIF", "BMP")
 
 
 def export(
@@ -124,16 +123,3 @@ def _next_version(output: str) -> int:
     # Object stores list directories with a slash.
     names = [name.rstrip("/") for name in tf.io.gfile.listdir(output)]
     return max((int(name) for name in names if name.isdecimal()), default=0) + 1
-
-
-def parse_formats(text: str) -> tuple[str, ...]:
-    """The value of `--formats`, names separated by commas, as those of FORMAT_NAMES.
-
-    Raises:
-      InputError: a name is none of them, or there is none.
-    """
-    by_name = {name.lower(): name for name in FORMAT_NAMES}
-    asked = {name.strip().lower() for name in text.split(",")} - {""}
-    if not asked or asked - by_name.keys():
-        raise InputError(f"--formats={text} must be some of: {','.join(by_name)}")
-    return tuple(name for key, name in by_name.items() if key in asked)

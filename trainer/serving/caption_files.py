@@ -19,7 +19,6 @@ from trainer.serving.picture_files import find_pictures, read_picture, reason
 
 BATCH = 16  # images; the memory that is needed
 READERS = 8  # threads, which wait for a network's filesystem
-FORMATS = ("text", "jsonl", "csv")
 CSV_FIELDS = ("file", "rank", "caption", "log_prob", "error")
 BROKEN_PIPE_STATUS = 141  # 128 + SIGPIPE, as of a program that the signal ends
 
