@@ -41,9 +41,13 @@ def errors_told(
             for kind, status in (statuses or {}).items():
                 if isinstance(error, kind):
                     stop_signals.end(status, f"error: {error}")
-            if explain is None:
-                from tfrecords_schema.disk_failures import disk_failure as explain
-            if not (failure := explain(error)):
+            if not (failure := (explain or _explain_disk)(error)):
                 raise
             remedy = "; " + kept() if kept else ". Put that right and give the command again"
             stop_signals.end(INPUT_STATUS, f"error: {failure}{remedy}")
+
+
+def _explain_disk(error: Exception) -> str:
+    from tfrecords_schema.disk_failures import disk_failure  # imports TensorFlow
+
+    return disk_failure(error)
