@@ -135,7 +135,9 @@ def test_a_first_stage_that_cannot_serve_is_named(trained_run, dataset, tmp_path
     with pytest.raises(InputError, match="--objective=self_critical needs --initial_run"):
         train_config(dataset, tmp_path / "run", objective="self_critical")
     with pytest.raises(InputError, match="--samples=1 needs --baseline=greedy"):
-        train_config(dataset, tmp_path / "run", samples=1)
+        train_config(
+            dataset, tmp_path / "run", objective="self_critical", initial_run="first", samples=1
+        )
     with pytest.raises(InputError, match=r"--initial_run: .*nowhere has no config.json"):
         train(train_config(dataset, tmp_path / "run", initial_run=str(tmp_path / "nowhere")))
     with pytest.raises(InputError, match=r"--initial_run: .* has a model of other weights"):
