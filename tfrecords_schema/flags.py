@@ -120,7 +120,7 @@ def given(namespace: argparse.Namespace, *kinds: type) -> dict[str, Any]:
 
 
 def to_arguments(config: Any) -> list[str]:
-    """The command line that gives a dataclass of text, numbers, truth values and such dataclasses."""
+    """The command line that gives a dataclass of plain values and of such dataclasses."""
     arguments = []
     for field in dataclasses.fields(config):
         name, value = field.name, getattr(config, field.name)
