@@ -52,7 +52,13 @@ def test_drawn_captions_follow_the_models_distribution(kind):
 
 def self_critical_step(model, average, **changes):
     config = TrainConfig(
-        data="-", run="-", objective="self_critical", initial_run="-", samples=8, **changes
+        data="-",
+        run="-",
+        objective="self_critical",
+        initial_run="-",
+        samples=8,
+        max_words=20,
+        **changes,
     )
     optimizer = ClippedAdam(0.01, 5.0)
     optimizer.build(model.trainable_variables)
