@@ -6,7 +6,7 @@ PY = .venv/bin/python
 BEAM = $(shell sed -n 's/^apache-beam==//p' constraints.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check engines compat benchmark lock clean
+.PHONY: help setup demo test check reference engines compat benchmark lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -37,6 +37,9 @@ check: setup ## format, lint and types
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
 	.venv/bin/mypy
+
+reference: setup ## docs/reference.md anew, from the flags
+	$(PY) docs/make_reference.py
 
 engines: .engines/prism .engines/flink-job-server.jar .engines/spark-job-server.jar ## get Prism, Flink and Spark for the engine tests; needs go, mvn and Java 17
 
