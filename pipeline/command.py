@@ -4,15 +4,15 @@ import argparse
 from collections.abc import Sequence
 
 from pipeline.config import PipelineConfig
-from tfrecords_schema.command_errors import errors_told, program_name
-from tfrecords_schema.flags import add_flags, given
+from tfrecords_schema.command_errors import errors_told
+from tfrecords_schema.flags import add_flags, command_name, given
 from tfrecords_schema.messages import print_messages
 
 
 def make_parser() -> argparse.ArgumentParser:
     """The flags of beamcap itself; all others are Beam's."""
     parser = argparse.ArgumentParser(
-        prog=program_name("pipeline"),
+        prog=command_name("pipeline"),
         usage="%(prog)s --input=DIR --output=DATA [flags]",
         description="Writes captioned images as a dataset of sharded TFRecords.",
         epilog="Every other flag is an option of Apache Beam, such as --runner.",

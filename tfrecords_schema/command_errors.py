@@ -1,6 +1,5 @@
 """Errors of the commands: one line for what a user or a disk did, a stack trace for defects."""
 
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 
@@ -8,11 +7,6 @@ from tfrecords_schema import stop_signals
 from tfrecords_schema.errors import InputError
 
 INPUT_STATUS = 2
-
-
-def program_name(module: str) -> str:
-    """The command that the user gave: `beamcap build`, or `python -m` and the module."""
-    return sys.argv[0] if sys.argv[0].startswith("beamcap ") else f"python -m {module}"
 
 
 @contextmanager

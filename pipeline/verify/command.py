@@ -5,14 +5,15 @@ import os
 import sys
 from collections.abc import Sequence
 
-from tfrecords_schema.command_errors import errors_told, program_name
+from tfrecords_schema.command_errors import errors_told
+from tfrecords_schema.flags import command_name
 from tfrecords_schema.messages import print_messages
 
 
 def parse(arguments: Sequence[str] | None = None) -> tuple[str, list[str]]:
     """The directory of the dataset and Beam's flags; it imports neither TensorFlow nor Beam."""
     parser = argparse.ArgumentParser(
-        prog=program_name("pipeline.verify"),
+        prog=command_name("pipeline.verify"),
         description="Reads every shard of a dataset and says what is wrong; status 1 if anything.",
         epilog="Every other flag is an option of Apache Beam, such as --runner.",
         allow_abbrev=False,
