@@ -46,6 +46,7 @@ from trainer.scores.validation import Validated, Validation, is_better
 from trainer.stop_request import StoppedError, stop_requests
 
 LOG_EVERY = 20  # steps
+LONGEST_WARMUP = 0.2  # of a run; a longer one is printed
 NOT_FINITE_FILE = "not_finite.json"
 
 
@@ -116,6 +117,8 @@ def train_run(run: Run, stop: threading.Event) -> dict[str, float]:
         f"{strategy.extended.worker_devices[0].split(':')[-2]}; "
         f"{run.model.count_params():,} parameters"
     )
+    if warms_up := _long_warmup(config, dataset):
+        print(warms_up)
     workers = input_context(strategy).num_input_pipelines
     if workers > config.readers:
         print(
@@ -173,6 +176,18 @@ def train_run(run: Run, stop: threading.Event) -> dict[str, float]:
         "validation_cider": float(progress.best),
         "validation_loss": float(progress.best_loss),
     }
+
+
+def _long_warmup(config: TrainConfig, dataset: Dataset) -> str:
+    """A line where the learning rate rises over a large part of the run; else empty."""
+    plan = plan_epoch(dataset.manifest, config.batch_size, config.readers, config.seed, 0)
+    steps = plan.batches * config.epochs
+    if config.warmup_steps <= LONGEST_WARMUP * steps:
+        return ""
+    return (
+        f"--warmup_steps={config.warmup_steps} is much of this run of some {steps} steps: give "
+        f"--warmup_steps={steps // 20} in a new --run if the captions stay poor"
+    )
 
 
 def _validation_text(run: Run, cider: float, loss: float) -> str:

@@ -14,6 +14,7 @@ import tensorflow as tf
 from conftest import SMALL, train_config
 from tensorboard.backend.event_processing.event_accumulator import SCALARS, EventAccumulator
 
+from tfrecords_schema.dataset import open_dataset
 from tfrecords_schema.errors import InputError
 from trainer import loop
 from trainer.config import ModelConfig
@@ -247,3 +248,12 @@ def test_a_batch_that_replicas_cannot_share_is_refused(dataset, tmp_path):
     with pytest.raises(InputError, match="--batch_size=6 must be a multiple of the 4 replicas"):
         train(config)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_warmup_over_much_of_the_run_is_printed(dataset, tmp_path, capsys):
+    images = open_dataset(dataset).images("train")
+    steps = 2 * -(-images // 8)  # of two epochs, each with a padded last batch
+    for warmup in (steps // 5, steps // 5 + 1):
+        train(train_config(dataset, tmp_path / str(warmup), warmup_steps=warmup))
+        is_printed = f"--warmup_steps={warmup} is much of this run of some {steps} steps"
+        assert (is_printed in capsys.readouterr().out) == (warmup > steps / 5)
