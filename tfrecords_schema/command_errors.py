@@ -36,7 +36,8 @@ def errors_told(
         try:
             yield
         except InputError as error:
-            stop_signals.end(INPUT_STATUS, f"error: {error}")
+            line = explain(error) if explain else ""
+            stop_signals.end(INPUT_STATUS, f"error: {line or error}")
         except Exception as error:
             for kind, status in (statuses or {}).items():
                 if isinstance(error, kind):

@@ -119,16 +119,17 @@ def given(namespace: argparse.Namespace, *kinds: type) -> dict[str, Any]:
     }
 
 
-def to_arguments(*configs: Any) -> list[str]:
-    """The command line that gives dataclasses of text, numbers and truth values."""
+def to_arguments(config: Any) -> list[str]:
+    """The command line that gives a dataclass of plain values and of such dataclasses."""
     arguments = []
-    for config in configs:
-        for name in flags_of(config):
-            value = getattr(config, name)
-            if isinstance(value, bool):
-                arguments.append(f"--{name}" if value else f"--no-{name}")
-            else:
-                arguments.append(f"--{name}={value}")
+    for field in dataclasses.fields(config):
+        name, value = field.name, getattr(config, field.name)
+        if dataclasses.is_dataclass(value):
+            arguments += to_arguments(value)
+        elif isinstance(value, bool):
+            arguments.append(f"--{name}" if value else f"--no-{name}")
+        else:
+            arguments.append(f"--{name}={value}")
     return arguments
 
 

@@ -116,7 +116,7 @@ def _launch(flags: argparse.Namespace) -> None:
 
     # What each worker would refuse is refused once, before they start.
     check_inputs(config)
-    if status := launch(workers, to_arguments(config, config.model_config)):
+    if status := launch(workers, to_arguments(config)):
         sys.exit(status)
 
 

@@ -147,7 +147,7 @@ class TrainConfig:
     )
     max_words: int = flag(
         30,
-        "words of the longest caption that is written in training: in validation and self_critical",
+        "words of the longest caption in validation and in self-critical training",
         _OBJECTIVE,
         least=1,
     )

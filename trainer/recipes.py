@@ -39,6 +39,13 @@ _TUTORIAL: dict[str, Any] = {  # plain cross-entropy at a constant rate
     "output_dropout": 0.0,
 }
 
+SELF_CRITICAL: dict[str, Any] = {  # beside the model of the initial run
+    "objective": "self_critical",
+    "epochs": 6,
+    "max_words": 20,
+    "learning_rate": 2e-4,
+}
+
 
 def attend(data: str, run: str, **changes: Any) -> TrainConfig:
     """Soft attention over the image before each word.
@@ -179,12 +186,12 @@ def self_critical(data: str, run: str, **changes: Any) -> TrainConfig:
     Raises:
       InputError: the initial run is not there, or its configuration is damaged.
     """
-    own: dict[str, Any] = {"objective": "self_critical", "epochs": 6, "max_words": 20}
+    own = dict(SELF_CRITICAL)
     if first := _first_config(changes.get("initial_run", ""), run):
         own |= {"model": first.model}
         own |= {name: getattr(first.model_config, name) for name in flags_of(ModelConfig)}
-    is_after = changes.get("model", own.get("model")) == "attend_after"
-    own["learning_rate"] = 1e-4 if is_after else 2e-4  # 2e-4 gained it less
+    if changes.get("model", own.get("model")) == "attend_after":
+        own["learning_rate"] = 1e-4  # 2e-4 gained it less
     return _make(data, run, own, changes)
 
 

@@ -47,6 +47,8 @@ def explain_failure(error: Exception) -> str:
 
     An InputError that a worker raised is no defect either: its message is the line.
     """
+    if isinstance(error, InputError):
+        return _REMARK.sub("", str(error))
     if isinstance(error, (*DISK_ERRORS, BeamIOError)):
         return disk_failure(error) or _with_reason(one_line(error), str(error))
     if isinstance(error, RuntimeError):

@@ -36,7 +36,7 @@ def good(pictures, tmp_path):
         (["--worker_threads=-1"], ["--worker_threads=-1", "at least 0"]),
         (["--worker_threads=all"], ["--worker_threads", "'all'"]),
         (["--max_size=9", "--vocabulary=words.txt"], ["--max_size=9", "--vocabulary=words.txt"]),
-        (["--image_directory=photos"], ["--image_directory=photos", "coco or karpathy or table"]),
+        (["--image_directory=photos"], ["--image_directory=photos", "coco, karpathy or table"]),
         (["--tfds_name=coco_captions"], ["--tfds_name='coco_captions'", "--source=tfds"]),
         (["--source=tfds"], ["--tfds_name=''", "coco_captions"]),
         (["--retry_rejected=yes"], ["--retry_rejected", "'yes'"]),

@@ -234,7 +234,7 @@ def test_a_given_vocabulary_is_used_and_what_it_lacks_is_counted(pictures, tmp_p
     report = json.loads((out / "report.json").read_text())
     assert 0.5 < report["text"]["train"]["out_of_vocabulary_rate"] < 1
     assert report["text"]["train"]["coverage"] < 0.1
-    with pytest.raises(InputError, match="--vocabulary"):
+    with pytest.raises(InputError, match="vocabulary_sha256 was"):
         words.write_text("a\n")
         run(pictures, out, vocabulary=str(words), features="none")
 

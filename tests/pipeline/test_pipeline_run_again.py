@@ -153,7 +153,7 @@ def test_a_killed_retry_goes_on(pictures, dataset, tmp_path, monkeypatch):
         shutil.copy(source / "images" / "drawn_00000.jpg", row["uri"])
     interrupt = Mock(side_effect=KeyboardInterrupt)  # background jobs ignore the signal
     with monkeypatch.context() as patch:
-        patch.setattr(build, "write_dataset", interrupt)
+        patch.setattr(build, "write_shards", interrupt)
         with pytest.raises(KeyboardInterrupt):
             run(source, out, retry_rejected=True)
     with pytest.raises(InputError, match="did not finish"):

@@ -230,7 +230,7 @@ def changes_of(kind):
 def test_a_configuration_is_read_back_from_its_command_line(changes, sizes):
     config = TrainConfig(**changes, model_config=ModelConfig(**sizes))
     kinds = (TrainConfig, ModelConfig)
-    found = parsed(*flags.to_arguments(config, config.model_config), kinds=kinds)
+    found = parsed(*flags.to_arguments(config), kinds=kinds)
     names = flags.flags_of(ModelConfig)
     model_config = ModelConfig(**{n: v for n, v in found.items() if n in names})
     others = {name: value for name, value in found.items() if name not in names}

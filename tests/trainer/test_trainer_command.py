@@ -53,6 +53,10 @@ def test_bad_flags_are_named_with_what_would_be_right(capsys, tmp_path):
         assert not (tmp_path / "run").exists()
 
 
+def test_a_gradient_may_go_unclipped():
+    assert TrainConfig("d", "r", clip_norm=float("inf")).clip_norm == float("inf")
+
+
 def test_missing_flags_and_commands_are_named(capsys):
     for command in ("train", "launch", "evaluate", "export", "caption", ""):
         assert "required" in complaint(capsys, *[command] * bool(command)), command

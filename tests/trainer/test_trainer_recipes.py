@@ -12,7 +12,6 @@ from trainer import recipes
 from trainer.command import main
 from trainer.config import MODELS, ModelConfig, TrainConfig
 from trainer.decoding.search_config import SearchConfig
-from trainer.runs.run_directory import load_run
 
 POOLED = dict(
     schedule="constant", epochs=16, warmup_steps=200,
@@ -184,22 +183,16 @@ def test_a_recipe_tells_its_command_time_score_and_paper(configured, tmp_path):
         assert config == own, name
 
 
-@pytest.mark.slow
-def test_a_run_is_captioned_with_the_search_that_suits_its_model(dataset, tmp_path):
-    run = tmp_path / "run"
-    sizes = ("--units=16", "--heads=2", "--feed_forward_units=16", "--annotation_units=16")
-    main([
-        "train", "--recipe=transformer", f"--data={dataset}", f"--run={run}", "--strategy=one",
-        "--epochs=1", "--warmup_steps=0", "--batch_size=8", *sizes,
-    ])  # fmt: skip
-    assert flat(load_run(str(run)).config)["word_dropout"] == 0.3
-    for flags, penalty in [((), 1.25), (("--length_penalty=0.5", "--beam_width=2"), 0.5)]:
-        main(["evaluate", f"--run={run}", "--split=test", "--max_words=5", *flags])
-        search = json.loads((run / "scores-test.json").read_text())["search"]
-        assert search == {
-            "beam_width": 2 if flags else 5, "max_words": 5, "length_penalty": penalty,
-            "jit_compile": False,
-        }  # fmt: skip
-    main(["export", f"--run={run}", f"--output={tmp_path / 'export'}", "--max_words=5"])
-    metadata = (tmp_path / "export" / "1" / "assets.extra" / "beamcap.json").read_text()
-    assert json.loads(metadata)["search"]["length_penalty"] == 1.25
+def test_evaluate_and_export_search_as_suits_the_model_unless_told(monkeypatch, tmp_path):
+    found = []
+    monkeypatch.setattr("trainer.scores.evaluate.evaluate", lambda *a: found.append(a))
+    monkeypatch.setattr("trainer.export.export_run.export", lambda *a: found.append(a))
+    runs = {model: f"--run={write_run(tmp_path / model, model=model)}" for model in MODELS}
+    given = SearchConfig(beam_width=2, length_penalty=0.5)
+    for model, run in runs.items():
+        suits = SearchConfig(length_penalty=1.25 if model == "transformer" else 1.0)
+        for flags, search in [((), suits), (("--beam_width=2", "--length_penalty=0.5"), given)]:
+            main(["evaluate", run, "--split=validation", *flags])
+            assert found[-1] == (run[6:], "validation", search, "")
+            main(["export", run, "--output=out", "--formats=png,jpeg", "--data=there", *flags])
+            assert found[-1] == (run[6:], "out", search, ("JPEG", "PNG"), "there")

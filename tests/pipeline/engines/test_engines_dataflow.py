@@ -61,7 +61,7 @@ def write(pipeline, config, source, rules):
     job = ShardJob("gs://some-bucket/data", {"train": 4}, (8, 8, 128), "float16", "coco", 50, "", 0)
     joined = [f"gs://some-bucket/data/joined/{name}.tfrecord" for name in ("a", "b")]
     paths = (f"gs://some-bucket/data/{name}" for name in ("rejects.parquet", "same.json"))
-    build.write_dataset(pipeline, joined, job, *paths)
+    build.write_shards(pipeline, joined, job, *paths)
     return ["GroupByShard", "WriteShard", "WriteRejects", "WriteSamePictures"]
 
 

@@ -154,7 +154,7 @@ def test_versions_count_up_and_carry_fingerprints(trained_run, dataset, tmp_path
     assert path == os.path.join(output, "8")
     with open(os.path.join(path, "assets.extra", "beamcap.json")) as file:
         metadata = json.load(file)
-    assert metadata["beam_width"] == 3
+    assert metadata["search"] == dataclasses.asdict(SEARCH)
     assert metadata.items() >= read_manifest(dataset).fingerprints().items()
     assert sorted(os.listdir(output)) == ["7", "8"]
 

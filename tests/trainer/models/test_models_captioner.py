@@ -28,12 +28,12 @@ SIZES = ModelConfig(
     layer_dropout=0, output_dropout=0,
 )  # fmt: skip
 KINDS = [
-    "attend", "attend cell=gru", "attend layers=3", "attend layers=2 cell=gru tied_embeddings=1",
-    "attend_after", "attend_after layers=2 cell=gru tied_embeddings=1",
-    "merge", "merge join=concat cell=gru", "merge layers=2 tied_embeddings=1",
+    "attend", "attend cell=gru", "attend layers=3", "attend layers=2 cell=gru tied_embeddings=True",
+    "attend_after", "attend_after layers=2 cell=gru tied_embeddings=True",
+    "merge", "merge join=concat cell=gru", "merge layers=2 tied_embeddings=True",
     "inject", "inject cell=gru layers=2", "inject inject=init layers=2",
-    "inject inject=init cell=gru tied_embeddings=1", "inject inject=every layers=2",
-    "transformer", "transformer layers=3 tied_embeddings=1",
+    "inject inject=init cell=gru tied_embeddings=True", "inject inject=every layers=2",
+    "transformer", "transformer layers=3 tied_embeddings=True",
 ]  # fmt: skip
 VOCABULARY = 12
 CAPTIONS = np.array(
@@ -56,7 +56,7 @@ def make(kind, regions=4, depth=6, **changes):
     name, *options = kind.split()
     for option in options:
         flag, value = option.split("=")
-        changes[flag] = int(value) if value.isdecimal() else value
+        changes[flag] = int(value) if value.isdecimal() else {"True": True}.get(value, value)
     keras.utils.set_random_seed(1)
     config = dataclasses.replace(SIZES, **changes)
     model = MODELS[name](config, VOCABULARY, feature_depth=depth)

@@ -87,7 +87,12 @@ def test_the_cnn_is_held_still_and_then_released_but_for_its_batch_normalization
 
 def trained_on(model, learning, features, **changes):
     """The scalars of two steps, and how often the CNN was asked in one."""
-    config = TrainConfig(data="-", run="-", initial_run="-", samples=3, **changes)
+    config = TrainConfig(
+        data="-",
+        run="-",
+        initial_run="-",
+        **{"samples": 3, **changes} if "objective" in changes else changes,
+    )
     asked = []
     plain = WithEncoder.regions
     with pytest.MonkeyPatch.context() as patch:
