@@ -87,7 +87,7 @@ def run_beamcap(command: str, arguments: list[str]) -> None:
 
         main(arguments)
     elif command == "verify":
-        from pipeline.verify.verify_dataset import main as verify
+        from pipeline.verify.command import main as verify
 
         verify(arguments)
     else:
