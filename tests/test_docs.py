@@ -1,7 +1,7 @@
 """The pages of the documentation: their commands run, their links lead somewhere.
 
-Every fenced `sh` block of README.md and docs/ is run, a page after the other, each in a directory of
-its own that holds small drawn pictures in the layouts that pages name: `flickr8k/`, `coco/`,
+Every fenced `sh` block of README.md and docs/ is run, a page after the other, each in a directory
+of its own that holds small drawn pictures in the layouts that pages name: `flickr8k/`, `coco/`,
 `pictures/` and so on (see `write_sources`). A command of beamcap gets the flags of SMALL behind its
 own, which make it small; the last of two equal flags wins. A block that cannot be run has its
 reason in the line before it:
@@ -219,7 +219,8 @@ def test_the_commands_of_a_page_run(page, tmp_path, monkeypatch):
 
 
 def test_blocks_are_found_with_their_reasons():
-    page = "a\n<!-- not run: it needs a cluster -->\n```sh\nbeamcap x \\\n  y  # z\n```\n\n```python\n1\n```\n"
+    shell = "```sh\nbeamcap x \\\n  y  # z\n```\n"
+    page = f"a\n<!-- not run: it needs a cluster -->\n{shell}\n```python\n1\n```\n"
     cluster, python = blocks_of(page)
     assert cluster.not_run == "it needs a cluster" and not python.not_run
     assert commands_of(cluster) == [["beamcap", "x", "y"]]
