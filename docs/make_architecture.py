@@ -1,7 +1,7 @@
 """Writes the list of modules into docs/architecture.md, from the first lines of their docstrings.
 
-    .venv/bin/python docs/make_architecture.py           # writes
-    .venv/bin/python docs/make_architecture.py --check   # exits with 1 if the page is stale
+.venv/bin/python docs/make_architecture.py           # writes
+.venv/bin/python docs/make_architecture.py --check   # exits with 1 if the page is stale
 """
 
 import ast
@@ -26,7 +26,8 @@ def list_modules() -> str:
     for package in PACKAGES:
         for room in sorted({path.parent for path in (ROOT / package).rglob("*.py")}):
             name = room.relative_to(ROOT).as_posix()
-            text += f"\n### `{name}/`\n\n{first_line(room / '__init__.py')}.\n\n| module | |\n|---|---|\n"
+            text += f"\n### `{name}/`\n\n{first_line(room / '__init__.py')}.\n\n"
+            text += "| module | |\n|---|---|\n"
             modules = (path for path in sorted(room.glob("*.py")) if path.name != "__init__.py")
             text += "".join(f"| `{path.stem}` | {_cell(path)} |\n" for path in modules)
     return text + "\n"

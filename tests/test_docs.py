@@ -1,7 +1,7 @@
 """The pages of the documentation: their commands run, their links lead somewhere.
 
-Every fenced `sh` block of README.md and docs/ is run, a page after the other, each in a directory of
-its own that holds small drawn pictures in the layouts that pages name: `flickr8k/`, `coco/`,
+Every fenced `sh` block of README.md and docs/ is run, a page after the other, each in a directory
+of its own that holds small drawn pictures in the layouts that pages name: `flickr8k/`, `coco/`,
 `pictures/` and so on (see `write_sources`). A command of beamcap gets the flags of SMALL behind its
 own, which make it small; the last of two equal flags wins. A block that cannot be run has its
 reason in the line before it:
@@ -36,7 +36,8 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 COMMANDS = ("build", "verify", "train", "launch", "evaluate", "export", "caption")
 SMALL = {
-    "drawn_pictures draw": ["--count=60"],
+    "draw": ["--count=60"],
+    "check": ["--minimum=0"],  # of drawn pictures: an epoch teaches nothing
     "build": [
         "--encoder=tiny", "--encoder_weights=imagenet", "--encoder_layer=", "--image_size=0",
         "--images_per_shard=24", "--min_count=1", "--max_rejected=0.1",
@@ -86,7 +87,7 @@ def run_beamcap(command: str, arguments: list[str]) -> None:
 
         main(arguments)
     elif command == "verify":
-        from pipeline.verify.verify_dataset import main as verify
+        from pipeline.verify.command import main as verify
 
         verify(arguments)
     else:
@@ -105,7 +106,7 @@ def run_command(words: list[str]) -> None:
             assert not end.code, f"{shlex.join(words)} exits with {end.code}"
         return
     if words[:3] == ["python", "-m", "pipeline.drawn_pictures"]:
-        words = [*words, *SMALL.get(f"drawn_pictures {words[3]}", [])]
+        words = [*words, *SMALL.get(words[3], [])]
     environment = dict(os.environ, PYTHONPATH=str(ROOT))
     environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
     done = subprocess.run(words, env=environment, capture_output=True, text=True)
@@ -164,7 +165,7 @@ def _write_json_layouts(
         {
             "filename": name,
             "split": {"dev": "val"}.get(split, split),
-            "sentences": [{"raw": text} for text in captions[name]],
+            "sentences": [{"sentid": k, "raw": text} for k, text in enumerate(captions[name])],
         }
         for name, split in splits.items()
     ]
@@ -218,7 +219,8 @@ def test_the_commands_of_a_page_run(page, tmp_path, monkeypatch):
 
 
 def test_blocks_are_found_with_their_reasons():
-    page = "a\n<!-- not run: it needs a cluster -->\n```sh\nbeamcap x \\\n  y  # z\n```\n\n```python\n1\n```\n"
+    shell = "```sh\nbeamcap x \\\n  y  # z\n```\n"
+    page = f"a\n<!-- not run: it needs a cluster -->\n{shell}\n```python\n1\n```\n"
     cluster, python = blocks_of(page)
     assert cluster.not_run == "it needs a cluster" and not python.not_run
     assert commands_of(cluster) == [["beamcap", "x", "y"]]
@@ -230,7 +232,7 @@ def test_each_reason_for_not_running_says_something():
         page = path.read_text()
         reasons = [block.not_run for block in blocks_of(page) if block.not_run]
         # One that stands elsewhere would be read by nobody.
-        assert len(reasons) == page.count("<!-- not run"), path
+        assert len(reasons) == len(re.findall("^<!-- not run", page, re.MULTILINE)), path
         assert all(len(reason.split()) >= 2 for reason in reasons), path
 
 
