@@ -31,7 +31,10 @@ def disk_failure(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         if isinstance(error, ConnectionError) and not isinstance(error, BrokenPipeError):
             return ""
-        line = f"{error.filename or 'standard output'}: {error.strerror}"
+        if error.errno and error.strerror not in _REASONS:
+            line = f"{os.strerror(error.errno)}: {line}"  # HDF5 gives several lines of its own
+        else:
+            line = f"{error.filename or 'standard output'}: {error.strerror}"
     elif isinstance(error, tf.errors.OpError):
         path, separator, reason = line.rpartition("; ")
         if separator and reason in _REASONS:

@@ -192,7 +192,9 @@ def test_a_run_on_features_is_where_a_model_of_images_starts(
     for mine, theirs in zip(captioner.weights, load_run(first).model.weights, strict=True):
         np.testing.assert_allclose(mine, theirs, atol=1e-5)
     other = config_of(images, tmp_path / "other", initial_run=trained_run)
-    with pytest.raises(InputError, match="another dataset: its encoder is 'tiny', that of"):
+    with pytest.raises(
+        InputError, match="another dataset than --data: encoder was 'tiny' and is '"
+    ):
         train(other)
 
 

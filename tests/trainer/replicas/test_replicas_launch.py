@@ -24,7 +24,8 @@ pytestmark = pytest.mark.skipif(
 
 
 def two_readers(dataset, run, **changes):
-    """Each worker reads its own shards."""
+    """Each worker reads its own shards. The run lasts, so that it is still on when it is killed."""
+    changes = dict(epochs=12, patience=12) | changes
     return multiworker_config(dataset, run, checkpoint_every=3, readers=2, **changes)
 
 
