@@ -26,9 +26,12 @@ from pipeline.config import PipelineConfig
 from pipeline.drawn_pictures import write_pictures
 from pipeline.run import run_pipeline
 from tfrecords_schema.manifest import read_manifest
+from tfrecords_schema.messages import print_messages
 from tfrecords_schema.parse import parse_record
 from trainer.config import ModelConfig, TrainConfig
 from trainer.loop import train
+
+print_messages()  # tests read them by capsys
 
 SMALL = ModelConfig(
     embedding_units=16, units=32, attention_units=8, annotation_units=16,

@@ -10,18 +10,21 @@ from absl import logging
 
 from tfrecords_schema.disk_failures import DISK_ERRORS, disk_failure
 from tfrecords_schema.errors import InputError
+from tfrecords_schema.exported_model import DEFAULT_FORMATS, parse_formats
 from tfrecords_schema.flags import add_flags, flags_of, given, to_arguments
+from tfrecords_schema.messages import print_messages
+from trainer.check_inputs import check_inputs
 from trainer.config import ModelConfig, TrainConfig
 from trainer.decoding.search_config import SearchConfig
 from trainer.export.export_check import ExportError
-from trainer.export.export_run import DEFAULT_FORMATS, export, parse_formats
-from trainer.loop import check_inputs, train
+from trainer.loop import train
 from trainer.recipes import PRESETS
 from trainer.replicas.distribution import LostWorkerError
 from trainer.replicas.launch import launch
-from trainer.scores.evaluate import evaluate
+from trainer.scores.evaluate import evaluation_text
 from trainer.serving.caption_files import FORMATS, caption_files
 from trainer.stop_request import STOPPED_STATUS, StoppedError
+from trainer.trained_run import load_run
 
 PATH_FLAGS = ("data", "run", "initial_run", "word_vectors", "output")
 
@@ -123,6 +126,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for name in PATH_FLAGS:
         if hasattr(flags, name):
             setattr(flags, name, os.path.expanduser(getattr(flags, name)))
+    print_messages()
     logging.set_verbosity(logging.ERROR)  # TFDS warns of its own deprecated names
     try:
         flags.function(flags)
@@ -146,7 +150,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _train(flags: argparse.Namespace) -> None:
-    train(_configuration(flags))
+    train(_configuration(flags), show_progress=True)
 
 
 def _launch(flags: argparse.Namespace) -> None:
@@ -174,12 +178,17 @@ def _configuration(flags: argparse.Namespace) -> TrainConfig:
 
 
 def _evaluate(flags: argparse.Namespace) -> None:
-    evaluate(flags.run, flags.split, SearchConfig(**given(flags, SearchConfig)), flags.data)
+    run, search = load_run(flags.run, flags.data), SearchConfig(**given(flags, SearchConfig))
+    evaluation = run.evaluate(flags.split, search, show_progress=True, save=False)
+    try:
+        print(evaluation_text(evaluation))
+    finally:  # also where standard output is what is full
+        run.save(evaluation)
 
 
 def _export(flags: argparse.Namespace) -> None:
     search, formats = SearchConfig(**given(flags, SearchConfig)), parse_formats(flags.formats)
-    export(flags.run, flags.output, search, formats, flags.data)
+    load_run(flags.run, flags.data).export(flags.output, search, formats)
 
 
 def _caption(flags: argparse.Namespace) -> None:
