@@ -17,11 +17,10 @@ start_tensorflow(3)
 import tensorflow as tf
 
 from tfrecords_schema.parse import parse_batch
-from trainer.data.batches import shard_paths
 from trainer.layers.model_input import as_model_input
 from trainer.layers.packing import pack_captions
 from trainer.layers.smoothed_cross_entropy import cross_entropy_sum
-from trainer.runs.run_directory import load_run
+from trainer.trained_run import load_run
 
 BATCH = 32  # images; each goes to its neighbour's captions
 
@@ -39,8 +38,8 @@ def cross_entropies(run):
         ]
         return tf.stack([*losses, tf.cast(tf.size(words.labels_P), tf.float32)])
 
-    shards = shard_paths(trained.config.data, trained.manifest, "validation")
-    features, total = trained.manifest.features(), 0.0
+    shards = trained.dataset.shard_paths("validation")
+    features, total = trained.dataset.manifest.features(), 0.0
     for serialized in tf.data.TFRecordDataset(shards).batch(BATCH):
         batch = parse_batch(features, serialized)
         total += sums(batch["image_features"], batch["caption_ids"]).numpy()

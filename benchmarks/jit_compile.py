@@ -31,7 +31,7 @@ from trainer.objectives.cider_reward import read_reward
 from trainer.objectives.self_critical import make_self_critical_step
 from trainer.optimizer import Update, make_optimizer
 from trainer.precision import set_precision
-from trainer.runs.run_directory import load_run
+from trainer.trained_run import load_run
 from trainer.step import make_train_step
 
 ROUNDS, CALLS = 9, 10
@@ -95,18 +95,18 @@ def self_critical_step(run, jit_compile):
         trained.config, objective="self_critical", initial_run=run, learning_rate=1e-30,
         jit_compile=jit_compile,
     )  # fmt: skip
-    model, manifest = trained.model, trained.manifest
+    model, dataset = trained.model, trained.dataset
     optimizer = make_optimizer(config)
     learning = model.captioner if isinstance(model, WithEncoder) else model
     optimizer.build(learning.trainable_variables)
     updates = [Update(optimizer, learning.trainable_variables)]
     train = make_train_step(
-        make_self_critical_step(model, updates, config, read_reward(config.data, manifest)),
+        make_self_critical_step(model, updates, config, read_reward(dataset)),
         model, model, optimizer, tf.distribute.get_strategy(), 0.0,
     )  # fmt: skip
-    plan = plan_epoch(manifest, config.batch_size, 1, 0, 0)
+    plan = plan_epoch(dataset.manifest, config.batch_size, 1, 0, 0)
     one_pipeline = tf.distribute.InputContext(1, 0, 1)
-    first = train_dataset(config.data, manifest, plan, one_pipeline).take(CALLS)
+    first = train_dataset(dataset, plan, one_pipeline).take(CALLS)
     batches = itertools.cycle(
         [{name: x[0] for name, x in b.items() if name != "image_id"} for b in first]
     )

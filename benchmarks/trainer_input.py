@@ -27,14 +27,14 @@ import absl.logging
 import numpy as np
 import tensorflow as tf
 
-from tfrecords_schema.manifest import read_manifest, write_manifest
+from tfrecords_schema.dataset import open_dataset
+from tfrecords_schema.manifest import write_manifest
 from tfrecords_schema.parse import parse_batch
 from trainer.config import TrainConfig
 from trainer.data.batches import (
     PARSE_AT_ONCE,
     READ_AT_ONCE,
     READ_THREADS,
-    shard_paths,
     train_dataset,
     without_autotune,
 )
@@ -51,21 +51,21 @@ SMALL = (
 )  # fmt: skip
 
 
-def batches(data, manifest, epoch):
+def batches(dataset, epoch):
     context = tf.distribute.InputContext(1, 0, 1)
-    plan = plan_epoch(manifest, BATCH, readers=1, seed=0, epoch=epoch)
-    return train_dataset(data, manifest, plan, context)
+    plan = plan_epoch(dataset.manifest, BATCH, readers=1, seed=0, epoch=epoch)
+    return train_dataset(dataset, plan, context)
 
 
-def seconds(dataset):
+def seconds(elements):
     start = time.perf_counter()
     # Counted within TensorFlow: handing each record to Python is not part of reading it.
-    dataset.reduce(np.int64(0), lambda count, *_: count + 1).numpy()
+    elements.reduce(np.int64(0), lambda count, *_: count + 1).numpy()
     return time.perf_counter() - start
 
 
-def reading(data, manifest):
-    paths = shard_paths(data, manifest, "train")
+def reading(dataset):
+    paths, manifest = dataset.shard_paths("train"), dataset.manifest
     megabytes = sum(shard.bytes for shard in manifest.splits["train"]) / 1e6
     files = tf.data.Dataset.from_tensor_slices(paths)
     read = files.interleave(tf.data.TFRecordDataset, READ_AT_ONCE, num_parallel_calls=READ_THREADS)
@@ -76,9 +76,9 @@ def reading(data, manifest):
     ratios = {"parsed": [], "batches": []}
     for epoch in range(ROUNDS):
         rates = {
-            name: megabytes / seconds(dataset)
-            for name, dataset in (
-                ("read", read), ("parsed", parsed), ("batches", batches(data, manifest, epoch))
+            name: megabytes / seconds(elements)
+            for name, elements in (
+                ("read", read), ("parsed", parsed), ("batches", batches(dataset, epoch))
             )
         }  # fmt: skip
         print({name: f"{rate:.0f} MB/s" for name, rate in rates.items()}, flush=True)
@@ -89,9 +89,9 @@ def reading(data, manifest):
         print(f"{name} / read: {statistics.median(values):.2f} {spread}")
 
 
-def share_of_a_step(data, manifest):
-    config = TrainConfig(data=data, run="-")
-    model, average = make_model(config, manifest), make_model(config, manifest)
+def share_of_a_step(dataset):
+    config = TrainConfig(data=dataset.directory, run="-")
+    model, average = make_model(config, dataset), make_model(config, dataset)
     optimizer = make_optimizer(config)
     optimizer.build(model.trainable_variables)
     updates = [Update(optimizer, model.trainable_variables)]
@@ -107,12 +107,12 @@ def share_of_a_step(data, manifest):
             step(batch, tf.constant(0.0))["loss"].numpy()
         return time.perf_counter() - start
 
-    kept = list(batches(data, manifest, 0).take(STEPS))
+    kept = list(batches(dataset, 0).take(STEPS))
     run(kept)
     shares = []
     for _ in range(ROUNDS):
         # One more than is counted: the first batch waits for the shuffle buffer, once an epoch.
-        stream = iter(batches(data, manifest, 0).take(STEPS))
+        stream = iter(batches(dataset, 0).take(STEPS))
         in_memory, streamed = run(kept[1:]), (run([next(stream)]), run(stream))[1]
         shares.append(1 - in_memory / streamed)
         print(f"{STEPS - 1} steps: in memory {in_memory:.2f} s, streamed {streamed:.2f} s")
@@ -120,7 +120,8 @@ def share_of_a_step(data, manifest):
     print(f"share of the input: {statistics.median(shares):.3f} {spread}")
 
 
-def memory(data, manifest):
+def memory(dataset):
+    data, manifest = dataset.directory, dataset.manifest
     for times in (1, 4, 16, 64):
         with tempfile.TemporaryDirectory() as folder:
             copy = os.path.join(folder, "data")
@@ -157,10 +158,10 @@ def memory(data, manifest):
 def main():
     absl.logging.set_verbosity(absl.logging.ERROR)
     [data] = sys.argv[1:]
-    manifest = read_manifest(data)
-    reading(data, manifest)
-    share_of_a_step(data, manifest)
-    memory(data, manifest)
+    dataset = open_dataset(data)
+    reading(dataset)
+    share_of_a_step(dataset)
+    memory(dataset)
 
 
 if __name__ == "__main__":

@@ -1,21 +1,24 @@
-"""Messages to the user: functions log them, and commands print them."""
+"""Messages of the functions: Python's logging, on the logger `beamcap`.
+
+A program that imports beamcap sees them once it sets logging up. The commands print them.
+"""
 
 import logging
 
 logger = logging.getLogger("beamcap")
-logger.addHandler(logging.NullHandler())  # a program that wants no messages sees none
+logger.addHandler(logging.NullHandler())
 
 
 class _Printer(logging.Handler):
-    """Prints messages to the standard output of the moment; an error of writing is raised."""
+    """Prints to whatever `sys.stdout` is at that time."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        print(self.format(record), flush=True)
+        print(record.getMessage(), flush=True)
 
 
 def print_messages() -> None:
-    """Prints the messages of level INFO and above, for a command; a second call changes nothing."""
-    logger.setLevel(logging.INFO)
-    logger.propagate = False  # or a root handler would write each message again
+    """Prints the messages from now on, as commands do; it may be called again."""
     if not any(isinstance(handler, _Printer) for handler in logger.handlers):
         logger.addHandler(_Printer())
+    logger.setLevel(logging.INFO)
+    logger.propagate = False

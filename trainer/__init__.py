@@ -1,7 +1,8 @@
 """TFRecords to a trained captioner and a SavedModel, on tf.distribute.
 
-The names below are what Python programs use; see docs/python.md. They are imported at their first
-use, so that `import trainer` does not start TensorFlow.
+    from trainer import TrainConfig, load_captioner, load_run, recipes, train
+
+The names are imported when they are first used: TensorFlow takes seconds. See docs/python.md.
 """
 
 import importlib
@@ -16,15 +17,24 @@ if TYPE_CHECKING:
     from trainer.serving.captioner import load_captioner as load_captioner
     from trainer.trained_run import load_run as load_run
 
+__all__ = [
+    "ModelConfig",
+    "SearchConfig",
+    "TrainConfig",
+    "load_captioner",
+    "load_run",
+    "recipes",
+    "train",
+]
+
 _MODULES = {
-    "TrainConfig": "trainer.config",
     "ModelConfig": "trainer.config",
     "SearchConfig": "trainer.decoding.search_config",
-    "train": "trainer.loop",
-    "load_run": "trainer.trained_run",
+    "TrainConfig": "trainer.config",
     "load_captioner": "trainer.serving.captioner",
+    "load_run": "trainer.trained_run",
+    "train": "trainer.loop",
 }
-__all__ = [*_MODULES, "recipes"]
 
 
 def __getattr__(name: str) -> Any:

@@ -11,9 +11,9 @@ import pytest
 from conftest import pipeline_config, train_config
 
 from pipeline.encoder.encoder_model import build_model
+from tfrecords_schema.dataset import open_dataset
 from tfrecords_schema.errors import InputError
 from tfrecords_schema.keras_settings import set_up_keras
-from tfrecords_schema.manifest import read_manifest
 from trainer.models.make_model import make_model
 
 
@@ -37,12 +37,12 @@ def other_settings():
 def test_models_are_built_alike_whatever_the_settings(dataset, tmp_path, other_settings):
     image = np.random.default_rng(0).uniform(0, 255, [1, 64, 64, 3]).astype(np.float32)
     encoder_config = pipeline_config("-", tmp_path, image_size=64)
-    config, manifest = train_config(dataset, tmp_path), read_manifest(dataset)
+    config, opened = train_config(dataset, tmp_path), open_dataset(dataset)
     keras.utils.set_random_seed(0)
-    bent = build_model(encoder_config), make_model(config, manifest)
+    bent = build_model(encoder_config), make_model(config, opened)
     set_up_keras()
     keras.utils.set_random_seed(0)
-    right = build_model(encoder_config), make_model(config, manifest)
+    right = build_model(encoder_config), make_model(config, opened)
     for mine, other in zip(bent, right, strict=True):
         for weight, expected in zip(mine.weights, other.weights, strict=True):
             assert weight.dtype == "float32"

@@ -16,6 +16,7 @@ import tensorflow as tf
 from conftest import complaint, train_config
 
 import trainer.export.export_run
+from tfrecords_schema.dataset import open_dataset
 from tfrecords_schema.errors import InputError
 from trainer.command import main, to_arguments
 from trainer.models.make_model import read_encoder
@@ -273,11 +274,11 @@ def test_a_damaged_cnn_of_a_dataset_of_images_is_named(place):
         if (new := happens(content)) is not None:
             path.write_bytes(new)
         with pytest.raises(InputError) as error:
-            read_encoder(str(place / "data"))
+            read_encoder(open_dataset(place / "data"))
         line = str(error.value)
         assert line.startswith(f"--data: {path} is ") and ANEW in line and "\n" not in line
         path.write_bytes(content)
-    assert read_encoder(str(place / "data")).output_shape == (None, 8, 8, 128)
+    assert read_encoder(open_dataset(place / "data")).output_shape == (None, 8, 8, 128)
 
 
 def test_a_damaged_checkpoint_costs_an_interval_and_nothing_of_the_result(place, capsys):
@@ -382,7 +383,7 @@ def test_scores_are_printed_before_they_are_written_and_are_kept_where_they_cann
     def print_on_full_disk(*_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("trainer.scores.evaluate.print", print_on_full_disk, raising=False)
+    monkeypatch.setattr("trainer.command.print", print_on_full_disk, raising=False)
     line = complaint(main, capsys, *command)
     assert line.startswith("error: standard output: No space left on device")
     assert json.loads((place / "run" / "scores-test.json").read_text())["scores"].keys()

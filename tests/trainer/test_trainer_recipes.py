@@ -8,7 +8,7 @@ import pytest
 from trainer.command import main
 from trainer.config import ModelConfig, TrainConfig
 from trainer.recipes import PRESETS
-from trainer.runs.run_directory import load_run
+from trainer.trained_run import load_run
 
 
 @pytest.mark.parametrize("preset", PRESETS)

@@ -79,8 +79,8 @@ def test_a_second_ctrl_c_ends_at_once_and_a_dead_owner_is_none(dataset, tmp_path
     config = train_config(dataset, run, epochs=1000, patience=1000)
     # Steps that take long: the first signal is answered after one of them.
     code = (
-        "import runpy, sys, time, trainer.loop\n"
-        "trainer.loop.steps_at_once = lambda: (print('looks', flush=True), time.sleep(60))\n"
+        "import runpy, sys, time, trainer.epoch\n"
+        "trainer.epoch.steps_at_once = lambda: (print('looks', flush=True), time.sleep(60))\n"
         "runpy.run_module('trainer', run_name='__main__')"
     )
     process = subprocess.Popen(

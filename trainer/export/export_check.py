@@ -166,10 +166,15 @@ def _answer_of_session(version: str, contents: list[bytes]) -> dict[str, list]:
             with open(path, "wb") as file:
                 file.write(content)
         result = os.path.join(folder, "result.json")
-        # Where there is a GPU this process holds it, and an export has to run without one.
+        environment = os.environ | {
+            # Where there is a GPU this process holds it, and an export has to run without one.
+            "CUDA_VISIBLE_DEVICES": "",
+            # A notebook may have found this package by a path of its own.
+            "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+        }
         done = subprocess.run(
             [sys.executable, "-m", "trainer.serving.session_captions", version, result, *paths],
-            env=os.environ | {"CUDA_VISIBLE_DEVICES": ""}, capture_output=True, text=True,
+            env=environment, capture_output=True, text=True,
         )  # fmt: skip
         if done.returncode:
             said = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tfrecords_schema.dataset import open_dataset
 from tfrecords_schema.manifest import read_manifest
 from trainer.data import epoch_plan
-from trainer.data.batches import READ_AT_ONCE, evaluation_dataset, read_references, train_dataset
+from trainer.data.batches import READ_AT_ONCE, evaluation_dataset, train_dataset
 from trainer.data.epoch_plan import plan_epoch
 
 
@@ -26,7 +27,7 @@ def plan_of(dataset, batch_size=8, readers=1, seed=0, epoch=0):
 
 def parts_of_batches(dataset, plan, context, start=0):
     """This pipeline's part of each batch, a row a replica."""
-    batches = train_dataset(dataset, read_manifest(dataset), plan, context, start)
+    batches = train_dataset(open_dataset(dataset), plan, context, start)
     parts = list(batches.as_numpy_iterator())
     assert len(parts) == plan.batches - start
     return parts
@@ -152,22 +153,22 @@ def test_a_batch_holds_captions_of_like_length(readers, dataset, padding):
 
 def test_evaluation_has_every_image_once_and_pads_the_last_batch(dataset):
     manifest = read_manifest(dataset)
-    batches = list(evaluation_dataset(dataset, manifest, "test", 8).as_numpy_iterator())
+    batches = list(evaluation_dataset(open_dataset(dataset), "test", 8).as_numpy_iterator())
     assert {batch["image_features"].shape[0] for batch in batches} == {8}
     ids = [i for batch in batches for i in batch["image_id"] if i]
     assert len(ids) == len(set(ids)) == manifest.images("test")
 
 
 def test_the_first_images_of_a_split_are_those_of_its_references(dataset):
-    manifest = read_manifest(dataset)
-    [batch] = evaluation_dataset(dataset, manifest, "test", 8, 5).as_numpy_iterator()
-    every = list(read_references(dataset, manifest, "test"))
+    read_manifest(dataset)
+    [batch] = evaluation_dataset(open_dataset(dataset), "test", 8, 5).as_numpy_iterator()
+    every = list(open_dataset(dataset).references("test"))
     assert [i.decode() for i in batch["image_id"]] == [*every[:5], "", "", ""]
-    assert list(read_references(dataset, manifest, "test", 5)) == every[:5]
+    assert list(open_dataset(dataset).references("test", 5)) == every[:5]
 
 
 def test_references_are_the_captions_of_the_source(dataset, pictures):
-    references = read_references(dataset, read_manifest(dataset), "test")
+    references = open_dataset(dataset).references("test")
     with open(f"{pictures}/Flickr8k.token.txt") as file:
         lines = [line.rstrip("\n").split("\t") for line in file]
     for image, captions in references.items():

@@ -10,14 +10,17 @@ import pytest
 import tensorflow as tf
 from conftest import train_config
 
+from tfrecords_schema.dataset import Dataset, open_dataset
 from tfrecords_schema.errors import InputError
 from tfrecords_schema.manifest import read_manifest, write_manifest
+from tfrecords_schema.vocabulary import Vocabulary
+from trainer.trained_run import load_run
 from trainer.data import epoch_plan
 from trainer.data.batches import train_dataset
 from trainer.data.epoch_plan import plan_epoch
 from trainer.data.shard_counts import miscounts_named, read_counted_references
+from trainer.decoding.search_config import SearchConfig
 from trainer.loop import train
-from trainer.scores.evaluate import evaluate
 
 
 def changed(manifest, split, **added):
@@ -28,14 +31,20 @@ def changed(manifest, split, **added):
     return dataclasses.replace(manifest, splits={**manifest.splits, split: shards}), shards[-1]
 
 
+def opened(directory, manifest):
+    """The dataset as a manifest tells of it, which may be wrong."""
+    return Dataset(directory, manifest, Vocabulary([]))
+
+
 def read_epoch(data, manifest, readers=1, workers=1, start=0):
     """An epoch as training reads it: the batches of the plan, and then the end."""
+    dataset = opened(data, manifest)
     plan = plan_epoch(manifest, 8, readers, seed=0, epoch=0)
     assert plan.readers == readers
-    with miscounts_named(data, manifest):
+    with miscounts_named(dataset):
         for worker in range(workers):
             context = tf.distribute.InputContext(workers, worker, workers)
-            batches = iter(train_dataset(data, manifest, plan, context, start))
+            batches = iter(train_dataset(dataset, plan, context, start))
             for _ in range(plan.batches - start):
                 next(batches)
             assert next(batches, None) is None
@@ -120,26 +129,25 @@ def test_an_image_without_captions_is_told_and_not_taken_for_padding(dataset, tm
 
 def test_evaluation_reads_what_the_manifest_counts(dataset, tmp_path):
     right = read_manifest(dataset)
-    assert len(read_counted_references(dataset, right, "test")) == right.images("test")
-    assert len(read_counted_references(dataset, right, "test", 3)) == 3
+    assert len(read_counted_references(opened(dataset, right), "test")) == right.images("test")
+    assert len(read_counted_references(opened(dataset, right), "test", 3)) == 3
     shard = right.splits["test"][0]
     for images in (shard.images - 1, shard.images + 1):
         shards = [dataclasses.replace(shard, images=images), *right.splits["test"][1:]]
         wrong = dataclasses.replace(right, splits={**right.splits, "test": shards})
         with pytest.raises(InputError, match=f"{shard.file} holds {shard.images} images"):
-            read_counted_references(dataset, wrong, "test")
+            read_counted_references(opened(dataset, wrong), "test")
     directory = str(tmp_path / "data")
     path = re.escape(without_captions(dataset, directory, "test"))
     with pytest.raises(InputError, match=rf"--data: shard {path} .*of which 1 have no caption"):
-        read_counted_references(directory, read_manifest(directory), "test")
+        read_counted_references(open_dataset(directory), "test")
 
 
 def test_evaluate_and_train_name_what_is_wrong_with_a_split(dataset, trained_run, tmp_path):
     directory = str(tmp_path / "data")
     path = re.escape(without_captions(dataset, directory, "test", ids_alone=True))
-    search = dict(beam_width=1, max_words=5, length_penalty=0.0)
     with pytest.raises(InputError, match=rf"--data: shard {path} .*of which 1 have no caption"):
-        evaluate(trained_run, directory, "test", **search)
+        load_run(trained_run, directory).evaluate("test", SearchConfig(1, 5, 0.0))
 
     right = read_manifest(directory)
     manifest, shard = changed(right, "train", images=-4)

@@ -6,11 +6,11 @@ import pytest
 import tensorflow as tf
 from conftest import train_config
 
+from tfrecords_schema.dataset import open_dataset
 from tfrecords_schema.errors import InputError
 from tfrecords_schema.manifest import VOCABULARY_FILE, read_manifest
 from tfrecords_schema.parse import parse_record
 from tfrecords_schema.vocabulary import END, PAD, START, Vocabulary, read_vocabulary
-from trainer.data.batches import shard_paths
 from trainer.data.token_counts import count_tokens
 from trainer.models.word_vectors import read_word_vectors
 from trainer.run_state import Run
@@ -20,9 +20,9 @@ VOCABULARY = Vocabulary(["dog", "cat", "runs"])
 
 def test_words_are_counted_as_they_are_to_be_predicted(dataset):
     manifest = read_manifest(dataset)
-    counts = count_tokens(dataset, manifest)
+    counts = count_tokens(open_dataset(dataset))
     expected = np.zeros(manifest.vocabulary_size, np.int64)
-    for record in tf.data.TFRecordDataset(shard_paths(dataset, manifest, "train")):
+    for record in tf.data.TFRecordDataset(open_dataset(dataset).shard_paths("train")):
         for ids in parse_record(manifest.features(), record)["caption_ids"].to_list():
             np.add.at(expected, ids[1:], 1)
     np.testing.assert_array_equal(counts, expected)
@@ -88,14 +88,14 @@ def test_a_file_of_vectors_that_cannot_be_read_is_named(tmp_path, monkeypatch):
 
 
 def test_a_run_starts_from_frequencies_and_vectors(dataset, tmp_path):
-    manifest = read_manifest(dataset)
+    read_manifest(dataset)
     vocabulary = read_vocabulary(os.path.join(dataset, VOCABULARY_FILE))
     path = tmp_path / "vectors.txt"
     path.write_text(f"{vocabulary.tokens[9]} {' '.join(['0.25'] * 16)}\n")
     config = train_config(dataset, tmp_path / "run", word_vectors=str(path))
-    run = Run(config, manifest, tf.distribute.get_strategy())
-    counts = count_tokens(dataset, manifest) + 1.0
-    for model in (run.model, run.average):
+    run = Run(config, open_dataset(dataset), tf.distribute.get_strategy())
+    counts = count_tokens(open_dataset(dataset)) + 1.0
+    for model in (run.model, run.ema):
         np.testing.assert_allclose(model.words.bias, np.log(counts / counts.sum()), rtol=1e-5)
         assert np.array(model.words.embedding[9]).tolist() == [0.25] * 16
         assert np.abs(model.words.embedding[10]).max() < 0.1

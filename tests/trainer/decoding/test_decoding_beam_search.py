@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from tfrecords_schema.vocabulary import END, PAD, START
 from trainer.config import ModelConfig
 from trainer.decoding.beam_search import NEVER, beam_search, search_captions
+from trainer.decoding.search_config import SearchConfig
 from trainer.models.attend import Attend
 
 WORDS = 3  # beside the four reserved tokens
@@ -36,7 +37,7 @@ def search(table, width, max_words, length_penalty=0.0):
 
     count = table.shape[0]
     state = (tf.range(count), tf.zeros([count], tf.int32))
-    return beam_search(step, state, width, max_words, length_penalty)
+    return beam_search(step, state, SearchConfig(width, max_words, length_penalty))
 
 
 def every_caption(table, max_words, length_penalty=0.0):
@@ -116,7 +117,7 @@ def test_reserved_tokens_are_never_chosen_and_features_matter():
         feature_depth=5,
     )
     features = tf.random.stateless_normal([6, 4, 5], [1, 2]) * 3
-    ids = search_captions(model, features, width=4, max_words=7).ids_BWT.numpy()
+    ids = search_captions(model, features, SearchConfig(4, 7, 0.0)).ids_BWT.numpy()
     ended = np.cumsum(ids == END, axis=-1) > 0
     assert not np.isin(ids[~ended], [PAD, START, 1]).any()
     assert (ids[ended & (ids != END)] == PAD).all()

@@ -17,15 +17,17 @@ from conftest import pipeline_config, train_config
 
 from pipeline.command import beam_options
 from pipeline.run import run_pipeline
-from tfrecords_schema.manifest import read_manifest
+from tfrecords_schema.dataset import open_dataset
+from trainer.trained_run import load_run
 from trainer.config import ModelConfig
 from trainer.decoding.caption_split import SplitCaptioner
-from trainer.export.export_run import export
+from trainer.decoding.search_config import SearchConfig
 from trainer.models.make_model import make_model
 from trainer.precision import set_precision
-from trainer.runs.run_directory import claim_run, load_run, write_best
+from trainer.runs.best_weights import write_best
+from trainer.runs.run_directory import claim_run
 
-SEARCH = dict(beam_width=3, max_words=12, length_penalty=0.0)
+SEARCH = SearchConfig(beam_width=3, max_words=12, length_penalty=0.0)
 RECURRENT = dict(units=32, embedding_units=16, annotation_units=16)
 FAMILIES = {
     "attend": dict(**RECURRENT, attention_units=8, cell="gru", layers=2),
@@ -63,9 +65,10 @@ class Exported(NamedTuple):
 def write_run(data, run, **changes):
     """A run whose best weights are drawn."""
     config = train_config(data, run, **changes)
-    manifest = read_manifest(data)
-    claim_run(config, manifest)
-    model = make_model(config, manifest)
+    dataset = open_dataset(data)
+    manifest = dataset.manifest
+    claim_run(config, dataset)
+    model = make_model(config, dataset)
     draws = np.random.default_rng(6)
     captioner = model.captioner if manifest.has_images() else model
     for weight in captioner.trainable_weights:
@@ -80,12 +83,9 @@ def write_run(data, run, **changes):
 def expected_of(run):
     """The captions that the trainer's own search finds, and the weights that the export is of."""
     trained = load_run(run)
-    captioner = SplitCaptioner(
-        trained.model, trained.vocabulary, trained.config.data, trained.manifest, "test", **SEARCH,
-        images=PICTURES,
-    )  # fmt: skip
+    captioner = SplitCaptioner(trained.model, trained.dataset, "test", SEARCH, PICTURES)
     weights = [np.array(weight) for weight in trained.model.weights]
-    if not trained.manifest.has_images():  # else the model has the CNN
+    if not trained.dataset.manifest.has_images():  # else the model has the CNN
         weights += variables_of(os.path.join(trained.config.data, "image_encoder"))
     return captioner().captions, weights
 
@@ -113,7 +113,7 @@ def exports(dataset, images, trained_run, tmp_path_factory):
 
     def write(model, kind, run, expected):
         # It is checked here, not when it is written.
-        path = export(run, "", str(directory / f"{model}-{kind}"), **SEARCH, check=False)
+        path = load_run(run).export(str(directory / f"{model}-{kind}"), SEARCH, check=False)
         written[model, kind] = Exported(path, *expected)
 
     write("attend", "average", trained_run, expected_of(trained_run))
@@ -227,7 +227,7 @@ def test_an_export_is_as_large_as_its_weights(dataset, tmp_path):
         dataset, tmp_path / "run",
         model_config=ModelConfig(units=1024, embedding_units=1024, annotation_units=1024),
     )  # fmt: skip
-    path = export(run, "", str(tmp_path / "export"), **SEARCH, check=False)
+    path = load_run(run).export(str(tmp_path / "export"), SEARCH, check=False)
     weights = sum(4 * np.prod(weight.shape) for weight in load_run(run).model.weights)
 
     def size(directory):

@@ -11,13 +11,13 @@ from test_trainer_loop import assert_same_end
 
 from pipeline.command import beam_options
 from pipeline.run import run_pipeline
+from tfrecords_schema.dataset import Dataset, open_dataset
 from tfrecords_schema.errors import InputError
-from tfrecords_schema.manifest import read_manifest
 from trainer import loop
 from trainer.command import main
 from trainer.config import TrainConfig
 from trainer.decoding.caption_split import SplitCaptioner
-from trainer.export.export_run import export
+from trainer.decoding.search_config import SearchConfig
 from trainer.loop import train
 from trainer.models.make_model import MODELS, read_encoder
 from trainer.models.with_encoder import WithEncoder
@@ -26,7 +26,7 @@ from trainer.objectives.cross_entropy import make_cross_entropy_step
 from trainer.objectives.self_critical import make_self_critical_step
 from trainer.optimizer import Update, make_optimizer
 from trainer.run_state import Run
-from trainer.runs.run_directory import load_run
+from trainer.trained_run import load_run
 from trainer.scores.validation import Validated
 
 
@@ -71,7 +71,9 @@ def changed(weights, others):
 def test_the_cnn_is_held_still_and_then_released_but_for_its_batch_normalization(
     images, tmp_path, monkeypatch
 ):
-    before = {weight.path: np.array(weight) for weight in read_encoder(images).weights}
+    before = {
+        weight.path: np.array(weight) for weight in read_encoder(open_dataset(images)).weights
+    }
     scores = iter([1.0, 2.0, 3.0])  # the last epoch is the best
     monkeypatch.setattr(loop.Validation, "__call__", lambda self: Validated(next(scores), 1.0, 9))
     train(config_of(images, tmp_path / "held"))
@@ -112,7 +114,8 @@ def trained_on(model, learning, features, **changes):
 def test_a_cnn_that_is_held_still_sees_the_images_of_a_step_once(images, changes):
     pixels = tf.constant(np.random.default_rng(1).integers(0, 256, [2, 32, 32, 3], np.uint8))
     whole, alone = (
-        WithEncoder(read_encoder(images), MODELS["attend_after"](SMALL, 12, 8)) for _ in range(2)
+        WithEncoder(read_encoder(open_dataset(images)), MODELS["attend_after"](SMALL, 12, 8))
+        for _ in range(2)
     )
     for variable, other in zip(alone.weights, whole.weights, strict=True):
         variable.assign(other)
@@ -149,13 +152,11 @@ def test_a_run_that_is_continued_after_the_release_ends_the_same(images, tmp_pat
 
 @pytest.mark.slow
 def test_the_export_captions_as_the_run_does(images, pictures, tmp_path):
-    run = str(tmp_path / "run")
+    run, search = str(tmp_path / "run"), SearchConfig(1, 12, 0.0)
     train(config_of(images, run, unfreeze_at=0, epochs=3, learning_rate=0.01))
-    path = export(run, "", str(tmp_path / "export"), 1, 12, 0.0)
+    path = load_run(run).export(str(tmp_path / "export"), search)
     trained = load_run(run)
-    caption = SplitCaptioner(
-        trained.model, trained.vocabulary, images, trained.manifest, "test", max_words=12
-    )
+    caption = SplitCaptioner(trained.model, trained.dataset, "test", search)
     served = tf.saved_model.load(path).signatures["serving_default"]
     scores = set()
     for name, words in caption().captions.items():
@@ -191,6 +192,8 @@ def test_a_run_on_features_is_where_a_model_of_images_starts(
 
 
 def test_a_dataset_without_its_cnn_is_named(images, tmp_path):
-    assert read_manifest(images).has_images()
+    opened = open_dataset(images)
+    assert opened.manifest.has_images()
+    elsewhere = Dataset(str(tmp_path), opened.manifest, opened.vocabulary)
     with pytest.raises(InputError, match=r"image_encoder\.keras is missing"):
-        read_encoder(str(tmp_path))
+        read_encoder(elsewhere)

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycocoevalcap.cider.cider import Cider
 
+from tfrecords_schema.dataset import open_dataset
 from tfrecords_schema.errors import InputError
 from tfrecords_schema.manifest import read_manifest
 from trainer.objectives.cider_reward import CiderReward, read_reward
@@ -57,7 +58,7 @@ def test_images_without_references_score_nothing():
 
 def test_frequencies_are_those_of_the_training_split(dataset):
     manifest = read_manifest(dataset)
-    reward = read_reward(dataset, manifest)
+    reward = read_reward(open_dataset(dataset))
     assert reward._log_images == pytest.approx(np.log(manifest.images("train")))
     assert reward._frequencies[(END,)] == manifest.images("train")
 
@@ -77,4 +78,4 @@ def test_a_dataset_without_a_reward_is_refused(dataset, monkeypatch):
     with pytest.raises(
         InputError, match=r"--objective=self_critical: .* all have the same captions"
     ):
-        read_reward(dataset, read_manifest(dataset))
+        read_reward(open_dataset(dataset))

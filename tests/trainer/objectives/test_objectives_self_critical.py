@@ -9,12 +9,13 @@ from tfrecords_schema.vocabulary import END, PAD, START, UNK
 from trainer.config import TrainConfig
 from trainer.decoding.beam_search import search_captions
 from trainer.decoding.sampling import sample_captions
+from trainer.decoding.search_config import SearchConfig
 from trainer.loop import train
 from trainer.objectives.cider_reward import CiderReward
 from trainer.objectives.self_critical import make_self_critical_step, mean_of_others
 from trainer.optimizer import ClippedAdam, Update
 from trainer.replicas.stateless_random import replica_seed
-from trainer.runs.run_directory import load_run
+from trainer.trained_run import load_run
 from trainer.runs.run_log import read_metrics
 from trainer.step import make_train_step
 
@@ -28,7 +29,7 @@ def test_drawn_captions_follow_the_models_distribution(kind):
     model, features = make(kind)
     model.words.bias.assign(tf.random.stateless_normal([12], [5, 6]))
     seed = replica_seed(1, 2, tf.constant(CAPTIONS[:1]))
-    ids = sample_captions(model, features[:1], 4000, 2, seed).numpy()[0]
+    ids = sample_captions(model, features[:1], 4000, SearchConfig(max_words=2), seed).numpy()[0]
     assert ids.shape == (4000, 3)
     context = model.encode(features[:1])
     logits, state = model.step(context, model.start(context), tf.constant([START]))
@@ -78,7 +79,7 @@ def test_it_finds_captions_of_high_reward_by_itself(kind, baseline):
     assert float(rows[-1]["entropy"]) < float(rows[0]["entropy"])
     if baseline == "samples":
         return
-    greedy = search_captions(model, features, 1, 20).ids_BWT.numpy()
+    greedy = search_captions(model, features, SearchConfig(1, 30, 0.0)).ids_BWT.numpy()
     expected = REWARD(np.pad(greedy, [[0, 0], [0, 0], [0, 1]]), CAPTIONS[:, :, 1:]).mean()
     again = step(batch, tf.constant(0.0))
     assert float(again["greedy_reward"]) == pytest.approx(expected, abs=1e-4)

@@ -11,8 +11,8 @@ import pytest
 import tensorflow as tf
 from conftest import train_config
 
+from tfrecords_schema.dataset import open_dataset
 from tfrecords_schema.errors import InputError
-from tfrecords_schema.manifest import read_manifest
 from trainer.loop import train
 from trainer.runs.run_owner import own_run
 
@@ -35,7 +35,7 @@ def test_a_run_of_a_process_that_was_killed_is_free_at_once(dataset, tmp_path):
     assert os.path.exists(tmp_path / "run" / "owner.json")
     began = time.monotonic()
     config = train_config(dataset, tmp_path / "run")
-    with own_run(config, read_manifest(dataset), tf.distribute.get_strategy()):
+    with own_run(config, open_dataset(dataset), tf.distribute.get_strategy()):
         assert time.monotonic() - began < 10
         assert (tmp_path / "run" / "config.json").exists()
     assert os.listdir(tmp_path / "run") == ["config.json"]
@@ -60,15 +60,15 @@ def test_nothing_is_written_before_all_that_may_be_wrong_is_read(dataset, tmp_pa
 
 
 def test_a_run_without_a_checkpoint_takes_other_flags(dataset, tmp_path, capsys):
-    manifest, run = read_manifest(dataset), tmp_path / "run"
+    opened, run = open_dataset(dataset), tmp_path / "run"
     for flags, told in (({}, ""), ({}, ""), ({"seed": 7}, "begun anew with other flags")):
-        with own_run(train_config(dataset, run, **flags), manifest, ONE):
+        with own_run(train_config(dataset, run, **flags), opened, ONE):
             pass
         output = capsys.readouterr().out
         assert told in output and output.count("\n") == bool(told)
     (run / "config.json").write_text("half of {")
     (run / "checkpoints" / "step-000000003.incomplete-0a").mkdir(parents=True)
-    with own_run(train_config(dataset, run, seed=8), manifest, ONE):
+    with own_run(train_config(dataset, run, seed=8), opened, ONE):
         pass
     assert json.loads((run / "config.json").read_text())["seed"] == 8
 

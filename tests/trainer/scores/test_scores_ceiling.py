@@ -9,12 +9,15 @@ import shutil
 import pytest
 import tensorflow as tf
 
+from tfrecords_schema.dataset import Dataset
 from tfrecords_schema.manifest import read_manifest, write_manifest
 from tfrecords_schema.parse import parse_record
 from tfrecords_schema.vocabulary import UNK, read_vocabulary
+from trainer.scores.evaluate import evaluation_text
+from trainer.trained_run import load_run
+from trainer.decoding.search_config import SearchConfig
 from trainer.scores.ceiling import find_ceiling, of_low_ceiling, say_references
 from trainer.scores.distinct_captions import say_distinct
-from trainer.scores.evaluate import evaluate
 from trainer.scores.metrics import tokenize_references
 
 
@@ -44,7 +47,7 @@ def test_what_is_said_is_the_reference_of_fewest_unknown_words(dataset, tmp_path
             writer.write(example.SerializeToString())
             words = [vocabulary.tokens[i] for i in captions[kept][1:-1]]
             expected[record["image_id"].numpy().decode()] = " ".join(words)
-    assert say_references(str(tmp_path), manifest, "test", vocabulary) == expected
+    assert say_references(Dataset(str(tmp_path), manifest, vocabulary), "test") == expected
 
 
 def test_the_ceiling_is_that_of_the_words_and_is_told_where_it_is_low():
@@ -65,8 +68,8 @@ def test_the_ceiling_is_that_of_the_words_and_is_told_where_it_is_low():
 
 @pytest.mark.skipif(os.name != "posix", reason="needs POSIX: takes Java off the PATH")
 @pytest.mark.parametrize("sign", ["&", "।"])
-def test_evaluation_prints_and_keeps_the_ceiling_and_the_number_of_captions(
-    sign, trained_run, dataset, tmp_path, monkeypatch, capsys
+def test_evaluation_tells_and_keeps_the_ceiling_and_the_number_of_captions(
+    sign, trained_run, dataset, tmp_path, monkeypatch
 ):
     data, run = str(tmp_path / "data"), str(tmp_path / "run")
     shutil.copytree(dataset, data)
@@ -90,8 +93,8 @@ def test_evaluation_prints_and_keeps_the_ceiling_and_the_number_of_captions(
     write_manifest(data, dataclasses.replace(manifest, splits=splits))
 
     monkeypatch.setenv("PATH", str(tmp_path))
-    scores = evaluate(run, data, "test", 1, 12, 0.0)
-    output = capsys.readouterr().out
+    evaluation = load_run(run, data).evaluate("test", SearchConfig(1, 12, 0.0))
+    scores, output = evaluation.scores, evaluation_text(evaluation)
     with open(os.path.join(run, "scores-test.json")) as file:
         found = json.load(file)
     with open(os.path.join(run, "captions-test.json")) as file:

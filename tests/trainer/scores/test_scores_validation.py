@@ -9,12 +9,13 @@ import pytest
 import tensorflow as tf
 from conftest import train_config
 
+from tfrecords_schema.dataset import open_dataset
 from tfrecords_schema.manifest import read_manifest, write_manifest
 from tfrecords_schema.parse import parse_record
-from trainer.data.batches import read_references
 from trainer.decoding.caption_split import SplitCaptioner
+from trainer.decoding.search_config import SearchConfig
 from trainer.loop import train
-from trainer.runs.run_directory import load_run
+from trainer.trained_run import load_run
 from trainer.runs.run_log import read_metrics
 from trainer.scores.distinct_captions import ADVICE, of_few_captions
 from trainer.scores.metrics import score_cider, tokenize_references
@@ -28,9 +29,11 @@ def rows_of_epochs(run):
 def loss_word_by_word(trained, split, images):
     """Mean over the words of the references of -log p, by the model's own single steps."""
     model, losses = trained.model, []
-    paths = [os.path.join(trained.config.data, s.file) for s in trained.manifest.splits[split]]
+    paths = [
+        os.path.join(trained.config.data, s.file) for s in trained.dataset.manifest.splits[split]
+    ]
     for serialized in tf.data.TFRecordDataset(paths).take(images):
-        record = parse_record(trained.manifest.features(), serialized)
+        record = parse_record(trained.dataset.manifest.features(), serialized)
         grid = tf.cast(record["image_features"], tf.float32)
         context = model.encode(tf.reshape(grid, [1, -1, grid.shape[-1]]))
         for ids in record["caption_ids"].to_list():
@@ -44,7 +47,7 @@ def loss_word_by_word(trained, split, images):
 def test_the_loss_is_that_of_each_word_given_those_before(trained_run):
     trained = load_run(trained_run)
     config = dataclasses.replace(trained.config, validation_images=5)
-    found = Validation(config, trained.manifest, trained.model)()
+    found = Validation(config, trained.dataset, trained.model)()
     assert found.loss == pytest.approx(loss_word_by_word(trained, "validation", 5), rel=1e-5)
 
 
@@ -52,9 +55,8 @@ def test_an_epoch_logs_the_loss_of_the_model_that_it_keeps(trained_run):
     rows = rows_of_epochs(trained_run)
     assert [row["epoch"] for row in rows] == [1, 2]
     trained = load_run(trained_run)
-    split = SplitCaptioner(
-        trained.model, trained.vocabulary, trained.config.data, trained.manifest, "validation"
-    )()
+    greedy = SearchConfig(beam_width=1, length_penalty=0.0)
+    split = SplitCaptioner(trained.model, trained.dataset, "validation", greedy)()
     best = max(rows, key=lambda row: (row["validation_cider"], -row["validation_loss"]))
     assert best["validation_loss"] == pytest.approx(split.loss, rel=1e-6)
     assert best["distinct_captions"] == len(set(split.captions.values()))
@@ -94,8 +96,8 @@ def test_of_one_validation_image_the_epoch_of_the_lowest_loss_is_kept(
     with_validation(dataset, data, lambda records: records[:1])
     kept, make, losses = [], Validation.__init__, iter([3.0, 2.5, 2.75, 2.9, 2.6])
 
-    def watched(self, config, manifest, model):
-        make(self, config, manifest, model)
+    def watched(self, config, dataset, model, show_progress):
+        make(self, config, dataset, model, show_progress)
         self.model = model
 
     def validated(self):
@@ -103,12 +105,12 @@ def test_of_one_validation_image_the_epoch_of_the_lowest_loss_is_kept(
         cider = score_cider(self._references, {image: "a"})
         return Validated(cider, next(losses), 1, "1 caption.")
 
-    [image] = read_references(data, read_manifest(data), "validation")
+    [image] = open_dataset(data).references("validation")
     monkeypatch.setattr(Validation, "__init__", watched)
     monkeypatch.setattr(Validation, "__call__", validated)
     config = train_config(data, run, epochs=9, patience=2)
     best = {"validation_cider": 0.0, "validation_loss": 2.5}
-    assert train(config) == best
+    assert train(config).best == best
     output = capsys.readouterr().out
     said = output.index(
         f"--data: CIDEr is 0 by definition on the validation split of {data}, which has 1 image: "
@@ -121,7 +123,7 @@ def test_of_one_validation_image_the_epoch_of_the_lowest_loss_is_kept(
     assert len(kept) == 4  # two without a better one
     assert [row["validation_loss"] for row in rows_of_epochs(run)] == [3.0, 2.5, 2.75, 2.9]
     # A run that goes on knows the best loss.
-    assert train(dataclasses.replace(config, patience=3)) == best
+    assert train(dataclasses.replace(config, patience=3)).best == best
     assert "CIDEr is 0 by definition" in capsys.readouterr().out
     assert len(kept) == 5
     for weight, second in zip(load_run(run).model.weights, kept[1], strict=True):
@@ -150,11 +152,11 @@ def test_captions_that_are_all_alike_are_told(dataset, trained_run, tmp_path):
     with_validation(dataset, data, same_captions)
     trained = load_run(trained_run)
     config = dataclasses.replace(trained.config, data=data)
-    alike = Validation(config, read_manifest(data), trained.model)
+    alike = Validation(config, open_dataset(data), trained.model)
     images = read_manifest(data).images("validation")
     assert f"the same captions for all of its {images} images" in alike.what_decides()
     assert alike().cider == 0.0
-    assert Validation(trained.config, trained.manifest, trained.model).what_decides() == ""
+    assert Validation(trained.config, trained.dataset, trained.model).what_decides() == ""
 
 
 def references_of(texts):
