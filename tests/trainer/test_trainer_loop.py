@@ -18,10 +18,10 @@ from tfrecords_schema.errors import InputError
 from trainer import epoch, loop
 from trainer.config import ModelConfig
 from trainer.loop import train
-from trainer.trained_run import load_run
 from trainer.runs.run_log import read_metrics
 from trainer.scores.validation import Validated
 from trainer.stop_request import STOPPED_STATUS, StoppedError
+from trainer.trained_run import load_run
 
 ARGUMENTS = (
     "--strategy=one", "--batch_size=8", "--epochs=3", "--checkpoint_every=3",

@@ -14,13 +14,13 @@ from tfrecords_schema.dataset import Dataset, open_dataset
 from tfrecords_schema.errors import InputError
 from tfrecords_schema.manifest import read_manifest, write_manifest
 from tfrecords_schema.vocabulary import Vocabulary
-from trainer.trained_run import load_run
 from trainer.data import epoch_plan
 from trainer.data.batches import train_dataset
 from trainer.data.epoch_plan import plan_epoch
 from trainer.data.shard_counts import miscounts_named, read_counted_references
 from trainer.decoding.search_config import SearchConfig
 from trainer.loop import train
+from trainer.trained_run import load_run
 
 
 def changed(manifest, split, **added):

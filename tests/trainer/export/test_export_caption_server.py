@@ -10,9 +10,9 @@ from PIL import Image
 from tensorflow.core.protobuf import saved_model_pb2
 
 from tfrecords_schema.manifest import read_manifest
-from trainer.trained_run import load_run
 from trainer.decoding.search_config import SearchConfig
 from trainer.export.caption_server import encode_pictures, map_or_else
+from trainer.trained_run import load_run
 
 SEARCH = SearchConfig(beam_width=3, max_words=15, length_penalty=0.0)
 

@@ -15,9 +15,9 @@ import tensorflow as tf
 from PIL import Image
 from test_export_loaders import FAMILIES, SEARCH, write_run
 
-from trainer.trained_run import load_run
-from trainer.config import ModelConfig
 from tfrecords_schema.exported_model import OLDEST_TENSORFLOW
+from trainer.config import ModelConfig
+from trainer.trained_run import load_run
 
 REPOSITORY = str(Path(__file__).resolve().parents[3])
 HERE = os.path.join(REPOSITORY, "tests", "compat")

@@ -19,12 +19,12 @@ from tfrecords_schema.parse import parse_record
 from trainer.config import ModelConfig
 from trainer.decoding.search_config import SearchConfig
 from trainer.loop import train
-from trainer.scores.evaluate import evaluation_text
-from trainer.trained_run import load_run
 from trainer.runs.run_log import read_metrics
+from trainer.scores.evaluate import evaluation_text
 from trainer.scores.metrics import score_cider
 from trainer.scores.validation import Validation
 from trainer.serving.caption_files import caption_files
+from trainer.trained_run import load_run
 
 SEARCH = SearchConfig(beam_width=3, max_words=15, length_penalty=0.0)
 
@@ -130,9 +130,7 @@ def test_scores_and_captions_of_a_split_are_written(evaluated, trained_run, data
     assert not any("<" in text for text in captions.values())
 
 
-def test_without_java_the_scores_say_so_and_leave_meteor_out(
-    trained_run, monkeypatch, tmp_path
-):
+def test_without_java_the_scores_say_so_and_leave_meteor_out(trained_run, monkeypatch, tmp_path):
     run = tmp_path / "run"
     run.mkdir()
     for name in ("config.json", "best"):

@@ -18,7 +18,6 @@ from conftest import pipeline_config, train_config
 from pipeline.command import beam_options
 from pipeline.run import run_pipeline
 from tfrecords_schema.dataset import open_dataset
-from trainer.trained_run import load_run
 from trainer.config import ModelConfig
 from trainer.decoding.caption_split import SplitCaptioner
 from trainer.decoding.search_config import SearchConfig
@@ -26,6 +25,7 @@ from trainer.models.make_model import make_model
 from trainer.precision import set_precision
 from trainer.runs.best_weights import write_best
 from trainer.runs.run_directory import claim_run
+from trainer.trained_run import load_run
 
 SEARCH = SearchConfig(beam_width=3, max_words=12, length_penalty=0.0)
 RECURRENT = dict(units=32, embedding_units=16, annotation_units=16)

@@ -26,8 +26,8 @@ from trainer.objectives.cross_entropy import make_cross_entropy_step
 from trainer.objectives.self_critical import make_self_critical_step
 from trainer.optimizer import Update, make_optimizer
 from trainer.run_state import Run
-from trainer.trained_run import load_run
 from trainer.scores.validation import Validated
+from trainer.trained_run import load_run
 
 
 @pytest.fixture(scope="module")

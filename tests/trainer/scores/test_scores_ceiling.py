@@ -13,12 +13,12 @@ from tfrecords_schema.dataset import Dataset
 from tfrecords_schema.manifest import read_manifest, write_manifest
 from tfrecords_schema.parse import parse_record
 from tfrecords_schema.vocabulary import UNK, read_vocabulary
-from trainer.scores.evaluate import evaluation_text
-from trainer.trained_run import load_run
 from trainer.decoding.search_config import SearchConfig
 from trainer.scores.ceiling import find_ceiling, of_low_ceiling, say_references
 from trainer.scores.distinct_captions import say_distinct
+from trainer.scores.evaluate import evaluation_text
 from trainer.scores.metrics import tokenize_references
+from trainer.trained_run import load_run
 
 
 def records(dataset, split):

@@ -16,10 +16,10 @@ from pipeline.drawn_pictures import describe, draw, random_scene
 from pipeline.run import run_pipeline
 from tfrecords_schema.parse import parse_record
 from tfrecords_schema.source_ids import ids_in_source
-from trainer.trained_run import load_run
 from trainer.decoding.search_config import SearchConfig
 from trainer.loop import train
 from trainer.scores.metrics import java_available
+from trainer.trained_run import load_run
 
 COUNTS = {"train": 24, "val": 8}
 SPLITS = {"train": "train", "val": "validation"}

@@ -15,11 +15,11 @@ from tfrecords_schema.parse import parse_record
 from trainer.decoding.caption_split import SplitCaptioner
 from trainer.decoding.search_config import SearchConfig
 from trainer.loop import train
-from trainer.trained_run import load_run
 from trainer.runs.run_log import read_metrics
 from trainer.scores.distinct_captions import ADVICE, of_few_captions
 from trainer.scores.metrics import score_cider, tokenize_references
 from trainer.scores.validation import Validated, Validation, is_better
+from trainer.trained_run import load_run
 
 
 def rows_of_epochs(run):
