@@ -15,9 +15,6 @@ It has two signatures:
 
 import os
 
-from tfrecords_schema.errors import InputError
-from tfrecords_schema.image_formats import FORMAT_NAMES
-
 SERVE_TAG = "serve"  # of the graph that TensorFlow Serving loads
 CAPTION_SIGNATURE = "serving_default"
 ENCODE_SIGNATURE = "encode"
@@ -28,20 +25,6 @@ FEATURES, JPEG_BYTES = "features", "jpeg_bytes"  # outputs of ENCODE_SIGNATURE, 
 SAVED_MODEL_FILE = "saved_model.pb"
 METADATA_FILE = os.path.join("assets.extra", "beamcap.json")
 
-# The oldest TensorFlow that loads and runs an export of the default formats, and the formats that
-# it can decode. TensorFlow Serving's releases lag behind TensorFlow's.
+# The oldest TensorFlow that loads and runs an export of `image_formats.DEFAULT_FORMATS`. TensorFlow
+# Serving's releases lag behind TensorFlow's.
 OLDEST_TENSORFLOW = "2.18"
-DEFAULT_FORMATS = ("JPEG", "PNG", "GIF", "BMP")
-
-
-def parse_formats(text: str) -> tuple[str, ...]:
-    """The value of `--formats`, names separated by commas, as those of FORMAT_NAMES.
-
-    Raises:
-      InputError: a name is none of them, or there is none.
-    """
-    by_name = {name.lower(): name for name in FORMAT_NAMES}
-    asked = {name.strip().lower() for name in text.split(",")} - {""}
-    if not asked or asked - by_name.keys():
-        raise InputError(f"--formats={text} must be some of: {','.join(by_name)}")
-    return tuple(name for key, name in by_name.items() if key in asked)

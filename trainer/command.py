@@ -10,8 +10,8 @@ from absl import logging
 
 from tfrecords_schema.disk_failures import DISK_ERRORS, disk_failure
 from tfrecords_schema.errors import InputError
-from tfrecords_schema.exported_model import DEFAULT_FORMATS, parse_formats
 from tfrecords_schema.flags import add_flags, flags_of, given, to_arguments
+from tfrecords_schema.image_formats import DEFAULT_FORMATS, parse_formats
 from tfrecords_schema.messages import print_messages
 from trainer.check_inputs import check_inputs
 from trainer.config import ModelConfig, TrainConfig
@@ -22,7 +22,7 @@ from trainer.recipes import PRESETS
 from trainer.replicas.distribution import LostWorkerError
 from trainer.replicas.launch import launch
 from trainer.scores.evaluate import evaluation_text
-from trainer.serving.caption_files import FORMATS, caption_files
+from trainer.serving.caption_files import caption_files
 from trainer.stop_request import STOPPED_STATUS, StoppedError
 from trainer.trained_run import load_run
 
@@ -100,7 +100,7 @@ def make_parser(preset: str = "") -> argparse.ArgumentParser:
     )
     sub.add_argument(
         "--format",
-        choices=FORMATS,
+        choices=("text", "jsonl", "csv"),
         default="text",
         help="text: file, tab, best caption; jsonl and csv: all beams and their scores "
         "(default: %(default)s)",

@@ -8,7 +8,7 @@ from typing import Any
 
 from tfrecords_schema.dataset import Dataset
 from tfrecords_schema.errors import InputError
-from tfrecords_schema.exported_model import DEFAULT_FORMATS
+from tfrecords_schema.image_formats import DEFAULT_FORMATS
 from tfrecords_schema.messages import logger
 from trainer.config import TrainConfig
 from trainer.decoding.search_config import DEFAULT_SEARCH, SearchConfig

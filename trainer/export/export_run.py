@@ -18,12 +18,11 @@ from tfrecords_schema.disk_failures import DISK_ERRORS, failure_line
 from tfrecords_schema.errors import InputError, one_line
 from tfrecords_schema.exported_model import (
     CAPTION_SIGNATURE,
-    DEFAULT_FORMATS,
     ENCODE_SIGNATURE,
     METADATA_FILE,
     OLDEST_TENSORFLOW,
-    parse_formats,
 )
+from tfrecords_schema.image_formats import DEFAULT_FORMATS, parse_formats
 from tfrecords_schema.manifest import ENCODER_DIRECTORY, write_anew
 from tfrecords_schema.messages import logger
 from trainer.data.damaged_shards import damaged_shards_named

@@ -13,7 +13,6 @@ from tfrecords_schema.start_tensorflow import native_stderr_discarded
 from trainer.serving.captioner import BATCH, Captioned, load_captioner
 from trainer.serving.picture_files import find_pictures
 
-FORMATS = ("text", "jsonl", "csv")
 CSV_FIELDS = ("file", "rank", "caption", "log_prob", "error")
 BROKEN_PIPE_STATUS = 141  # 128 + SIGPIPE, as of a program that the signal ends
 
