@@ -8,7 +8,7 @@ reason in the line before it:
 
     <!-- not run: it needs a cluster -->
 
-Blocks of `python` are run in the order of their page too. docs/python.md has a test of its own.
+Blocks of `python` are run in the order of their page too. See test_docs_python.py for python.md.
 """
 
 import ast

@@ -87,7 +87,10 @@ def _start() -> None:
 
     from absl import logging
 
+    from tfrecords_schema.messages import print_messages
+
     logging.set_verbosity(logging.ERROR)  # TFDS warns of its own deprecated names
+    print_messages()
 
 
 def _train(flags: argparse.Namespace) -> None:
@@ -96,7 +99,7 @@ def _train(flags: argparse.Namespace) -> None:
 
     from trainer.loop import train
 
-    train(config)
+    train(config, show_progress=True)
 
 
 def _launch(flags: argparse.Namespace) -> None:
@@ -111,7 +114,7 @@ def _launch(flags: argparse.Namespace) -> None:
     config = dataclasses.replace(config, strategy="multiworker")
     _start()
 
-    from trainer.loop import check_inputs
+    from trainer.check_inputs import check_inputs
     from trainer.replicas.launch import launch
 
     # What each worker would refuse is refused once, before they start.
@@ -130,27 +133,31 @@ def _training(flags: argparse.Namespace) -> TrainConfig:
 
 
 def _evaluate(flags: argparse.Namespace) -> None:
-    trained, changes = RunFlags(**given(flags, RunFlags)), given(flags, SearchConfig)
+    where, changes = RunFlags(**given(flags, RunFlags)), given(flags, SearchConfig)
     split = SplitFlag(**given(flags, SplitFlag)).split
     _start()
 
-    from trainer.runs.run_config import read_config
-    from trainer.scores.evaluate import evaluate
+    from trainer.scores.evaluate import evaluation_text
+    from trainer.trained_run import load_run
 
-    search = recipes.search(read_config(trained.run)[0], **changes)
-    evaluate(trained.run, split, search, trained.data)
+    run = load_run(where.run, where.data)
+    search = recipes.search(run.config, **changes)
+    evaluation = run.evaluate(split, search, show_progress=True, save=False)
+    try:
+        print(evaluation_text(evaluation))
+    finally:  # also where standard output is what is full
+        run.save(evaluation)
 
 
 def _export(flags: argparse.Namespace) -> None:
-    trained, changes = RunFlags(**given(flags, RunFlags)), given(flags, SearchConfig)
+    where, changes = RunFlags(**given(flags, RunFlags)), given(flags, SearchConfig)
     target = ExportFlags(**given(flags, ExportFlags))
     _start()
 
-    from trainer.export.export_run import export
-    from trainer.runs.run_config import read_config
+    from trainer.trained_run import load_run
 
-    search = recipes.search(read_config(trained.run)[0], **changes)
-    export(trained.run, target.output, search, target.formats, trained.data)
+    run = load_run(where.run, where.data)
+    run.export(target.output, recipes.search(run.config, **changes), target.formats)
 
 
 def _caption(flags: argparse.Namespace) -> None:

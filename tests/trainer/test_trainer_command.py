@@ -1,6 +1,5 @@
 """What a user does wrong at the command line: one clear line, status 2, no stack trace."""
 
-import dataclasses
 import functools
 import json
 import os
@@ -141,9 +140,9 @@ def test_a_tilde_is_the_home_directory(capsys, tmp_path, monkeypatch):
     assert str(tmp_path / "no") in error
 
 
-def test_a_run_that_xla_cannot_compile_is_named(capsys, tmp_path):
-    fields = dataclasses.asdict(TrainConfig(data="-", run="-", model="transformer"))
-    (tmp_path / "config.json").write_text(json.dumps({**fields, "dataset": {}}))
+def test_a_run_that_xla_cannot_compile_is_named(capsys, tmp_path, monkeypatch):
+    config = TrainConfig(data="-", run="-", model="transformer")
+    monkeypatch.setattr("trainer.trained_run.open_run", lambda run, data: (config, None))
     error = complaint(capsys, "evaluate", f"--run={tmp_path}", "--jit_compile")
     assert "--jit_compile=True goes with --model=attend" in error
     assert "not with --model=transformer" in error

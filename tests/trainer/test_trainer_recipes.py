@@ -12,6 +12,8 @@ from trainer import recipes
 from trainer.command import main
 from trainer.config import MODELS, ModelConfig, TrainConfig
 from trainer.decoding.search_config import SearchConfig
+from trainer.runs.run_config import read_config
+from trainer.trained_run import TrainedRun
 
 POOLED = dict(
     schedule="constant", epochs=16, warmup_steps=200,
@@ -62,7 +64,7 @@ def write_run(directory, **changes):
 def configured(monkeypatch):
     """A function from flags to the configuration that the command would train."""
     found = []
-    monkeypatch.setattr("trainer.loop.train", found.append)
+    monkeypatch.setattr("trainer.loop.train", lambda config, **_: found.append(config))
 
     def configure(*flags):
         main(["train", "--data=d", "--run=r", *flags])
@@ -185,14 +187,17 @@ def test_a_recipe_tells_its_command_time_score_and_paper(configured, tmp_path):
 
 def test_evaluate_and_export_search_as_suits_the_model_unless_told(monkeypatch, tmp_path):
     found = []
-    monkeypatch.setattr("trainer.scores.evaluate.evaluate", lambda *a: found.append(a))
-    monkeypatch.setattr("trainer.export.export_run.export", lambda *a: found.append(a))
+    monkeypatch.setattr("trainer.trained_run.open_run", lambda run, at: (read_config(run)[0], at))
+    monkeypatch.setattr(TrainedRun, "evaluate", lambda run, *a, **_: found.append(a))
+    monkeypatch.setattr(TrainedRun, "save", lambda *_: None)
+    monkeypatch.setattr("trainer.scores.evaluate.evaluation_text", str)
+    monkeypatch.setattr(TrainedRun, "export", lambda run, *a: found.append((run.dataset, *a)))
     runs = {model: f"--run={write_run(tmp_path / model, model=model)}" for model in MODELS}
     given = SearchConfig(beam_width=2, length_penalty=0.5)
     for model, run in runs.items():
         suits = SearchConfig(length_penalty=1.25 if model == "transformer" else 1.0)
         for flags, search in [((), suits), (("--beam_width=2", "--length_penalty=0.5"), given)]:
             main(["evaluate", run, "--split=validation", *flags])
-            assert found[-1] == (run[6:], "validation", search, "")
+            assert found[-1] == ("validation", search)
             main(["export", run, "--output=out", "--formats=png,jpeg", "--data=there", *flags])
-            assert found[-1] == (run[6:], "out", search, ("JPEG", "PNG"), "there")
+            assert found[-1] == ("there", "out", search, ("JPEG", "PNG"))

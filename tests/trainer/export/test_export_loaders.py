@@ -20,10 +20,11 @@ from tfrecords_schema.dataset import open_dataset
 from trainer.config import ModelConfig
 from trainer.decoding.caption_split import SplitCaptioner
 from trainer.decoding.search_config import SearchConfig
-from trainer.export.export_run import export
 from trainer.models.make_model import make_model
 from trainer.precision import set_precision
-from trainer.runs.run_directory import claim_run, load_run, write_best
+from trainer.runs.best_weights import write_best
+from trainer.runs.run_directory import claim_run
+from trainer.trained_run import load_run
 
 SEARCH = SearchConfig(beam_width=3, max_words=12, length_penalty=0.0)
 RECURRENT = dict(units=32, embedding_units=16, annotation_units=16)
@@ -111,7 +112,7 @@ def exports(dataset, images, trained_run, tmp_path_factory):
 
     def write(model, kind, run, expected):
         # It is checked here, not when it is written.
-        path = export(run, str(directory / f"{model}-{kind}"), SEARCH, check=False)
+        path = load_run(run).export(str(directory / f"{model}-{kind}"), SEARCH, check=False)
         written[model, kind] = Exported(path, *expected)
 
     write("attend", "average", trained_run, expected_of(trained_run))
@@ -225,7 +226,7 @@ def test_an_export_is_as_large_as_its_weights(dataset, tmp_path):
         dataset, tmp_path / "run",
         model_config=ModelConfig(units=1024, embedding_units=1024, annotation_units=1024),
     )  # fmt: skip
-    path = export(run, str(tmp_path / "export"), SEARCH, check=False)
+    path = load_run(run).export(str(tmp_path / "export"), SEARCH, check=False)
     weights = sum(4 * np.prod(weight.shape) for weight in load_run(run).model.weights)
 
     def size(directory):

@@ -17,7 +17,6 @@ from trainer.command import main
 from trainer.config import TrainConfig
 from trainer.decoding.caption_split import SplitCaptioner
 from trainer.decoding.search_config import SearchConfig
-from trainer.export.export_run import export
 from trainer.loop import train
 from trainer.models.make_model import MODELS, read_encoder
 from trainer.models.with_encoder import WithEncoder
@@ -26,8 +25,8 @@ from trainer.objectives.cross_entropy import make_cross_entropy_step
 from trainer.objectives.self_critical import make_self_critical_step
 from trainer.optimizer import Update, make_optimizer
 from trainer.run_state import Run
-from trainer.runs.run_directory import load_run
 from trainer.scores.validation import Validated
+from trainer.trained_run import load_run
 
 
 @pytest.fixture(scope="module")
@@ -159,7 +158,7 @@ def test_a_run_that_is_continued_after_the_release_ends_the_same(images, tmp_pat
 def test_the_export_captions_as_the_run_does(images, pictures, tmp_path):
     run, search = str(tmp_path / "run"), SearchConfig(1, 12, 0.0)
     train(config_of(images, run, unfreeze_at=0, epochs=3, learning_rate=0.01))
-    path = export(run, str(tmp_path / "export"), search)
+    path = load_run(run).export(str(tmp_path / "export"), search)
     trained = load_run(run)
     caption = SplitCaptioner(trained.model, trained.dataset, "test", search)
     served = tf.saved_model.load(path).signatures["serving_default"]

@@ -15,9 +15,9 @@ from trainer.objectives.cider_reward import CiderReward
 from trainer.objectives.self_critical import make_self_critical_step, mean_of_others
 from trainer.optimizer import ClippedAdam, Update
 from trainer.replicas.stateless_random import replica_seed
-from trainer.runs.run_directory import load_run
 from trainer.runs.run_log import read_metrics
 from trainer.step import make_train_step
+from trainer.trained_run import load_run
 
 REWARD = CiderReward(
     [[[*ids[1:][ids[1:] > 0]] for ids in image if ids.any()] for image in CAPTIONS]

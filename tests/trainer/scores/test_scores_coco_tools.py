@@ -17,8 +17,8 @@ from tfrecords_schema.parse import parse_record
 from tfrecords_schema.source_ids import ids_in_source
 from trainer.decoding.search_config import SearchConfig
 from trainer.loop import train
-from trainer.scores.evaluate import evaluate
 from trainer.scores.metrics import java_available
+from trainer.trained_run import load_run
 
 COUNTS = {"train": 24, "val": 8}
 SPLITS = {"train": "train", "val": "validation"}
@@ -94,7 +94,7 @@ def evaluated(drawn, tmp_path_factory):
     root = tmp_path_factory.mktemp("trained")
     manifest, data = make_dataset(drawn, root, id_of, features="grid")
     train(train_config(data, root / "run", batch_size=2, epochs=1, learning_rate=1e-2))
-    scores = evaluate(str(root / "run"), "validation", SearchConfig(1, 12, 0.0))
+    scores = load_run(str(root / "run")).evaluate("validation", SearchConfig(1, 12, 0.0)).scores
     return root, manifest, scores
 
 
