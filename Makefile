@@ -6,7 +6,7 @@ PY = .venv/bin/python
 BEAM = $(shell sed -n 's/^apache-beam==//p' constraints.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check engines compat benchmark lock clean
+.PHONY: help setup demo test check reference engines compat benchmark lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -17,13 +17,13 @@ setup: .venv/complete ## a virtual environment with the pinned dependencies
 	rm -rf .venv
 	$(PYTHON) -m venv .venv
 	$(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt uv
-	.venv/bin/uv pip install --quiet --compile-bytecode --python $(PY) --constraint constraints.txt --editable '.[train,demo,dev]'
+	.venv/bin/uv pip install --quiet --compile-bytecode --python $(PY) --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
 demo: setup ## draw pictures, then pipeline, train, export, caption, evaluate; offline, minutes
 	$(PY) -m pipeline.drawn_pictures draw --output=$(DEMO)/pictures --count=1500
 	$(PY) -m pipeline --source=flickr8k --input=$(DEMO)/pictures --output=$(DEMO)/dataset --encoder=tiny --images_per_shard=128
-	$(PY) -m trainer train --data=$(DEMO)/dataset --run=$(DEMO)/run --epochs=20 --units=256 --annotation_units=256 --attention_units=128 --embedding_units=128 --region_dropout=0
+	$(PY) -m trainer train --data=$(DEMO)/dataset --run=$(DEMO)/run --epochs=20 --warmup_steps=20 --units=256 --annotation_units=256 --attention_units=128 --embedding_units=128 --region_dropout=0
 	$(PY) -m trainer export --run=$(DEMO)/run --output=$(DEMO)/export --beam_width=3
 	$(PY) -m trainer caption --model=$(DEMO)/export/1 $$(head -n 5 $(DEMO)/pictures/Flickr_8k.testImages.txt | sed 's|^|$(DEMO)/pictures/images/|')
 	$(PY) -m trainer evaluate --run=$(DEMO)/run --split=test --beam_width=3
@@ -37,6 +37,9 @@ check: setup ## format, lint and types
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
 	.venv/bin/mypy
+
+reference: setup ## docs/reference.md anew, from the flags
+	$(PY) docs/make_reference.py
 
 engines: .engines/prism .engines/flink-job-server.jar .engines/spark-job-server.jar ## get Prism, Flink and Spark for the engine tests; needs go, mvn and Java 17
 

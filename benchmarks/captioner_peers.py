@@ -4,11 +4,11 @@
 
 `prefixes` is the generator of the Keras tutorials: for each image, each caption's every prefix
 padded to 34 words with the next word as a one-hot vector over 8,764, one image a batch, LSTM 256.
-`merge` is the preset vgg16_lstm: the same network on whole captions, 32 images a batch.
+`merge` is the recipe vgg16_lstm: the same network on whole captions, 32 images a batch.
 
 `loop` is the step of the TensorFlow tutorial on attention: GRU 512, 64 regions of 2,048,
 vocabulary 5,001, a Python loop over 34 padded words unrolled in a tf.function, 64 captions a
-batch. `attend` is the preset icapnet, the same network on 65 packed captions, the five of 13
+batch. `attend` is the recipe icapnet, the same network on 65 packed captions, the five of 13
 images, as the trainer makes batches of Flickr8k. `attend_1` has 64 captions of 64 images: it gains
 nothing from looking at an image once for all its captions.
 
@@ -18,7 +18,6 @@ product `attend` reaches in steps of 128 captions with its default sizes, Mobile
 the regions that are dropped and 2,536 words, counting the products that `flops` lists.
 """
 
-import dataclasses
 import statistics
 import time
 
@@ -31,13 +30,12 @@ import numpy as np
 import tensorflow as tf
 
 from tfrecords_schema.vocabulary import END, START
-from trainer.config import ModelConfig, TrainConfig
+from trainer import recipes
 from trainer.layers.dropout import regions_kept
 from trainer.layers.packing import pack_captions
 from trainer.models.make_model import MODELS
 from trainer.objectives.cross_entropy import make_cross_entropy_step
 from trainer.optimizer import ClippedAdam, Update
-from trainer.recipes import PRESETS
 from trainer.step import make_train_loop, make_train_step
 
 ROUNDS, SECONDS = 5, 5
@@ -127,21 +125,17 @@ def attention_loop(rng):
     return step
 
 
-def our_steps(rng, preset, images, an_image, vocabulary, feature_shape):
-    """The steps of a preset; the tutorials' optimizers do not clip."""
-    training = dict(PRESETS[preset])
-    names = {field.name for field in dataclasses.fields(ModelConfig)} & training.keys()
-    sizes = ModelConfig(**{name: training.pop(name) for name in names})
-    name = training.pop("model")
+def our_steps(rng, recipe, images, an_image, vocabulary, feature_shape):
+    """The steps of a recipe; the tutorials' optimizers do not clip."""
     batches = [captions(rng, images, an_image, vocabulary) for _ in range(BATCHES)]
-    return model_steps(rng, name, sizes, batches, vocabulary, feature_shape, **training)
+    return model_steps(rng, recipe("-", "-"), batches, vocabulary, feature_shape)
 
 
-def model_steps(rng, name, sizes, batches, vocabulary, feature_shape, **training):
+def model_steps(rng, config, batches, vocabulary, feature_shape):
     """A step on each of `batches`, in the trainer's loop; reading them is not what is timed."""
-    config = TrainConfig(data="-", run="-", model=name, model_config=sizes, **training)
-    model = MODELS[name](sizes, vocabulary, feature_shape[-1])
-    average = MODELS[name](sizes, vocabulary, feature_shape[-1]) if config.average_decay else model
+    make, sizes = MODELS[config.model], config.model_config
+    model = make(sizes, vocabulary, feature_shape[-1])
+    average = make(sizes, vocabulary, feature_shape[-1]) if config.average_decay else model
     optimizer, strategy = ClippedAdam(1e-3, 5.0), tf.distribute.get_strategy()
     optimizer.build(model.trainable_variables)
     updates = [Update(optimizer, model.trainable_variables)]
@@ -205,17 +199,18 @@ def rate(step):
 
 def main():
     rng = np.random.default_rng(1)
-    sizes = ModelConfig()
+    config = recipes.attend("-", "-")
+    sizes = config.model_config
     regions = regions_kept(49, sizes.region_dropout)
     steps = {
         "prefixes": prefix_generator(rng),
-        "merge": our_steps(rng, "vgg16_lstm", 32, 5, WORDS, (4096,)),
+        "merge": our_steps(rng, recipes.vgg16_lstm, 32, 5, WORDS, (4096,)),
         "loop": attention_loop(rng),
-        "attend": our_steps(rng, "icapnet", 13, 5, 5001, (64, 2048)),
-        "attend_1": our_steps(rng, "icapnet", 64, 1, 5001, (64, 2048)),
+        "attend": our_steps(rng, recipes.icapnet, 13, 5, 5001, (64, 2048)),
+        "attend_1": our_steps(rng, recipes.icapnet, 64, 1, 5001, (64, 2048)),
     }
     batches = [captions(rng, 128 // 4, 4, 2536) for _ in range(BATCHES)]
-    default = model_steps(rng, "attend", sizes, batches, 2536, (49, 1280))
+    default = model_steps(rng, config, batches, 2536, (49, 1280))
     counted = sum(flops(ids, regions, 1280, 2536, sizes) for ids in batches)
     a_caption = counted / sum(ids.shape[0] * ids.shape[1] for ids in batches)
     for step in [*steps.values(), default]:

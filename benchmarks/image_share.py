@@ -20,7 +20,7 @@ from tfrecords_schema.parse import parse_batch
 from trainer.layers.model_input import as_model_input
 from trainer.layers.packing import pack_captions
 from trainer.layers.smoothed_cross_entropy import cross_entropy_sum
-from trainer.runs.run_directory import load_run
+from trainer.trained_run import load_run
 
 BATCH = 32  # images; each goes to its neighbour's captions
 

@@ -31,8 +31,8 @@ from trainer.objectives.cider_reward import read_reward
 from trainer.objectives.self_critical import make_self_critical_step
 from trainer.optimizer import Update, make_optimizer
 from trainer.precision import set_precision
-from trainer.runs.run_directory import load_run
 from trainer.step import make_train_step
+from trainer.trained_run import load_run
 
 ROUNDS, CALLS = 9, 10
 ROWS, REGIONS, UNITS = 128, 49, 256

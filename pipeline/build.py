@@ -98,7 +98,7 @@ def read_captions(
     )
 
 
-def write_dataset(
+def write_shards(
     pipeline: beam.Pipeline,
     joined: Sequence[str],
     job: ShardJob,

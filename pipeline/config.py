@@ -2,7 +2,6 @@
 
 import argparse
 import dataclasses
-import hashlib
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from tfrecords_schema.characters import CHARACTERS
 from tfrecords_schema.errors import InputError
 from tfrecords_schema.feature_dtypes import FEATURE_DTYPES
+from tfrecords_schema.file_digest import sha256_of
 from tfrecords_schema.flags import check_flags, check_goes_with, flag
 from tfrecords_schema.shards import SPLITS
 
@@ -330,7 +330,7 @@ class PipelineConfig:
         for name in ("encoder", "encoder_weights", "vocabulary"):
             if os.path.isfile(fields[name]):
                 with open(fields[name], "rb") as file:
-                    fields[f"{name}_sha256"] = hashlib.file_digest(file, "sha256").hexdigest()
+                    fields[f"{name}_sha256"], _ = sha256_of(file)
         return fields
 
 

@@ -1,19 +1,19 @@
-"""Whose the output directory is: a new one, this configuration's, or something else."""
+"""The output directory: its owner, and whether it is new, of this configuration or of another."""
 
 import json
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any
 
 import tensorflow as tf
 
 from pipeline.accounting.receipts import RECEIPT_DIRECTORY
 from pipeline.config import PipelineConfig
-from pipeline.failures import environment_failure
 from tfrecords_schema.atomic_file import TEMPORARY, read_text, write_text
-from tfrecords_schema.errors import InputError, one_line
+from tfrecords_schema.disk_failures import writing_to
+from tfrecords_schema.errors import InputError
 from tfrecords_schema.owner_lock import OWNER_FILE, hold_directory
+from tfrecords_schema.same_settings import check_same_settings, name_differences
 from tfrecords_schema.shards import DATASET_NAME, shard_name
 
 CONFIG_FILE = "config.json"  # within receipts/
@@ -26,17 +26,10 @@ def hold_output(directory: str) -> Iterator[None]:
 
     Raises:
       InputError: another job owns it, or it cannot be written to.
-      OSError, tf.errors.OpError: the disk is full, or a permission is missing.
     """
     with ExitStack() as stack:
-        try:
+        with writing_to("output", directory):
             stack.enter_context(hold_directory(directory, "output", RECEIPT_DIRECTORY))
-        except (OSError, tf.errors.OpError) as error:
-            if environment_failure(error):
-                raise
-            raise InputError(
-                f"--output: {directory} cannot be written to: {one_line(error)}"
-            ) from error
         yield
 
 
@@ -58,13 +51,8 @@ def check_output(config: PipelineConfig) -> None:
                 "give a new or empty directory"
             )
         return
-    before = json.loads(read_text(path))
-    differences = _differences(before, content)
-    if differences and _shards(config.output):
-        raise InputError(
-            f"--output: {config.output} was begun with another configuration: "
-            f"{'; '.join(differences)}. Give the same flags to continue it, or a new directory"
-        )
+    if _shards(config.output):
+        check_same_settings("output", config.output, json.loads(read_text(path)), content)
 
 
 def claim_output(config: PipelineConfig) -> None:
@@ -72,23 +60,16 @@ def claim_output(config: PipelineConfig) -> None:
 
     Raises:
       InputError: it cannot be written to.
-      OSError, tf.errors.OpError: the disk is full, or a permission is missing.
     """
     path, content = _config_path(config.output), config.content()
     if tf.io.gfile.exists(path):
-        if _differences(json.loads(read_text(path)), content):  # of a run that wrote no shard
+        if name_differences(json.loads(read_text(path)), content):  # of a run that wrote no shard
             for name in tf.io.gfile.listdir(os.path.dirname(path)):
                 if not name.startswith(OWNER_FILE):
                     remove(os.path.join(os.path.dirname(path), name))
         remove_unfinished(config.output)
-    try:
+    with writing_to("output", config.output):
         write_text(path, json.dumps(content, indent=2) + "\n")
-    except (OSError, tf.errors.OpError) as error:
-        if environment_failure(error):
-            raise
-        raise InputError(
-            f"--output: {config.output} cannot be written to: {one_line(error)}"
-        ) from error
 
 
 def remove_unfinished(directory: str) -> None:
@@ -139,11 +120,3 @@ def _is_empty(directory: str) -> bool:
 def _shards(directory: str) -> list[str]:
     names = sorted(tf.io.gfile.listdir(directory))
     return [n for n in names if n.startswith(f"{DATASET_NAME}-") and TEMPORARY not in n]
-
-
-def _differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    return [
-        f"--{name} was {before.get(name)!r} and is {now.get(name)!r}"
-        for name in sorted(before.keys() | now.keys())
-        if before.get(name) != now.get(name)
-    ]

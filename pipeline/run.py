@@ -1,10 +1,11 @@
-"""From a configuration to a complete dataset: checks, two Beam jobs, the books, the manifest."""
+"""From a configuration to a complete dataset: checks, two Beam jobs, accounting, the manifest."""
 
 import importlib.metadata
 import itertools
 import json
 import os
 import time
+from contextlib import nullcontext
 from typing import Any
 
 import tensorflow as tf
@@ -12,8 +13,13 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipeline import build
 from pipeline.accounting import report
-from pipeline.accounting.books import balance_books, check_captions, check_rejected, images_lost
-from pipeline.accounting.progress import show_progress
+from pipeline.accounting.image_counts import (
+    check_captions,
+    check_rejected,
+    count_images,
+    images_lost,
+)
+from pipeline.accounting.progress import progress_bar
 from pipeline.accounting.reasons import frequent_reason
 from pipeline.accounting.receipts import RECEIPT_DIRECTORY, Receipt, forget_rejected, read_receipt
 from pipeline.accounting.rejects import CAPTION, SOURCE, count_rejects, read_rejects, write_rejects
@@ -27,6 +33,7 @@ from pipeline.accounting.source_counts import (
 from pipeline.config import SPLIT_FRACTIONS, PipelineConfig
 from pipeline.encoder.encoder_model import build_model
 from pipeline.encoder.image_encoder import write_image_encoder
+from pipeline.engines.beam_options import BeamOptions, make_options
 from pipeline.engines.local_processes import make_pipeline
 from pipeline.engines.worker_threads import threads_of_a_worker
 from pipeline.output_directory import (
@@ -44,8 +51,10 @@ from pipeline.sources.mentions import Source
 from pipeline.text.join_captions import JoinRules, TwoFilesError
 from tfrecords_schema import manifest as schema
 from tfrecords_schema.atomic_file import read_text, write_text
+from tfrecords_schema.dataset import Dataset, open_dataset
 from tfrecords_schema.errors import InputError
 from tfrecords_schema.feature_dtypes import IMAGE_DTYPE
+from tfrecords_schema.messages import logger
 from tfrecords_schema.shards import SPLITS, shard_name
 from tfrecords_schema.tfds_metadata import write_tfds_metadata
 from tfrecords_schema.vocabulary import RESERVED, Vocabulary, read_vocabulary, read_words
@@ -56,27 +65,36 @@ SHARD_COUNTS = "shard_counts.json"  # within receipts/
 JOINED_DIRECTORY = "joined"  # within receipts/
 
 
-def run_pipeline(config: PipelineConfig, options: PipelineOptions) -> schema.Manifest:
+def write_dataset(
+    config: PipelineConfig, beam_options: BeamOptions = (), show_progress: bool = False
+) -> Dataset:
     """Writes the dataset, or what is missing of it.
 
+    Args:
+      config: of the dataset.
+      beam_options: of the runner, see `make_options`; by default one local process.
+      show_progress: shows a progress bar on standard error.
+
     Returns:
-      The manifest of the complete dataset.
+      The complete dataset.
 
     Raises:
-      InputError: the source cannot be used, the output holds another dataset, or more images
-        than `max_rejected` were rejected.
+      InputError: the source or an option cannot be used, the output holds another dataset, or more
+        images than `max_rejected` were rejected.
     """
     started = time.time()
+    options = make_options(beam_options)
     source = find_source(config)
     check_output(config)
     manifest_path = os.path.join(config.output, schema.MANIFEST_FILE)
     if tf.io.gfile.exists(manifest_path) and not config.retry_rejected:
-        print(f"{config.output} is already complete; nothing to do.")
-        return schema.read_manifest(config.output)
+        logger.info(f"{config.output} is already complete; nothing to do.")
+        return open_dataset(config.output, "output")
     given = read_words(config.vocabulary) if config.vocabulary else None
     with hold_output(config.output):
         check_output(config)  # again: until now another job may have written here
-        return _write_dataset(config, options, source, given, started)
+        _write_dataset(config, options, source, given, started, show_progress)
+    return open_dataset(config.output, "output")
 
 
 def _write_dataset(
@@ -85,14 +103,15 @@ def _write_dataset(
     source: Source,
     given: Vocabulary | None,
     started: float,
-) -> schema.Manifest:
-    """The two jobs and the books, in an output directory that this process holds."""
+    show_progress: bool,
+) -> None:
+    """Runs the two jobs and writes the manifest, in an output directory that this process holds."""
     claim_output(config)
     encoder = _prepare_encoder(config)
 
     fractions = config.split_fractions or (None if source.has_splits else SPLIT_FRACTIONS)
     whence = source.splits_by if fractions is None else f"hash, {'/'.join(map(str, fractions))}"
-    print(f"Reading captions from {source.captions}; splits by {whence}")
+    logger.info(f"Reading captions from {source.captions}; splits by {whence}")
     rules = JoinRules(
         source.captions, source.images, fractions, config.features != "none", config.clean
     )
@@ -117,24 +136,22 @@ def _write_dataset(
         worker_threads=config.worker_threads or threads_of_a_worker(options),
     )
     joined = [os.path.join(paths["joined"], name) for name in _read_json(paths["joined_files"])]
-    with (
-        show_progress(config.output, counts.images, shard_counts),
-        make_pipeline(options) as pipeline,
-    ):
-        build.write_dataset(pipeline, joined, job, paths["shard_rejects"], paths["same_pictures"])
+    bar = progress_bar(config.output, counts.images, shard_counts)
+    with bar if show_progress else nullcontext(), make_pipeline(options) as pipeline:
+        build.write_shards(pipeline, joined, job, paths["shard_rejects"], paths["same_pictures"])
 
     receipts = _receipts(config.output, shard_counts)
     rejects_path = os.path.join(config.output, REJECTS_FILE)
     both = (read_rejects(paths[name]) for name in ("rejects", "shard_rejects"))
     write_rejects(itertools.chain.from_iterable(both), rejects_path)
-    books = _balance(config, counts, receipts, rejects_path, fractions is None)
+    image_counts = _account(config, counts, receipts, rejects_path, fractions is None)
     rejected = count_rejects(rejects_path)
     manifest = schema.Manifest(
         splits={
             split: [schema.Shard(**receipt.shard) for receipt in split_receipts]
             for split, split_receipts in receipts.items()
         },
-        books=books,
+        image_counts=image_counts,
         captions_rejected=sum(n for (_, stage), n in rejected.items() if stage == CAPTION),
         vocabulary_size=len(vocabulary),
         vocabulary_sha256=vocabulary.sha256(),
@@ -157,41 +174,45 @@ def _write_dataset(
         remove(path)
     remove_unfinished(config.output)
     schema.write_manifest(config.output, manifest)
-    report.print_summary(config, manifest, content, rejects_path)
-    return manifest
+    for line in report.summarize(config, manifest, content, rejects_path):
+        logger.info(line)
 
 
-def _balance(
+def _account(
     config: PipelineConfig,
     counts: SourceCounts,
     receipts: dict[str, list[Receipt]],
     rejects_path: str,
     own_splits: bool,
-) -> dict[str, schema.Books]:
-    """The books of images, after those of captions, when neither has lost too many."""
+) -> dict[str, schema.ImageCounts]:
+    """Counts the images of each split.
+
+    Raises:
+      InputError: too many images or captions were rejected, or a split of the source ends empty.
+    """
     rejected = count_rejects(rejects_path)
     captions = sum(n for (_, stage), n in rejected.items() if stage == CAPTION)
     shards = [receipt for split in receipts.values() for receipt in split]
     lost = sum(receipt.text["captions_of_rejected_images"] for receipt in shards)
     written = sum(receipt.shard["captions"] for receipt in shards)
     check_captions(counts.captions, written, captions, lost + counts.lost)
-    books = balance_books(counts.read, receipts, rejected)
-    read, images = (sum(getattr(books[s], f) for s in SPLITS) for f in ("read", "rejected"))
+    images = count_images(counts.read, receipts, rejected)
+    read, refused = (sum(getattr(images[s], f) for s in SPLITS) for f in ("read", "rejected"))
     limit = config.max_rejected
-    check_rejected(images, read, "images", limit, rejects_path)
+    check_rejected(refused, read, "images", limit, rejects_path)
     check_rejected(captions, counts.captions, "captions", limit, rejects_path)
     for split in receipts if own_splits else ():
-        if not books[split].written:
+        if not images[split].written:
             raise InputError(
                 f"--input: the {split} split ends empty. {frequent_reason(rejects_path, split)}"
             )
-    return books
+    return images
 
 
 def _prepare_encoder(config: PipelineConfig) -> schema.Encoder | None:
     if config.features == "none":
         return None
-    print(f"Preparing the image encoder {config.encoder}")
+    logger.info(f"Preparing the image encoder {config.encoder}")
     return write_image_encoder(build_model(config), config)
 
 
@@ -263,9 +284,11 @@ def _read_captions(
     check_rejected(captions, counts.captions, "captions", config.max_rejected, table)
     check_vocabulary(counts, vocabulary, config)
     if tf.io.gfile.exists(paths["collision"]) and (names := _read_json(paths["collision"])):
-        print(f"Image ids hold folder or file: several images are called {names[0]}")
+        logger.info(f"Image ids hold folder or file: several images are called {names[0]}")
     if counts.unwrapped:
-        print(f"{counts.unwrapped} captions had markers around them, such as startseq: taken off")
+        logger.info(
+            f"{counts.unwrapped} captions had markers around them, such as startseq: taken off"
+        )
     return counts, vocabulary
 
 
@@ -279,7 +302,8 @@ def _shard_counts(config: PipelineConfig, images: dict[str, int]) -> dict[str, i
     counts = {split: -(-n // config.images_per_shard) for split, n in images.items()}
     if config.retry_rejected and tf.io.gfile.exists(path):
         counts |= json.loads(read_text(path))
-        print(f"Trying again {forget_rejected(config.output)} shards with rejected images")
+        retried = forget_rejected(config.output)
+        logger.info(f"Trying again {retried} shards with rejected images")
     refuse_leftovers(config.output, counts)
     write_text(path, json.dumps(counts))
     return counts

@@ -23,10 +23,12 @@ from small_configs import pipeline_config, train_config
 from small_pipeline import encoders_made_once
 
 import trainer.data.epoch_plan
-from pipeline.command import beam_options
 from pipeline.drawn_pictures import write_pictures
-from pipeline.run import run_pipeline
+from pipeline.run import write_dataset
+from tfrecords_schema.messages import print_messages
 from trainer.loop import train
+
+print_messages()  # as the commands do, so that tests can read them
 
 
 def pytest_collection_modifyitems(items):
@@ -51,7 +53,7 @@ def dataset(pictures, tmp_path_factory):
     """The dataset of those pictures, with the tiny encoder."""
 
     def make(directory):
-        run_pipeline(pipeline_config(pictures, directory), beam_options([]))
+        write_dataset(pipeline_config(pictures, directory))
 
     return made_once(tmp_path_factory, "dataset", make)
 

@@ -6,7 +6,8 @@ from small_configs import train_config
 from tfrecords_schema.dataset import open_dataset
 from trainer.decoding.search_config import SearchConfig
 from trainer.models.make_model import make_model
-from trainer.runs.run_directory import claim_run, write_best
+from trainer.runs.best_weights import write_best
+from trainer.runs.run_directory import claim_run
 
 SEARCH = SearchConfig(beam_width=3, max_words=12, length_penalty=0.0)
 RECURRENT = dict(units=32, embedding_units=16, annotation_units=16)

@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import SCALARS, EventAccumulator
 
-from trainer import loop
+from trainer import epoch
 from trainer.runs.run_log import read_metrics
 
 
@@ -34,7 +34,7 @@ def assert_same_end(run, other):
 def logged(run):
     """The rows of metrics.jsonl, but for what tells of the time that they took."""
     rows = [row | {"seconds": 0, "images_per_second": 0} for row in read_metrics(run)]
-    assert any(row["step"] % loop.LOG_EVERY == 0 for row in rows)
+    assert any(row["step"] % epoch.LOG_EVERY == 0 for row in rows)
     return rows
 
 

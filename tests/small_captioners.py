@@ -17,18 +17,18 @@ SIZES = ModelConfig(
     layer_dropout=0, output_dropout=0,
 )  # fmt: skip
 KINDS = [
-    "attend", "attend cell=gru", "attend layers=3", "attend layers=2 cell=gru tied_embeddings=1",
-    "attend_after", "attend_after layers=2 cell=gru tied_embeddings=1",
-    "merge", "merge join=concat cell=gru", "merge layers=2 tied_embeddings=1",
+    "attend", "attend cell=gru", "attend layers=3", "attend layers=2 cell=gru tied_embeddings=True",
+    "attend_after", "attend_after layers=2 cell=gru tied_embeddings=True",
+    "merge", "merge join=concat cell=gru", "merge layers=2 tied_embeddings=True",
     "inject", "inject cell=gru layers=2", "inject inject=init layers=2",
-    "inject inject=init cell=gru tied_embeddings=1", "inject inject=every layers=2",
-    "transformer", "transformer layers=3 tied_embeddings=1",
+    "inject inject=init cell=gru tied_embeddings=True", "inject inject=every layers=2",
+    "transformer", "transformer layers=3 tied_embeddings=True",
 ]  # fmt: skip
-# One of each way from an image to words: what does not depend on cells and layers is tested on these.
+# One of each way from an image to words, for what does not depend on cells and layers.
 FAMILIES = [
-    "attend layers=2 cell=gru tied_embeddings=1", "attend_after", "merge join=concat cell=gru",
+    "attend layers=2 cell=gru tied_embeddings=True", "attend_after", "merge join=concat cell=gru",
     "inject", "inject inject=init layers=2", "inject inject=every layers=2",
-    "transformer layers=3 tied_embeddings=1",
+    "transformer layers=3 tied_embeddings=True",
 ]  # fmt: skip
 VOCABULARY = 12
 CAPTIONS = np.array(
@@ -46,7 +46,7 @@ def make(kind, regions=4, depth=6, **changes):
     name, *options = kind.split()
     for option in options:
         flag, value = option.split("=")
-        changes[flag] = int(value) if value.isdecimal() else value
+        changes[flag] = int(value) if value.isdecimal() else {"True": True}.get(value, value)
     keras.utils.set_random_seed(1)
     config = dataclasses.replace(SIZES, **changes)
     model = MODELS[name](config, VOCABULARY, feature_depth=depth)

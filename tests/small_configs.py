@@ -22,7 +22,7 @@ def train_config(dataset, directory, **changes):
     """A configuration that trains in seconds."""
     fields = dict(
         data=dataset, run=str(directory), strategy="one", batch_size=8, epochs=2,
-        learning_rate=3e-3, model_config=SMALL,
+        learning_rate=3e-3, warmup_steps=0, model_config=SMALL,
     )  # fmt: skip
     return TrainConfig(**{**fields, **changes})
 

@@ -9,16 +9,15 @@ from unittest.mock import patch
 
 from small_configs import pipeline_config
 
-from pipeline.command import beam_options
 from pipeline.encoder.image_encoder import describe, write_image_encoder
-from pipeline.run import run_pipeline
+from pipeline.run import write_dataset
 from pipeline.shards.encode_images import start_machine
 
 
 def run(pictures, directory, *beam_flags, **changes):
     """Writes the dataset of small pictures; gives its manifest."""
     config = pipeline_config(str(pictures), str(directory), **changes)
-    return run_pipeline(config, beam_options(list(beam_flags)))
+    return write_dataset(config, list(beam_flags)).manifest
 
 
 @contextlib.contextmanager

@@ -1,1 +1,24 @@
-"""What a beamcap dataset looks like on disk: the doorway between the pipeline and the trainer."""
+"""A beamcap dataset on disk: what the pipeline writes and the trainer reads.
+
+    from tfrecords_schema import open_dataset
+
+The names are imported when they are first used: TensorFlow takes seconds.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tfrecords_schema.dataset import Dataset, open_dataset
+
+__all__ = ["Dataset", "open_dataset"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module("tfrecords_schema.dataset"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,6 +1,6 @@
-"""What a disk or an object store does to a command: full, read-only, a file or bucket not there.
+"""Errors of a disk or an object store: full, read-only, a file or bucket that is not there.
 
-It is no defect, so the user is told in one line which file it was and why.
+They are no defects, so a message of one line names the file and the reason.
 """
 
 import errno
@@ -12,14 +12,14 @@ from contextlib import contextmanager
 import tensorflow as tf
 
 from tfrecords_schema.atomic_file import TEMPORARY
-from tfrecords_schema.errors import one_line
+from tfrecords_schema.errors import InputError, one_line
 
 DISK_ERRORS = (OSError, tf.errors.OpError)  # what Python and TensorFlow raise of files
 _REASONS = {os.strerror(number) for number in errno.errorcode}
 _SCHEME = re.compile(r"File system scheme '(.*)' not implemented \(file: '(.*)'\)")
 _OF_STORES = ("Error executing an HTTP request", "GCS path ")
 # Ours, and TensorFlow's of a checkpoint that is being written.
-_TEMPORARY_NAMES = re.compile(rf"{re.escape(TEMPORARY)}\w+|_temp/part-\S+\.tempstate\d+")
+TEMPORARY_NAMES = re.compile(rf"{re.escape(TEMPORARY)}\w+|_temp/part-\S+\.tempstate\d+")
 
 
 def disk_failure(error: Exception) -> str:
@@ -29,7 +29,12 @@ def disk_failure(error: Exception) -> str:
     """
     line = one_line(error)
     if isinstance(error, OSError) and error.strerror:
-        line = f"{error.filename or 'standard output'}: {error.strerror}"
+        if isinstance(error, ConnectionError) and not isinstance(error, BrokenPipeError):
+            return ""
+        if error.errno and error.strerror not in _REASONS:
+            line = f"{os.strerror(error.errno)}: {line}"  # HDF5 gives several lines of its own
+        else:
+            line = f"{error.filename or 'standard output'}: {error.strerror}"
     elif isinstance(error, tf.errors.OpError):
         path, separator, reason = line.rpartition("; ")
         if separator and reason in _REASONS:
@@ -44,12 +49,23 @@ def disk_failure(error: Exception) -> str:
             return ""
     else:
         return ""
-    return _TEMPORARY_NAMES.sub("", line)
+    return TEMPORARY_NAMES.sub("", line)
 
 
 def failure_line(error: Exception) -> str:
     """What went wrong with a file that was written, in one line."""
     return disk_failure(error) or one_line(error)
+
+
+@contextmanager
+def writing_to(flag: str, directory: str) -> Iterator[None]:
+    """Raises an InputError that names the flag and the directory where a disk refuses to write."""
+    try:
+        yield
+    except DISK_ERRORS as error:
+        raise InputError(
+            f"--{flag}: {directory} cannot be written to: {failure_line(error)}"
+        ) from error
 
 
 @contextmanager

@@ -1,63 +1,30 @@
-"""Loading an exported version."""
+"""The names in an exported model: `trainer.export` writes them and `trainer.serving` reads them.
+
+    EXPORT/<version>/
+      saved_model.pb, variables/    the dataset's image encoder, decoder, beam search, vocabulary
+      assets.extra/beamcap.json     fingerprints of dataset and encoder, and the search's settings
+
+It has two signatures:
+
+    serving_default   image_bytes string [batch] -> captions string [batch, beams], best first;
+                      log_probs float32 [batch, beams]; error string [batch], "" or the reason why
+                      the captions of a picture are "" and its log_probs 0
+    encode            image_bytes string [batch] -> features float32 [batch, ...], as the pipeline's
+                      (of a dataset of images: jpeg_bytes string [batch]); error string [batch]
+"""
 
 import os
 
-import tensorflow as tf
-
-from tfrecords_schema.errors import InputError, one_line
+SERVE_TAG = "serve"  # of the graph that TensorFlow Serving loads
+CAPTION_SIGNATURE = "serving_default"
+ENCODE_SIGNATURE = "encode"
+IMAGE_BYTES = "image_bytes"  # the input of both signatures
+CAPTIONS, LOG_PROBS, ERROR = "captions", "log_probs", "error"  # outputs of CAPTION_SIGNATURE
+FEATURES, JPEG_BYTES = "features", "jpeg_bytes"  # outputs of ENCODE_SIGNATURE, one of the two
 
 SAVED_MODEL_FILE = "saved_model.pb"
-FILES = (SAVED_MODEL_FILE, "variables/variables.index", "variables/variables.data-00000-of-00001")
-OUTPUTS = {"captions", "log_probs", "error"}  # of serving_default; see `trainer.export.export_run`
-EXPORT_AGAIN = "export the run again"
+METADATA_FILE = os.path.join("assets.extra", "beamcap.json")
 
-
-def find_version(model: str) -> str:
-    """The directory of a version: `model` itself, or the latest version in it.
-
-    Raises:
-      InputError: neither is there.
-    """
-    if tf.io.gfile.exists(os.path.join(model, SAVED_MODEL_FILE)):
-        return model
-    if not tf.io.gfile.isdir(model):
-        problem = "is a file" if tf.io.gfile.exists(model) else "does not exist"
-        raise InputError(f"--model: {model} {problem}; give an exported version, such as EXPORT/1")
-    names = [name.rstrip("/") for name in tf.io.gfile.listdir(model)]
-    for number in sorted((int(name) for name in names if name.isdecimal()), reverse=True):
-        version = os.path.join(model, str(number))
-        if tf.io.gfile.exists(os.path.join(version, SAVED_MODEL_FILE)):
-            return version
-    raise InputError(
-        f"--model: {model} holds no exported model, no {SAVED_MODEL_FILE}; give a version, such as "
-        "EXPORT/1, or the directory of versions"
-    )
-
-
-def load_exported(version: str) -> tf.types.experimental.ConcreteFunction:
-    """The function `serving_default` of an exported version, which holds the loaded model.
-
-    Raises:
-      InputError: files are missing or damaged, or it was exported by an older version.
-    """
-    for name in FILES:
-        path = os.path.join(version, name)
-        if not tf.io.gfile.exists(path) or not tf.io.gfile.stat(path).length:
-            raise InputError(f"--model: {path} is missing or empty: {EXPORT_AGAIN}")
-    try:
-        signatures = dict(tf.saved_model.load(version).signatures)
-    except Exception as error:  # damaged protocol buffers fail in any way
-        reason = one_line(error).replace(os.path.join(version, ""), "")
-        raise InputError(f"--model: {version} is damaged: {reason}; {EXPORT_AGAIN}") from error
-    serve = signatures.get("serving_default")
-    given = [] if serve is None else list(serve.structured_input_signature[1])
-    if serve is None or given != ["image_bytes"]:
-        raise InputError(
-            f"--model: {version} is a SavedModel, but none that `trainer export` has written"
-        )
-    if missing := sorted(OUTPUTS - serve.structured_outputs.keys()):
-        raise InputError(
-            f"--model: {version} was exported by an older version, it has no output "
-            f"`{'`, `'.join(missing)}`: {EXPORT_AGAIN}"
-        )
-    return serve
+# The oldest TensorFlow that loads and runs an export of `image_formats.DEFAULT_FORMATS`. TensorFlow
+# Serving's releases lag behind TensorFlow's.
+OLDEST_TENSORFLOW = "2.18"

@@ -15,6 +15,11 @@ import tensorflow_datasets as tfds
 
 from tfrecords_schema.feature_dtypes import FEATURE_DTYPES, IMAGE_DTYPE
 
+# TFDS's names, in the file, of a sequence of sequences: all ids in one list, and the length of each
+# caption. A test compares them with what TFDS writes.
+CAPTION_IDS_FLAT = "caption_ids/ragged_flat_values"
+CAPTION_IDS_LENGTHS = "caption_ids/ragged_row_lengths_0"
+
 
 class Record(NamedTuple):
     """One image. The field names are the feature names in the file."""

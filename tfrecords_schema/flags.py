@@ -1,18 +1,22 @@
 """Command-line flags from the fields of dataclasses: one table for both packages.
 
 A field that `flag` makes has its help, choices and bounds beside its default. `add_flags` makes a
-parser of them, and `check_flags` refuses bad values, from the command line and from Python alike.
+parser of them. `check_flags` and `given` refuse bad values, from Python and from the command line.
 """
 
 import argparse
 import dataclasses
 import math
-import numbers
 import os
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from tfrecords_schema.errors import InputError
+from tfrecords_schema.image_formats import listed
+
+REQUIRED = dataclasses.MISSING  # in place of a default
+_TYPES: dict[Any, Any] = {bool: bool, int: int, float: (int, float), str: str}
 
 
 class Flag(NamedTuple):
@@ -22,7 +26,7 @@ class Flag(NamedTuple):
     group: str
     choices: Sequence[str] = ()
     least: float | None = None  # the smallest value
-    most: float | None = None  # the largest value
+    most: float | None = None  # the largest value; inf allows infinity
     above: float | None = None  # values are larger than this
     below: float | None = None  # values are smaller than this
     of: Mapping[str, Sequence[str]] = {}  # flag -> its values that this flag goes with
@@ -30,14 +34,16 @@ class Flag(NamedTuple):
     parse: Callable[[str], Any] | None = None  # from the text on the command line
 
 
-def flag(default: Any = dataclasses.MISSING, **settings: Any) -> Any:
-    """A dataclass field that is a flag; without a default it is required.
+def flag(default: Any = REQUIRED, help: str = "", group: str = "", **settings: Any) -> Any:
+    """A dataclass field that is a flag.
 
     Args:
       default: its value where it is not given.
-      **settings: the fields of `Flag`.
+      help: what it is, for `--help`.
+      group: of flags in `--help`.
+      **settings: the other fields of `Flag`.
     """
-    return dataclasses.field(default=default, metadata={"flag": Flag(**settings)})
+    return dataclasses.field(default=default, metadata={"flag": Flag(help, group, **settings)})
 
 
 def flags_of(kind: Any) -> dict[str, tuple[dataclasses.Field, Flag]]:
@@ -49,86 +55,93 @@ def flags_of(kind: Any) -> dict[str, tuple[dataclasses.Field, Flag]]:
     }
 
 
-def add_flags(
-    parser: argparse.ArgumentParser, *kinds: type, defaults: Mapping[str, Any] | None = None
-) -> None:
+def command_name(module: str) -> str:
+    """`beamcap build` where the console script runs a module, else `python -m MODULE`."""
+    return sys.argv[0] if sys.argv[0].split(" ")[0] == "beamcap" else f"python -m {module}"
+
+
+def add_flags(parser: argparse.ArgumentParser, *kinds: type) -> None:
     """Adds the flags of dataclasses to a parser, in their groups.
 
     A flag that is not given leaves no attribute, so that the caller knows which were; see `given`.
-
-    Args:
-      parser: of a command.
-      *kinds: dataclasses.
-      defaults: that `--help` shows in place of the fields' own.
     """
     groups: dict[str, Any] = {}
     for kind in kinds:
         for name, (field, flag) in flags_of(kind).items():
             if flag.group not in groups:
                 groups[flag.group] = parser.add_argument_group(flag.group)
-            default = (defaults or {}).get(name, field.default)
-            settings: dict[str, Any] = {"required": default is dataclasses.MISSING}
-            if field.type is bool:
-                settings["action"] = argparse.BooleanOptionalAction
-            else:
-                kind_of_value = field.type if field.type in (int, float) else str
-                settings["type"] = flag.parse or kind_of_value
-                settings["choices"] = [choice for choice in flag.choices if choice] or None
+            settings: dict[str, Any] = {"action": argparse.BooleanOptionalAction}
+            if field.type is not bool:
+                settings = {
+                    "type": field.type if field.type in (int, float) else str,
+                    "choices": [choice for choice in flag.choices if choice] or None,
+                }
             groups[flag.group].add_argument(
                 f"--{name}",
                 default=argparse.SUPPRESS,
-                help=_help(flag, default),
+                required=field.default is REQUIRED,
+                help=_help(field, flag),
                 **settings,
             )
 
 
-def _help(flag: Flag, default: Any) -> str:
-    text = flag.help
-    for name, values in flag.of.items():
-        text += f"; only with --{name}={' or '.join(values)}"
-    if default not in (dataclasses.MISSING, "", (), None):
+def _help(field: dataclasses.Field, flag: Flag) -> str:
+    text = "; only with ".join([flag.help, *goes_with(flag)])
+    if default := default_text(field):
         text += f" (default: {default})"
     return text.replace("%", "%%")
 
 
+def goes_with(flag: Flag) -> list[str]:
+    """The other flags that a flag needs, as `--model=merge or inject`."""
+    return [f"--{name}={listed(tuple(values))}" for name, values in flag.of.items()]
+
+
+def default_text(field: dataclasses.Field) -> str:
+    """The default of a flag as it is written on the command line; empty where there is none."""
+    if field.default is REQUIRED or field.default in ("", (), None):
+        return ""
+    is_list = isinstance(field.default, (tuple, list))
+    return ",".join(map(str, field.default)) if is_list else str(field.default)
+
+
 def given(namespace: argparse.Namespace, *kinds: type) -> dict[str, Any]:
-    """The flags of dataclasses that were on the command line."""
-    names = {name for kind in kinds for name in flags_of(kind)}
-    return {name: value for name, value in vars(namespace).items() if name in names}
+    """The flags of dataclasses that were on the command line.
+
+    Raises:
+      InputError: a value is none of the choices or out of bounds; the message names the flag.
+    """
+    return {
+        name: _checked(name, field, flag, getattr(namespace, name))
+        for kind in kinds
+        for name, (field, flag) in flags_of(kind).items()
+        if hasattr(namespace, name)
+    }
 
 
-def to_arguments(*configs: Any) -> list[str]:
-    """The command line that gives dataclasses of plain values."""
+def to_arguments(config: Any) -> list[str]:
+    """The command line that gives a dataclass of plain values and of such dataclasses."""
     arguments = []
-    for config in configs:
-        for name in flags_of(config):
-            value = getattr(config, name)
-            if isinstance(value, bool):
-                arguments.append(f"--{name}" if value else f"--no-{name}")
-            else:
-                arguments.append(f"--{name}={value}")
+    for field in dataclasses.fields(config):
+        name, value = field.name, getattr(config, field.name)
+        if dataclasses.is_dataclass(value):
+            arguments += to_arguments(value)
+        elif isinstance(value, bool):
+            arguments.append(f"--{name}" if value else f"--no-{name}")
+        else:
+            arguments.append(f"--{name}={value}")
     return arguments
 
 
 def check_flags(config: Any) -> None:
-    """Checks the values of a frozen dataclass, and expands its paths.
+    """Checks the values of a frozen dataclass; paths are expanded, and numbers become Python's.
 
     Raises:
-      InputError: a value has another type, is none of the choices or out of bounds, or the flag
-        does not go with another one; the message names the flag.
+      InputError: a value has another type, is none of the choices or out of bounds; the message
+        names the flag.
     """
     for name, (field, flag) in flags_of(config).items():
-        value = getattr(config, name)
-        if flag.path and isinstance(value, (str, os.PathLike)):
-            value = os.path.expanduser(os.fspath(value))
-        value = _of_type(name, field.type, value)
-        object.__setattr__(config, name, value)
-        if flag.choices and value not in flag.choices:
-            raise InputError(
-                f"--{name}={value!r} must be one of: {', '.join(filter(None, flag.choices))}"
-            )
-        if isinstance(value, (int, float)) and (wanted := _out_of_bounds(flag, value)):
-            raise InputError(f"--{name}={value} must {wanted}")
+        object.__setattr__(config, name, _checked(name, field, flag, getattr(config, name)))
 
 
 def check_goes_with(config: Any, values: Mapping[str, Any]) -> None:
@@ -143,39 +156,62 @@ def check_goes_with(config: Any, values: Mapping[str, Any]) -> None:
     """
     for name, (field, flag) in flags_of(config).items():
         value = getattr(config, name)
-        for other, allowed in flag.of.items():
+        for (other, allowed), needed in zip(flag.of.items(), goes_with(flag), strict=True):
             if value != field.default and values[other] not in allowed:
                 raise InputError(
-                    f"--{name}={value} goes with --{other}={' or '.join(allowed)}, not with "
-                    f"--{other}={values[other]}"
+                    f"--{name}={value} goes with {needed}, not with --{other}={values[other]}"
                 )
 
 
+def _checked(name: str, field: dataclasses.Field, flag: Flag, value: Any) -> Any:
+    """A value as its field has it; see `check_flags`."""
+    if flag.path and isinstance(value, (str, os.PathLike)):
+        value = os.path.expanduser(os.fspath(value))
+    if flag.parse and isinstance(value, str):
+        try:
+            value = flag.parse(value)
+        except argparse.ArgumentTypeError as error:
+            raise InputError(f"--{name}: {error}") from error
+    value = _of_type(name, field.type, value)
+    if flag.choices and value not in flag.choices:
+        raise InputError(
+            f"--{name}={value!r} must be one of: {', '.join(filter(None, flag.choices))}"
+        )
+    if isinstance(value, float) and not math.isfinite(value) and value != flag.most:
+        raise InputError(f"--{name}={value} must be finite")
+    if isinstance(value, (int, float)) and not _is_within(flag, value):
+        raise InputError(f"--{name}={value} must {bounds(flag)}")
+    return value
+
+
 def _of_type(name: str, kind: Any, value: Any) -> Any:
-    """The value as its field's type; numbers of NumPy become Python's."""
-    accepted = {bool: bool, int: numbers.Integral, float: numbers.Real, str: str}.get(kind)
-    if accepted is None:  # a tuple or table
-        return value
-    if not isinstance(value, accepted) or (kind is not bool and isinstance(value, bool)):
+    """The value as its field's type: numbers of NumPy become Python's, and lists tuples."""
+    if hasattr(value, "item") and getattr(value, "ndim", None) == 0:
+        value = value.item()
+    if kind not in _TYPES:
+        return tuple(value) if isinstance(value, list) else value
+    if not isinstance(value, _TYPES[kind]) or (kind is not bool and isinstance(value, bool)):
         raise InputError(f"--{name}={value!r} must be of type {kind.__name__}")
     return kind(value)
 
 
-def _out_of_bounds(flag: Flag, value: float) -> str:
-    """What is right where a value is not; empty where it is."""
-    least, most, above, below = flag.least, flag.most, flag.above, flag.below
-    is_within = (
-        (least is None or value >= least)
-        and (most is None or value <= most)
-        and (above is None or value > above)
-        and (below is None or value < below)
+def _is_within(flag: Flag, value: float) -> bool:
+    """Whether a number lies within the bounds of a flag."""
+    return (
+        (flag.least is None or value >= flag.least)
+        and (flag.most is None or value <= flag.most)
+        and (flag.above is None or value > flag.above)
+        and (flag.below is None or value < flag.below)
     )
-    if is_within:
-        return "" if math.isfinite(value) or most == math.inf else "be finite"
-    if above is not None:
-        return f"be more than {above}"
-    if most not in (None, math.inf):
-        return f"lie in {least} to {most}"
-    if below is not None:
+
+
+def bounds(flag: Flag) -> str:
+    """What a number must do, as `be at least 1`; empty where any finite number will do."""
+    least, most, above, below = flag.least, flag.most, flag.above, flag.below
+    if least is not None and below is not None:
         return f"lie in {least} to {below}, without {below}"
-    return f"be at least {least}"
+    if least is not None and most not in (None, math.inf):
+        return f"lie in {least} to {most}"
+    words = {"at least": least, "more than": above, "at most": most, "less than": below}
+    parts = [f"{word} {bound}" for word, bound in words.items() if bound not in (None, math.inf)]
+    return f"be {' and '.join(parts)}" if parts else ""

@@ -24,6 +24,7 @@ MANIFEST_FILE = "manifest.json"
 VOCABULARY_FILE = "vocabulary.txt"
 ENCODER_DIRECTORY = "image_encoder"
 ENCODER_KERAS_FILE = "image_encoder.keras"
+IMAGE_COUNTS = "books"  # the field's name in the file
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,8 +39,8 @@ class Shard:
 
 
 @dataclasses.dataclass(frozen=True)
-class Books:
-    """What became of the images of one split: read = written + rejected + duplicates.
+class ImageCounts:
+    """Accounting of one split's images: read = written + rejected + duplicates.
 
     `duplicates` counts the second and later mentions of one image in the source; the image
     itself is counted as written or rejected.
@@ -50,7 +51,7 @@ class Books:
     rejected: int = 0
     duplicates: int = 0
 
-    def balance(self) -> bool:
+    def add_up(self) -> bool:
         """Whether every image read is accounted for."""
         return self.read == self.written + self.rejected + self.duplicates
 
@@ -69,10 +70,14 @@ class Encoder:
 
 @dataclasses.dataclass(frozen=True)
 class Manifest:
-    """A whole dataset. `books` also has the row `unassigned`, of images in no split."""
+    """A whole dataset.
+
+    `image_counts` also has the row `unassigned`, of images in no split. In the file its name is
+    `books`, so that every version reads it.
+    """
 
     splits: dict[str, list[Shard]]
-    books: dict[str, Books]
+    image_counts: dict[str, ImageCounts]
     captions_rejected: int
     vocabulary_size: int
     vocabulary_sha256: str
@@ -119,8 +124,9 @@ class Manifest:
 
 def write_manifest(directory: str, manifest: Manifest) -> None:
     """Writes the manifest; call it when everything else is complete."""
-    text = json.dumps(dataclasses.asdict(manifest), indent=2) + "\n"
-    write_text(os.path.join(directory, MANIFEST_FILE), text)
+    fields = dataclasses.asdict(manifest)
+    named = {IMAGE_COUNTS if name == "image_counts" else name: fields[name] for name in fields}
+    write_text(os.path.join(directory, MANIFEST_FILE), json.dumps(named, indent=2) + "\n")
 
 
 def read_manifest(directory: str) -> Manifest:
@@ -156,7 +162,8 @@ def read_manifest(directory: str) -> Manifest:
 
 
 def _make_manifest(fields: dict[str, Any]) -> Manifest:
-    splits, books, encoder = fields["splits"], fields["books"], fields["encoder"]
+    fields = dict(fields)
+    splits, counts, encoder = fields["splits"], fields.pop(IMAGE_COUNTS), fields["encoder"]
     if encoder is not None:
         shape = tuple(encoder["feature_shape"])
         if not all(isinstance(side, int) for side in shape):
@@ -167,8 +174,9 @@ def _make_manifest(fields: dict[str, Any]) -> Manifest:
             split: [make_instance(Shard, shard, f"splits.{split}") for shard in shards]
             for split, shards in splits.items()
         },
-        "books": {
-            split: make_instance(Books, row, f"books.{split}") for split, row in books.items()
+        "image_counts": {
+            split: make_instance(ImageCounts, row, f"{IMAGE_COUNTS}.{split}")
+            for split, row in counts.items()
         },
         "encoder": encoder,
     }

@@ -27,6 +27,7 @@ import tensorflow as tf
 
 from tfrecords_schema import stop_signals
 from tfrecords_schema.errors import InputError
+from tfrecords_schema.messages import logger
 from tfrecords_schema.owner_mark import (
     alone_in,
     is_running,
@@ -128,11 +129,10 @@ class _Hold:
                     f"{name_owner(found)}. Wait for its end, or end it, or give another directory"
                 )
             if not watched:
-                print(
+                logger.info(
                     f"Another job has begun to write to {self._directory}: {name_owner(found)}. "
                     f"Whether it lives is seen only by its renewing {self._path}: waiting for "
-                    f"that, {EXPIRES_S:.0f} seconds at most",
-                    flush=True,
+                    f"that, {EXPIRES_S:.0f} seconds at most"
                 )
                 watched, since = found, time.monotonic()
             time.sleep(POLL_S)

@@ -7,6 +7,8 @@ the graph that parses it, and its features are copied once more when records bec
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
+from tfrecords_schema.features import CAPTION_IDS_FLAT, CAPTION_IDS_LENGTHS
+
 
 def parse_record(
     features: tfds.features.FeaturesDict, serialized: tf.Tensor
@@ -25,9 +27,6 @@ def parse_record(
     return features.deserialize_example(serialized)
 
 
-_FLAT, _LENGTHS = "caption_ids/ragged_flat_values", "caption_ids/ragged_row_lengths_0"
-
-
 def parse_batch(
     features: tfds.features.FeaturesDict, serialized_B: tf.Tensor
 ) -> dict[str, tf.Tensor]:
@@ -43,13 +42,13 @@ def parse_batch(
     """
     [stored] = {"image_features", "image"} & features.keys()
     text = tf.io.FixedLenFeature([], tf.string)
-    lengths = tf.io.RaggedFeature.RowLengths(_LENGTHS)
+    lengths = tf.io.RaggedFeature.RowLengths(CAPTION_IDS_LENGTHS)
     parsed = tf.io.parse_example(
         serialized_B,
         {
             "image_id": text,
             stored: text,
-            "caption_ids": tf.io.RaggedFeature(tf.int64, _FLAT, [lengths]),
+            "caption_ids": tf.io.RaggedFeature(tf.int64, CAPTION_IDS_FLAT, [lengths]),
         },
     )
     feature = features[stored]
@@ -71,7 +70,8 @@ def parse_batch(
 
 def caption_shapes(serialized_B: tf.Tensor) -> tf.Tensor:
     """int32 [B, 2]: of each record the captions, and the tokens of the longest one."""
-    lengths = tf.io.parse_example(serialized_B, {_LENGTHS: tf.io.RaggedFeature(tf.int64)})[_LENGTHS]
+    stored = {CAPTION_IDS_LENGTHS: tf.io.RaggedFeature(tf.int64)}
+    lengths = tf.io.parse_example(serialized_B, stored)[CAPTION_IDS_LENGTHS]
     longest_B = tf.maximum(tf.reduce_max(lengths, axis=1), 0)  # 0 where there are no captions
     captions_B = tf.cast(lengths.row_lengths(), tf.int64)
     return tf.cast(tf.stack([captions_B, longest_B], axis=1), tf.int32)

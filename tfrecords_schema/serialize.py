@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from tfrecords_schema.features import Record
+from tfrecords_schema.features import CAPTION_IDS_FLAT, CAPTION_IDS_LENGTHS, Record
 
 
 def serialize_record(features: tfds.features.FeaturesDict, record: Record) -> bytes:
@@ -28,8 +28,8 @@ def serialize_record(features: tfds.features.FeaturesDict, record: Record) -> by
         "image_id": [record.image_id],
         "image_uri": [record.image_uri],
         "captions": record.captions,
-        "caption_ids/ragged_flat_values": [i for ids in record.caption_ids for i in ids],
-        "caption_ids/ragged_row_lengths_0": [len(ids) for ids in record.caption_ids],
+        CAPTION_IDS_FLAT: [i for ids in record.caption_ids for i in ids],
+        CAPTION_IDS_LENGTHS: [len(ids) for ids in record.caption_ids],
     }
     for name in ("image_features", "image"):
         if (value := _tensor_bytes(features, record, name)) is not None:

@@ -1,112 +1,42 @@
-"""The command line of the trainer."""
+"""The command line of the trainer. TensorFlow is imported once the flags are known to be good."""
 
 import argparse
 import dataclasses
-import os
 import sys
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
-from absl import logging
-
-from tfrecords_schema.disk_failures import DISK_ERRORS, disk_failure
 from tfrecords_schema.errors import InputError
-from tfrecords_schema.flags import add_flags, flags_of, given, to_arguments
+from tfrecords_schema.flags import add_flags, command_name, given, to_arguments
+from tfrecords_schema.start_tensorflow import start_tensorflow
+from trainer import recipes
+from trainer.command_flags import (
+    CaptionFlags,
+    ExportFlags,
+    RecipeFlag,
+    RunFlags,
+    SplitFlag,
+    WorkersFlag,
+)
 from trainer.config import ModelConfig, TrainConfig
 from trainer.decoding.search_config import SearchConfig
-from trainer.export.export_check import ExportError
-from trainer.export.export_run import DEFAULT_FORMATS, export, parse_formats
-from trainer.loop import check_inputs, train
-from trainer.recipes import PRESETS
-from trainer.replicas.distribution import LostWorkerError
-from trainer.replicas.launch import launch
-from trainer.scores.evaluate import evaluate
-from trainer.serving.caption_files import FORMATS, caption_files
 from trainer.stop_request import STOPPED_STATUS, StoppedError
 
-PATH_FLAGS = ("data", "run", "initial_run", "word_vectors", "output")
 
-
-def make_parser(preset: str = "") -> argparse.ArgumentParser:
-    """One subcommand a job; the flags of `train` are the fields of its configuration."""
-    parser = argparse.ArgumentParser(prog="python -m trainer", allow_abbrev=False)
+def make_parser() -> argparse.ArgumentParser:
+    """One subcommand a job, with the flags of its dataclasses."""
+    parser = argparse.ArgumentParser(prog=command_name("trainer"), allow_abbrev=False)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    presets = PRESETS.get(preset, {})
-
-    def command(name: str, function: Callable[[argparse.Namespace], None], help: str, usage: str):
+    for name, command in COMMANDS.items():
         sub = commands.add_parser(
-            name, help=help, description=help, usage=f"%(prog)s {usage}", allow_abbrev=False
+            name,
+            help=command.help,
+            description=command.help,
+            usage=f"%(prog)s {command.usage}",
+            allow_abbrev=False,
         )
-        sub.set_defaults(function=function)
-        return sub
-
-    def add_training(sub: argparse.ArgumentParser) -> None:
-        sub.add_argument(
-            "--preset",
-            choices=PRESETS,
-            help="a captioner by its name: other defaults for the flags",
-        )
-        add_flags(sub, TrainConfig, ModelConfig, defaults=presets)
-
-    usage = "--data=DATA --run=RUN [flags]"
-    add_training(command("train", _train, "Trains a captioner on a dataset.", usage))
-    sub = command("launch", _launch, "Trains with several local worker processes.", usage)
-    sub.add_argument("--workers", type=int, default=2, help="processes (default: %(default)s)")
-    add_training(sub)
-
-    sub = command(
-        "evaluate", _evaluate, "Captions a split and scores the captions.", "--run=RUN [flags]"
-    )
-    sub.add_argument("--run", required=True, help="directory of a trained run")
-    sub.add_argument(
-        "--data", default="", help="dataset directory, where it has moved since training"
-    )
-    sub.add_argument(
-        "--split", default="test", help="train, validation or test (default: %(default)s)"
-    )
-    add_flags(sub, SearchConfig)
-
-    sub = command(
-        "export",
-        _export,
-        "Writes a SavedModel from image bytes to captions.",
-        "--run=RUN --output=DIR [flags]",
-    )
-    sub.add_argument("--run", required=True, help="directory of a trained run")
-    sub.add_argument(
-        "--data", default="", help="dataset directory, where it has moved since training"
-    )
-    sub.add_argument(
-        "--output", required=True, help="directory of versions, as TensorFlow Serving wants it"
-    )
-    sub.add_argument(
-        "--formats",
-        default=",".join(DEFAULT_FORMATS).lower(),
-        help="image formats that the export reads; webp needs TensorFlow 2.20 "
-        "(default: %(default)s)",
-    )
-    add_flags(sub, SearchConfig)
-
-    sub = command(
-        "caption",
-        _caption,
-        "Captions image files with an exported model.",
-        "--model=EXPORT images...",
-    )
-    sub.add_argument(
-        "--model", required=True, help="an exported version, such as EXPORT/1; EXPORT: its latest"
-    )
-    sub.add_argument(
-        "--format",
-        choices=FORMATS,
-        default="text",
-        help="text: file, tab, best caption; jsonl and csv: all beams and their scores "
-        "(default: %(default)s)",
-    )
-    sub.add_argument(
-        "images",
-        nargs="+",
-        help="files, folders, patterns such as 'pictures/*.jpg', or - for names on standard input",
-    )
+        add_flags(sub, *command.flags)
+    commands.choices["caption"].add_argument("images", nargs="+", help=IMAGES_HELP)
     return parser
 
 
@@ -118,70 +48,167 @@ def main(arguments: Sequence[str] | None = None) -> None:
     stopped anything else.
     """
     flags = make_parser().parse_args(arguments)
-    if getattr(flags, "preset", None):
-        flags = make_parser(flags.preset).parse_args(arguments)  # with its defaults
-    for name in PATH_FLAGS:
-        if hasattr(flags, name):
-            setattr(flags, name, os.path.expanduser(getattr(flags, name)))
-    logging.set_verbosity(logging.ERROR)  # TFDS warns of its own deprecated names
     try:
-        flags.function(flags)
+        COMMANDS[flags.command].run(flags)
     except KeyboardInterrupt:  # not as a command, which ends by `stop_signals`
-        print("interrupted", file=sys.stderr)
-        sys.exit(130)
+        _fail(130, "interrupted")
     except StoppedError as error:
-        print(error, file=sys.stderr)
-        sys.exit(STOPPED_STATUS)
+        _fail(STOPPED_STATUS, str(error))
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    except DISK_ERRORS as error:
-        if not (failure := disk_failure(error)):
+        _fail(2, f"error: {error}")
+    except Exception as error:
+        status, message = _what_failed(error)
+        if not status:
             raise
-        print(f"error: {failure}. Put that right and give the command again", file=sys.stderr)
-        sys.exit(2)
-    except (ExportError, FloatingPointError, LostWorkerError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(1)
+        _fail(status, f"error: {message}")
+
+
+def _fail(status: int, message: str) -> None:
+    print(message, file=sys.stderr)
+    sys.exit(status)
+
+
+def _what_failed(error: Exception) -> tuple[int, str]:
+    """The status and the message for what is no defect; 0 for what is one."""
+    from tfrecords_schema.disk_failures import DISK_ERRORS, disk_failure
+    from trainer.export.export_check import ExportError
+    from trainer.replicas.distribution import LostWorkerError
+
+    if isinstance(error, DISK_ERRORS) and (failure := disk_failure(error)):
+        return 2, f"{failure}. Put that right and give the command again"
+    if isinstance(error, (ExportError, FloatingPointError, LostWorkerError)):
+        return 1, str(error)
+    return 0, ""
+
+
+def _start() -> None:
+    """Imports TensorFlow. The functions below import what needs it."""
+    start_tensorflow()
+
+    from absl import logging
+
+    from tfrecords_schema.messages import print_messages
+
+    logging.set_verbosity(logging.ERROR)  # TFDS warns of its own deprecated names
+    print_messages()
 
 
 def _train(flags: argparse.Namespace) -> None:
-    train(_configuration(flags))
+    config = _training(flags)
+    _start()
+
+    from trainer.loop import train
+
+    train(config, show_progress=True)
 
 
 def _launch(flags: argparse.Namespace) -> None:
-    if flags.workers < 1:
-        raise InputError(f"--workers={flags.workers} must be at least 1")
-    if flags.strategy not in ("auto", "multiworker"):
-        raise InputError(f"--strategy={flags.strategy}: workers have --strategy=multiworker")
-    config = dataclasses.replace(_configuration(flags), strategy="multiworker")
-    if config.batch_size % flags.workers:
+    workers = WorkersFlag(**given(flags, WorkersFlag)).workers
+    config = _training(flags)
+    if config.strategy not in ("auto", "multiworker"):
+        raise InputError(f"--strategy={config.strategy}: workers have --strategy=multiworker")
+    if config.batch_size % workers:
         raise InputError(
-            f"--batch_size={config.batch_size} must be a multiple of the {flags.workers} workers"
+            f"--batch_size={config.batch_size} must be a multiple of the {workers} workers"
         )
+    config = dataclasses.replace(config, strategy="multiworker")
+    _start()
+
+    from trainer.check_inputs import check_inputs
+    from trainer.replicas.launch import launch
+
     # What each worker would refuse is refused once, before they start.
     check_inputs(config)
-    if status := launch(flags.workers, to_arguments(config, config.model_config)):
+    if status := launch(workers, to_arguments(config)):
         sys.exit(status)
 
 
-def _configuration(flags: argparse.Namespace) -> TrainConfig:
-    values = PRESETS.get(flags.preset, {}) | given(flags, TrainConfig, ModelConfig)
-    names = flags_of(ModelConfig)
-    sizes = {name: value for name, value in values.items() if name in names}
-    others = {name: value for name, value in values.items() if name not in names}
-    return TrainConfig(**others, model_config=ModelConfig(**sizes))
+def _training(flags: argparse.Namespace) -> TrainConfig:
+    """The configuration of a training: that of its recipe, with the flags that were given."""
+    values = given(flags, TrainConfig, ModelConfig)
+    recipe = recipes.choose(given(flags, RecipeFlag).get("recipe", ""), values)
+    if recipe is recipes.self_critical:
+        _start()  # it reads the initial run
+    return recipe(**values)
 
 
 def _evaluate(flags: argparse.Namespace) -> None:
-    evaluate(flags.run, flags.split, SearchConfig(**given(flags, SearchConfig)), flags.data)
+    where, changes = RunFlags(**given(flags, RunFlags)), given(flags, SearchConfig)
+    split = SplitFlag(**given(flags, SplitFlag)).split
+    _start()
+
+    from trainer.scores.evaluate import evaluation_text
+    from trainer.trained_run import load_run
+
+    run = load_run(where.run, where.data)
+    search = recipes.search(run.config, **changes)
+    evaluation = run.evaluate(split, search, show_progress=True, save=False)
+    try:
+        print(evaluation_text(evaluation))
+    finally:  # also where standard output is what is full
+        run.save(evaluation)
 
 
 def _export(flags: argparse.Namespace) -> None:
-    search, formats = SearchConfig(**given(flags, SearchConfig)), parse_formats(flags.formats)
-    export(flags.run, flags.output, search, formats, flags.data)
+    where, changes = RunFlags(**given(flags, RunFlags)), given(flags, SearchConfig)
+    target = ExportFlags(**given(flags, ExportFlags))
+    _start()
+
+    from trainer.trained_run import load_run
+
+    run = load_run(where.run, where.data)
+    run.export(target.output, recipes.search(run.config, **changes), target.formats)
 
 
 def _caption(flags: argparse.Namespace) -> None:
-    if not caption_files(os.path.expanduser(flags.model), flags.images, flags.format):
+    asked = CaptionFlags(**given(flags, CaptionFlags))
+    _start()
+
+    from trainer.serving.caption_files import caption_files
+
+    if not caption_files(asked.model, flags.images, asked.format):
         sys.exit(1)
+
+
+class Command(NamedTuple):
+    """A subcommand."""
+
+    run: Callable[[argparse.Namespace], None]
+    flags: tuple[type, ...]
+    help: str
+    usage: str
+
+
+COMMANDS = {
+    "train": Command(
+        _train,
+        (RecipeFlag, TrainConfig, ModelConfig),
+        "Trains a captioner on a dataset.",
+        "--data=DATA --run=RUN [flags]",
+    ),
+    "launch": Command(
+        _launch,
+        (RecipeFlag, WorkersFlag, TrainConfig, ModelConfig),
+        "Trains with several local worker processes.",
+        "--data=DATA --run=RUN [flags]",
+    ),
+    "evaluate": Command(
+        _evaluate,
+        (RunFlags, SplitFlag, SearchConfig),
+        "Captions a split and scores the captions.",
+        "--run=RUN [flags]",
+    ),
+    "export": Command(
+        _export,
+        (RunFlags, ExportFlags, SearchConfig),
+        "Writes a SavedModel from image bytes to captions.",
+        "--run=RUN --output=DIR [flags]",
+    ),
+    "caption": Command(
+        _caption,
+        (CaptionFlags,),
+        "Captions image files with an exported model.",
+        "--model=EXPORT images...",
+    ),
+}
+IMAGES_HELP = "files, folders, patterns such as 'pictures/*.jpg', or - for names on standard input"

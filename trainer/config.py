@@ -5,7 +5,7 @@ import math
 from typing import Any
 
 from tfrecords_schema.errors import InputError
-from tfrecords_schema.flags import check_flags, check_goes_with, flag
+from tfrecords_schema.flags import REQUIRED, check_flags, check_goes_with, flag
 
 MODELS = ("attend", "attend_after", "merge", "inject", "transformer")
 STRATEGIES = ("auto", "one", "mirrored", "multiworker")
@@ -17,14 +17,18 @@ SEEDS = 2**32  # NumPy takes seeds below it
 
 _RECURRENT = {"model": ("attend", "attend_after", "merge", "inject")}
 _ATTENTION = {"model": ("attend", "attend_after")}
+_TRANSFORMER = {"model": ("transformer",)}
 _CROSS_ENTROPY = {"objective": ("cross_entropy",)}
-_DATA, _MODEL, _OBJECTIVE = "data", "model", "objective"
+_SELF_CRITICAL = {"objective": ("self_critical",)}
+_PLATEAU = {"schedule": ("plateau",)}
+_DATA, _MODEL, _OBJECTIVE = "data and run", "model", "objective"
 _OPTIMIZATION, _REGULARIZATION = "optimization", "regularization"
-_IMAGES, _DEVICES, _VALIDATION = "training the CNN", "devices", "validation and output"
+_IMAGES, _DEVICES, _VALIDATION = "images (a dataset of --features=image)", "devices", "validation"
 
 
-def _dropout(default: float, help: str, **settings: Any) -> Any:
-    return flag(default, help=help, group=_REGULARIZATION, least=0, below=1, **settings)
+def _share(default: float, help: str, group: str = _REGULARIZATION, **settings: Any) -> Any:
+    """A share of a whole, such as a dropout rate."""
+    return flag(default, help, group, least=0, below=1, **settings)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,53 +39,47 @@ class ModelConfig:
       InputError: a value that cannot be used; the message names the flag.
     """
 
-    cell: str = flag(
-        "lstm", help="of recurrent layers", group=_MODEL, choices=("lstm", "gru"), of=_RECURRENT
-    )
-    layers: int = flag(
-        1, help="recurrent layers, or layers of the transformer", group=_MODEL, least=1
-    )
-    units: int = flag(
-        512, help="of a recurrent layer; the width of the transformer", group=_MODEL, least=1
-    )
-    embedding_units: int = flag(512, help="of a word", group=_MODEL, least=1, of=_RECURRENT)
+    cell: str = flag("lstm", "recurrent cell", _MODEL, choices=("lstm", "gru"), of=_RECURRENT)
+    layers: int = flag(1, "recurrent layers, or layers of the transformer", _MODEL, least=1)
+    units: int = flag(512, "width of a recurrent layer, or of the transformer", _MODEL, least=1)
+    embedding_units: int = flag(512, "width of a word", _MODEL, least=1, of=_RECURRENT)
     annotation_units: int = flag(
-        512, help="of the image or a region of it, after its projection", group=_MODEL, least=1
+        512, "width of the image, or of a region of it, after its projection", _MODEL, least=1
     )
-    attention_units: int = flag(
-        256, help="of additive attention", group=_MODEL, least=1, of=_ATTENTION
-    )
-    heads: int = flag(8, help="of attention", group=_MODEL, least=1, of={"model": ("transformer",)})
+    attention_units: int = flag(256, "width of additive attention", _MODEL, least=1, of=_ATTENTION)
+    heads: int = flag(8, "heads of attention", _MODEL, least=1, of=_TRANSFORMER)
     feed_forward_units: int = flag(
-        1024, help="of feed-forward layers", group=_MODEL, least=1, of={"model": ("transformer",)}
+        1024, "width of feed-forward layers", _MODEL, least=1, of=_TRANSFORMER
     )
     join: str = flag(
         "add",
-        help="how image and words meet",
-        group=_MODEL,
+        "how image and words are joined",
+        _MODEL,
         choices=("add", "concat"),
         of={"model": ("merge",)},
     )
     inject: str = flag(
         "first",
-        help="the image is the first input, the initial state, or part of every input",
-        group=_MODEL,
+        "the image is the first input, the initial state, or part of every input",
+        _MODEL,
         choices=("first", "init", "every"),
         of={"model": ("inject",)},
     )
     tied_embeddings: bool = flag(
-        False, help="the output layer shares the weights of the embedding", group=_MODEL
+        False, "the output layer shares the weights of the embedding", _MODEL
     )
-    region_dropout: float = _dropout(
+    region_dropout: float = _share(
         0.5, "regions of an image that are left out; 0 where captions count things"
     )
-    annotation_dropout: float = _dropout(0.3, "on the image, or on regions of it")
-    embedding_dropout: float = _dropout(0.5, "on embedded words")
-    layer_dropout: float = _dropout(0.1, "between recurrent layers; within transformer layers")
-    recurrent_dropout: float = _dropout(
-        0.0, "on the weights from state to state (DropConnect)", of={"model": ("attend",)}
+    annotation_dropout: float = _share(0.3, "dropout on the image, or on regions of it")
+    embedding_dropout: float = _share(0.5, "dropout on embedded words")
+    layer_dropout: float = _share(
+        0.1, "dropout between recurrent layers, or within transformer layers"
     )
-    output_dropout: float = _dropout(0.5, "before the softmax")
+    recurrent_dropout: float = _share(
+        0.0, "dropout on the weights from state to state (DropConnect)", of={"model": ("attend",)}
+    )
+    output_dropout: float = _share(0.5, "dropout before the softmax")
 
     def __post_init__(self) -> None:
         """Refuses bad values."""
@@ -96,170 +94,140 @@ class TrainConfig:
       InputError: a value that cannot be used; the message names the flag.
     """
 
-    data: str = flag(help="dataset directory", group=_DATA, path=True)
-    run: str = flag(
-        help="directory of the run; an unfinished run continues", group=_DATA, path=True
-    )
-    model: str = flag("attend", help="kind of captioner", group=_MODEL, choices=MODELS)
+    data: str = flag(REQUIRED, "dataset directory", _DATA, path=True)
+    run: str = flag(REQUIRED, "directory of the run; an unfinished run continues", _DATA, path=True)
+    model: str = flag("attend", "kind of captioner", _MODEL, choices=MODELS)
     strategy: str = flag(
         "auto",
-        help="auto is multiworker with TF_CONFIG, mirrored with several devices, else one",
-        group=_DEVICES,
+        "auto is multiworker with TF_CONFIG, mirrored with several devices, else one",
+        _DEVICES,
         choices=STRATEGIES,
     )
     precision: str = flag(
         "float32",
-        help="of matrix products: float16 is faster on GPUs, bfloat16 on CPUs that have it",
-        group=_DEVICES,
+        "of matrix products: float16 is faster on GPUs, bfloat16 on CPUs that have it",
+        _DEVICES,
         choices=PRECISIONS,
     )
     jit_compile: bool = flag(
         False,
-        help="XLA compiles what writes captions, in validation and in self-critical training",
-        group=_DEVICES,
+        "XLA compiles the search for captions, in validation and in self-critical training",
+        _DEVICES,
         of=_RECURRENT,
     )
     batch_size: int = flag(
-        32,
-        help="images a step over all replicas, each with all its captions",
-        group=_DATA,
-        least=1,
+        32, "images a step over all replicas, each with all its captions", _DATA, least=1
     )
     readers: int = flag(
         1,
-        help="parts in which the shards are read; a worker reads only the parts of its replicas; "
+        "parts in which the shards are read; a worker reads only the parts of its replicas; "
         "decides the order of the data",
-        group=_DATA,
+        _DATA,
         least=1,
     )
-    epochs: int = flag(12, help="at most", group=_OPTIMIZATION, least=1)
+    epochs: int = flag(12, "largest number of epochs", _OPTIMIZATION, least=1)
     objective: str = flag(
         "cross_entropy",
-        help="cross-entropy of the references, or CIDEr of the model's own captions (Rennie et "
-        "al. 2017)",
-        group=_OBJECTIVE,
+        "cross-entropy of the references, or CIDEr of the model's own captions (Rennie et al. "
+        "2017)",
+        _OBJECTIVE,
         choices=OBJECTIVES,
     )
     initial_run: str = flag(
-        "", help="run whose best weights this one starts from", group=_OBJECTIVE, path=True
+        "", "run whose best weights this run starts from", _OBJECTIVE, path=True
     )
-    samples: int = flag(
-        5, help="self_critical: captions sampled for an image", group=_OBJECTIVE, least=1
-    )
+    samples: int = flag(5, "captions sampled for an image", _OBJECTIVE, least=1, of=_SELF_CRITICAL)
     baseline: str = flag(
         "samples",
-        help="self_critical: a sample is compared with the image's other samples, or with the "
-        "greedy caption as in the paper",
-        group=_OBJECTIVE,
+        "a sample is compared with the image's other samples, or with the greedy caption as in "
+        "the paper",
+        _OBJECTIVE,
         choices=BASELINES,
+        of=_SELF_CRITICAL,
     )
     max_words: int = flag(
         30,
-        help="words of the longest caption that is written in training: in validation and "
-        "self_critical",
-        group=_OBJECTIVE,
+        "words of the longest caption in validation and in self-critical training",
+        _OBJECTIVE,
         least=1,
     )
-    schedule: str = flag(
-        "cosine", help="of the learning rate", group=_OPTIMIZATION, choices=SCHEDULES
-    )
-    learning_rate: float = flag(1e-3, help="the peak", group=_OPTIMIZATION, above=0)
+    schedule: str = flag("cosine", "of the learning rate", _OPTIMIZATION, choices=SCHEDULES)
+    learning_rate: float = flag(1e-3, "largest learning rate", _OPTIMIZATION, above=0)
     warmup_steps: int = flag(
-        0, help="steps over which the learning rate rises", group=_OPTIMIZATION, least=0
+        200, "steps over which the learning rate rises from 0", _OPTIMIZATION, least=0
     )
     plateau_patience: int = flag(
         2,
-        help="plateau: epochs without improvement before the learning rate falls",
-        group=_OPTIMIZATION,
+        "epochs without improvement before the learning rate falls",
+        _OPTIMIZATION,
         least=1,
+        of=_PLATEAU,
     )
-    plateau_factor: float = flag(
-        0.5, help="plateau: factor of the fall", group=_OPTIMIZATION, least=0, below=1
+    plateau_factor: float = _share(
+        0.5, "factor by which the learning rate falls", _OPTIMIZATION, of=_PLATEAU
     )
     clip_norm: float = flag(
         5.0,
-        help="bound on the global norm of the gradient; inf: none",
-        group=_OPTIMIZATION,
+        "bound on the global norm of the gradient; inf: none",
+        _OPTIMIZATION,
         above=0,
         most=math.inf,
     )
-    label_smoothing: float = flag(
-        0.1,
-        help="share of a label that is spread over the vocabulary",
-        group=_REGULARIZATION,
-        least=0,
-        below=1,
-    )
+    label_smoothing: float = _share(0.1, "share of a label that is spread over the vocabulary")
     doubly_stochastic: float = flag(
         0.0,
-        help="weight of the term that spreads attention over the image (Xu et al. 2015)",
-        group=_REGULARIZATION,
+        "weight of the term that spreads attention over the image (Xu et al. 2015)",
+        _REGULARIZATION,
         least=0,
         of=_ATTENTION | _CROSS_ENTROPY,
     )
-    word_dropout: float = _dropout(
-        0.0, "words read that are hidden, so that the image must tell", of=_CROSS_ENTROPY
-    )
-    scheduled_sampling: float = flag(
+    word_dropout: float = _share(
         0.0,
-        help="share of words read that are the model's own at the end of the run (Bengio et al. "
-        "2015)",
-        group=_REGULARIZATION,
-        least=0,
-        below=1,
+        "share of input words that are hidden, so that the model looks at the image",
         of=_CROSS_ENTROPY,
     )
-    average_decay: float = flag(
-        0.998,
-        help="of the EMA of the weights, which is validated and kept; 0: no EMA",
-        group=_OPTIMIZATION,
-        least=0,
-        below=1,
+    scheduled_sampling: float = _share(
+        0.0,
+        "share of input words that are the model's own at the end of the run (Bengio et al. 2015)",
+        of=_CROSS_ENTROPY,
+    )
+    average_decay: float = _share(
+        0.998, "of the EMA of the weights, which is validated and kept; 0: no EMA", _OPTIMIZATION
     )
     unfreeze_at: int = flag(
-        -1, help="epochs before the CNN is trained too; -1: never", group=_IMAGES, least=-1
+        -1, "epochs before the CNN is trained too; -1: never", _IMAGES, least=-1
     )
     encoder_learning_rate: float = flag(
-        1e-5, help="of the CNN, the peak; it follows the schedule", group=_IMAGES, above=0
+        1e-5, "largest learning rate of the CNN; it follows the schedule", _IMAGES, above=0
     )
-    flip: bool = flag(
-        False, help="mirrors images at random; captions say left and right", group=_IMAGES
-    )
-    crop: float = flag(
-        0.0, help="largest share of the sides that is cut off", group=_IMAGES, least=0, below=1
-    )
-    color_jitter: float = flag(
-        0.0,
-        help="largest change of brightness, contrast and saturation; captions name colors",
-        group=_IMAGES,
-        least=0,
-        below=1,
+    flip: bool = flag(False, "mirrors images at random; captions say left and right", _IMAGES)
+    crop: float = _share(0.0, "largest share of the sides that is cut off", _IMAGES)
+    color_jitter: float = _share(
+        0.0, "largest change of brightness, contrast and saturation; captions name colors", _IMAGES
     )
     output_bias: bool = flag(
-        True, help="the output bias starts as the log frequency of words", group=_OPTIMIZATION
+        True, "the output bias starts as the log frequency of words", _OPTIMIZATION
     )
     word_vectors: str = flag(
         "",
-        help="text file of vectors (GloVe, word2vec, fastText) that embeddings start from",
-        group=_MODEL,
+        "text file of vectors (GloVe, word2vec, fastText) that embeddings start from",
+        _MODEL,
         path=True,
     )
     validation_images: int = flag(
-        5000, help="images that are captioned after each epoch", group=_VALIDATION, least=1
+        5000, "images that are captioned after each epoch", _VALIDATION, least=1
     )
     patience: int = flag(
         5,
-        help="epochs without a better validation CIDEr, or at equal CIDEr a lower validation "
-        "loss, before training ends",
-        group=_VALIDATION,
+        "epochs without a better validation CIDEr, or at equal CIDEr a lower validation loss, "
+        "before training ends",
+        _VALIDATION,
         least=1,
     )
     checkpoint_every: int = flag(
-        500, help="steps; also after each epoch", group=_VALIDATION, least=1
+        500, "steps between checkpoints; there is one after each epoch too", _VALIDATION, least=1
     )
-    seed: int = flag(
-        0, help="of weights, order and dropout", group=_OPTIMIZATION, least=0, most=SEEDS - 1
-    )
+    seed: int = flag(0, "of weights, order and dropout", _OPTIMIZATION, least=0, most=SEEDS - 1)
     model_config: ModelConfig = dataclasses.field(default_factory=ModelConfig)
 
     def __post_init__(self) -> None:
@@ -268,7 +236,7 @@ class TrainConfig:
             if not getattr(self, name):
                 raise InputError(f"--{name} is empty, it must be a directory")
         check_flags(self)
-        values = {"model": self.model, "objective": self.objective}
+        values = {name: getattr(self, name) for name in ("model", "objective", "schedule")}
         for config in (self, self.model_config):
             check_goes_with(config, values)
         if self.objective == "self_critical" and not self.initial_run:

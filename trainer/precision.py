@@ -9,9 +9,18 @@ The gradients of float16 would be lost where they are small: the loss is scaled 
 is halved when a gradient overflows and doubled after 2,000 steps without that (section 3.2).
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import tensorflow as tf
 
 from tfrecords_schema.errors import InputError
+
+# TensorFlow's option -> the precision that it is for.
+OPTIONS = {
+    "auto_mixed_precision": "float16",
+    "auto_mixed_precision_onednn_bfloat16": "bfloat16",
+}
 
 
 def set_precision(precision: str) -> None:
@@ -28,8 +37,24 @@ def set_precision(precision: str) -> None:
     if precision == "bfloat16" and has_gpu:
         raise InputError("--precision=bfloat16 is for CPUs; on a GPU give float16 or float32")
     tf.config.optimizer.set_experimental_options(
-        {
-            "auto_mixed_precision": precision == "float16",
-            "auto_mixed_precision_onednn_bfloat16": precision == "bfloat16",
-        }
+        {name: precision == its_precision for name, its_precision in OPTIONS.items()}
     )
+
+
+@contextmanager
+def precision_set(precision: str) -> Iterator[None]:
+    """Calls `set_precision`, and restores TensorFlow's options after the context.
+
+    A program that trains and then evaluates computes the same scores as one that only evaluates.
+
+    Raises:
+      InputError: see `set_precision`.
+    """
+    before = tf.config.optimizer.get_experimental_options()
+    set_precision(precision)
+    try:
+        yield
+    finally:
+        tf.config.optimizer.set_experimental_options(
+            {name: before.get(name, False) for name in OPTIONS}
+        )

@@ -1,6 +1,5 @@
-"""A run under way: its model, optimizers and progress, new or from its last checkpoint."""
+"""The state of a run in training: model, EMA of its weights, optimizers and progress."""
 
-import math
 import os
 
 import keras
@@ -8,6 +7,7 @@ import tensorflow as tf
 
 from tfrecords_schema.dataset import Dataset
 from tfrecords_schema.errors import InputError
+from tfrecords_schema.messages import logger
 from trainer.config import TrainConfig
 from trainer.data.epoch_plan import plan_epoch
 from trainer.data.token_counts import count_tokens
@@ -18,60 +18,23 @@ from trainer.objectives.cider_reward import read_reward
 from trainer.objectives.cross_entropy import make_cross_entropy_step
 from trainer.objectives.self_critical import make_self_critical_step
 from trainer.optimizer import Update, learning_rate, make_optimizer
+from trainer.progress import Progress
 from trainer.replicas.distribution import input_context, is_chief, sum_of_workers
+from trainer.runs.best_weights import replace_missing_best, start_from_run
 from trainer.runs.checkpoints import Checkpoints, complete_steps
-from trainer.runs.run_directory import CHECKPOINTS_DIRECTORY, replace_missing_best, start_from_run
+from trainer.runs.run_directory import CHECKPOINTS_DIRECTORY
 from trainer.runs.run_log import RunLog
 from trainer.step import TrainLoop, make_train_loop, make_train_step
 
-RECENT_SCALARS = 4  # at least as many as a step gives, but the number of its images
-
-
-class Progress(tf.Module):
-    """How far a run is; part of its checkpoint."""
-
-    def __init__(self) -> None:
-        """Before the first epoch."""
-        super().__init__()
-
-        def number(value: float, dtype: tf.DType) -> tf.Variable:
-            return tf.Variable(value, dtype=dtype, trainable=False)
-
-        self.epoch = number(0, tf.int64)  # epochs completed
-        self.batches = number(0, tf.int64)  # of the epoch after them
-        self.images = number(0, tf.int64)  # likewise
-        self.loss_sum = number(0, tf.float64)  # likewise, one loss a batch
-        self.recent_steps = number(0, tf.int64)  # likewise, since the last row of the log
-        self.recent_sums = tf.Variable(tf.zeros(RECENT_SCALARS, tf.float64), trainable=False)
-        self.best = number(-1.0, tf.float64)  # validation CIDEr
-        self.best_loss = number(math.inf, tf.float64)  # validation loss of the same model
-        self.stale = number(0, tf.int64)  # epochs since the best
-        self.factor = number(1.0, tf.float64)  # of the learning rate, of the plateau schedule
-
-    def begin_epoch(self) -> None:
-        """Of the epoch under way nothing has been done yet."""
-        self.batches.assign(0)
-        self.images.assign(0)
-        self.loss_sum.assign(0)
-        self.begin_row()
-
-    def begin_row(self) -> None:
-        """The log has had what there was."""
-        self.recent_steps.assign(0)
-        self.recent_sums.assign([0.0] * RECENT_SCALARS)
-
-    def add_recent(self, scalars: list[float]) -> None:
-        """Those of a step, for the next row of the log."""
-        self.recent_steps.assign_add(1)
-        self.recent_sums.assign_add(scalars + [0.0] * (RECENT_SCALARS - len(scalars)))
-
-    def recent_means(self) -> list[float]:
-        """Of the steps since the last row, also where the run was continued meanwhile."""
-        return [float(x) / int(self.recent_steps) for x in self.recent_sums.numpy()]
-
 
 class Run:
-    """A run under way: what the training loop works on."""
+    """The state of a run in training, which the training loop changes.
+
+    Attributes:
+      ema: a model with the exponential moving average (EMA) of the weights of `model`; without
+        `--average_decay` it is `model` itself.
+      log: None in workers that are not the chief.
+    """
 
     def __init__(self, config: TrainConfig, dataset: Dataset, strategy: tf.distribute.Strategy):
         """Makes the model, with its first weights where there is no checkpoint yet.
@@ -79,14 +42,14 @@ class Run:
         Nothing is written. `begin` goes on from the last checkpoint.
 
         Raises:
-          InputError: what the weights start from cannot be used.
+          InputError: `--initial_run` or `--word_vectors` cannot be used.
         """
         self.config, self.dataset, self.strategy = config, dataset, strategy
         keras.utils.set_random_seed(config.seed)
         with strategy.scope():
             self.model = make_model(config, dataset)
-            self.average = make_model(config, dataset) if config.average_decay else self.model
-            # What learns from the start comes first; its optimizer counts the steps.
+            self.ema = make_model(config, dataset) if config.average_decay else self.model
+            # The part that learns from the start comes first; its optimizer counts the steps.
             learning = [self.model]
             if isinstance(self.model, WithEncoder):
                 learning = [self.model.captioner, self.model.encoder]
@@ -100,7 +63,7 @@ class Run:
         self.checkpoints = Checkpoints(
             directory,
             model=self.model.weights,
-            average=self.average.weights,
+            ema=self.ema.weights,
             optimizers=[v for update in self.updates for v in update.optimizer.variables],
             progress=list(self.progress.variables),
         )
@@ -113,9 +76,9 @@ class Run:
                 units = self.model.words.embedding.shape[1]
                 vectors = read_word_vectors(config.word_vectors, dataset.vocabulary, units)
                 self.model.words.start_from_vectors(*vectors)
-                print(f"{config.word_vectors}: vectors of {len(vectors[0])} words")
-            for mean, variable in zip(self.average.weights, self.model.weights, strict=True):
-                mean.assign(variable)
+                logger.info(f"{config.word_vectors}: vectors of {len(vectors[0])} words")
+            for ema, variable in zip(self.ema.weights, self.model.weights, strict=True):
+                ema.assign(variable)
         self.reward = None
         if config.objective == "self_critical":
             self.reward = read_reward(dataset)
@@ -126,7 +89,7 @@ class Run:
         """Goes on from the last checkpoint, if there is one, and opens the log.
 
         Args:
-          epochs_before: what `--epochs` was until now.
+          epochs_before: the run's `--epochs` until now.
 
         Raises:
           InputError: no checkpoint can be read, or workers have read different ones.
@@ -139,16 +102,16 @@ class Run:
                 "workers have read another checkpoint: all must see the same files"
             )
         if is_restored:
-            print(f"Continuing {self.config.run} after {self.steps} steps")
+            logger.info(f"Continuing {self.config.run} after {self.steps} steps")
             if epochs_before != self.config.epochs > int(self.progress.epoch):
-                print(self._of_other_epochs(epochs_before))
+                logger.info(self._of_other_epochs(epochs_before))
             if is_chief(self.strategy) and int(self.progress.epoch):
-                replace_missing_best(self.config.run, self.average)
+                replace_missing_best(self.config.run, self.ema)
         if is_chief(self.strategy):
             self.log = RunLog(self.config.run, self.steps, self.config.objective)
 
     def _of_other_epochs(self, before: int) -> str:
-        """What it means that `--epochs` was changed, in a line."""
+        """A message that says how a new `--epochs` changes the schedules."""
         config, progress = self.config, self.progress
         plan = plan_epoch(
             self.dataset.manifest,
@@ -173,11 +136,11 @@ class Run:
 
     @property
     def steps(self) -> int:
-        """Made so far."""
+        """The steps made so far."""
         return int(self.updates[0].optimizer.iterations.numpy())
 
     def train_loop(self) -> TrainLoop:
-        """The steps of this epoch: with the CNN, if there is one, once it is released."""
+        """The compiled steps of this epoch; from `--unfreeze_at` on they train the CNN too."""
         config = self.config
         is_released = 0 <= config.unfreeze_at <= int(self.progress.epoch)
         updates = self.updates if is_released else self.updates[:1]
@@ -188,7 +151,7 @@ class Run:
                 step = make_cross_entropy_step(self.model, updates, config)
             self.scalars = step.scalars
             train_step = make_train_step(
-                step, self.model, self.average, updates[0].optimizer, self.strategy,
+                step, self.model, self.ema, updates[0].optimizer, self.strategy,
                 config.average_decay,
             )  # fmt: skip
             self.loops_by_parts[len(updates)] = make_train_loop(
@@ -197,7 +160,12 @@ class Run:
         return self.loops_by_parts[len(updates)]
 
     def learning_rates(self, step: int, done: float) -> list[float]:
-        """Of all optimizers at a step, counted from 1, that begins after a share of the run."""
+        """The learning rates of all optimizers at a step.
+
+        Args:
+          step: counted from 1.
+          done: share of the run that was made before it.
+        """
         config, factor = self.config, float(self.progress.factor)
         peaks = (config.learning_rate, config.encoder_learning_rate)[: len(self.updates)]
         return [
@@ -206,6 +174,6 @@ class Run:
         ]
 
     def save(self) -> None:
-        """Writes a checkpoint."""
+        """Writes a checkpoint, in the process that has the log."""
         if self.log:
             self.checkpoints.save(self.steps)

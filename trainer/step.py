@@ -16,7 +16,7 @@ TrainLoop = Callable[[tf.data.Iterator, tf.Tensor, tf.Tensor], tuple[tf.Tensor, 
 def make_train_step(
     replica_step: ReplicaStep,
     model: Captioner,
-    average: Captioner,
+    ema: Captioner,
     optimizer: keras.optimizers.Optimizer,
     strategy: tf.distribute.Strategy,
     average_decay: float,
@@ -25,8 +25,8 @@ def make_train_step(
 
     The batch has image_features [B, regions..., D] of any float type and caption_ids int32
     [B, captions, T]; images without captions are padding. The second argument is float32, the
-    share of words that scheduled sampling replaces. The function updates the model, and `average`
-    towards it, unless that is the model itself.
+    share of words that scheduled sampling replaces. The function updates the model and `ema`,
+    the model of the EMA of its weights, unless that is the model itself.
     """
 
     @tf.function(reduce_retracing=True, autograph=False)
@@ -36,18 +36,16 @@ def make_train_step(
             name: strategy.experimental_local_results(value)[0]
             for name, value in per_replica.items()
         }
-        if average is model:
+        if ema is model:
             return scalars
-        # Early on the average follows closely, or it would be of the random weights at the start.
+        # Early on the EMA follows closely, or it would be of the random weights at the start.
         steps = tf.cast(optimizer.iterations, tf.float32)
         decay = tf.minimum(average_decay, (1 + steps) / (10 + steps))
 
         def follow(mean: tf.Variable, value: tf.Tensor, decay: tf.Tensor) -> None:
             mean.assign_add((1 - decay) * (value - mean))
 
-        for mean, variable in zip(
-            average.trainable_variables, model.trainable_variables, strict=True
-        ):
+        for mean, variable in zip(ema.trainable_variables, model.trainable_variables, strict=True):
             strategy.extended.update(mean.value, follow, args=(variable.value, decay))
         return scalars
 

@@ -18,7 +18,7 @@ LOG_SECONDS = 30  # between two lines where the output is no screen
 
 
 @contextmanager
-def show_progress(directory: str, images: dict[str, int], shards: dict[str, int]) -> Iterator[None]:
+def progress_bar(directory: str, images: dict[str, int], shards: dict[str, int]) -> Iterator[None]:
     """Shows images done, images/s, time left, shards done and rejects while the job runs.
 
     Args:

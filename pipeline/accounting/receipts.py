@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from tfrecords_schema.atomic_file import read_text, write_text
+from tfrecords_schema.atomic_file import TEMPORARY, read_text, write_text
 from tfrecords_schema.shards import DATASET_NAME
 
 RECEIPT_DIRECTORY = "receipts"
@@ -40,6 +40,19 @@ def read_receipt(directory: str, shard: str) -> Receipt | None:
 def write_receipt(directory: str, receipt: Receipt) -> None:
     """Commits a shard whose file is in place."""
     write_text(_receipt_path(directory, receipt.shard["file"]), json.dumps(receipt._asdict()))
+
+
+def complete_shards(directory: str) -> str:
+    """How many shards of the dataset at `directory` are complete, for a message."""
+    folder = os.path.join(directory, RECEIPT_DIRECTORY)
+    try:
+        names = tf.io.gfile.listdir(folder) if tf.io.gfile.isdir(folder) else []
+    except (OSError, tf.errors.OpError):  # it may be what has failed
+        return f"complete shards are kept in {directory}"
+    n = sum(name.startswith(f"{DATASET_NAME}-") and TEMPORARY not in name for name in names)
+    if not n:
+        return f"no shard is complete yet in {directory}"
+    return f"{n} complete {'shard is' if n == 1 else 'shards are'} kept in {directory}"
 
 
 def forget_rejected(directory: str) -> int:

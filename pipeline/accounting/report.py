@@ -1,8 +1,8 @@
-"""What a run of the pipeline reports: `report.json` and the summary on the screen."""
+"""What a run of the pipeline reports: `report.json` and a summary."""
 
 import collections
-import sys
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pipeline.accounting.receipts import Receipt
@@ -79,44 +79,43 @@ def count_split(receipts: list[Receipt]) -> dict[str, float]:
     }
 
 
-def print_summary(
+def summarize(
     config: PipelineConfig, manifest: Manifest, report: dict[str, Any], rejects_path: str
-) -> None:
-    """What was made, what was not, and where it lies."""
+) -> Iterator[str]:
+    """Lines: the images and shards of each split, what was left out, where the dataset is."""
     columns = ("read", "written", "rejected", "duplicates", "shards", "unknown words")
-    _print_row("split", columns)
-    for split, books in manifest.books.items():
-        if books.read:
-            counts = (books.read, books.written, books.rejected, books.duplicates)
+    yield _row("split", columns)
+    for split, counts in manifest.image_counts.items():
+        if counts.read:
             text = report["text"].get(split)
             unknown = f"{text['out_of_vocabulary_rate']:.2%}" if text else ""
-            _print_row(split, (*counts, len(manifest.splits.get(split, [])), unknown))
+            shards = len(manifest.splits.get(split, []))
+            yield _row(split, (*dataclasses.astuple(counts), shards, unknown))
     words = manifest.vocabulary_size - len(RESERVED)
     whence = f"of {config.vocabulary}" if config.vocabulary else f"seen {config.min_count} times"
     truncated = sum(text["truncated_captions"] for text in report["text"].values())
-    print(
+    yield (
         f"{words} words {whence}{'' if config.vocabulary else ' or more'}; "
         f"{manifest.captions_rejected} captions rejected, "
         f"{truncated} cut to {config.max_length} words"
     )
     if manifest.encoder is not None:
         shape = "x".join(map(str, manifest.encoder.feature_shape))
-        print(f"{manifest.encoder.name} features {shape} {manifest.feature_dtype}")
-    if left_out := manifest.books[UNASSIGNED].read:
-        print(f"{left_out} images are in no split of the source, or were left out by a flag")
+        yield f"{manifest.encoder.name} features {shape} {manifest.feature_dtype}"
+    if left_out := manifest.image_counts[UNASSIGNED].read:
+        yield f"{left_out} images are in no split of the source, or were left out by a flag"
     dropped = sum(report["dropped_words"].values())
     if dropped:
-        print(f"{dropped} words of the captions were dropped by --clean={config.clean}")
+        yield f"{dropped} words of the captions were dropped by --clean={config.clean}"
     same, places = report["same_pictures"]
     if same:
         which = " and ".join(f"{image_id} ({split})" for split, image_id in places[0])
-        print(f"{same} pictures are in more than one split, by their bytes, such as {which}")
-    everything = manifest.books.values()
-    if any(b.read > b.written for b in everything) or manifest.captions_rejected:
-        print(f"What was left out, and why: {rejects_path}")
-    print(f"Dataset complete in {sum(report['seconds'].values()):.0f} s: {config.output}")
-    sys.stdout.flush()
+        yield f"{same} pictures are in more than one split, by their bytes, such as {which}"
+    everything = manifest.image_counts.values()
+    if any(c.read > c.written for c in everything) or manifest.captions_rejected:
+        yield f"What was left out, and why: {rejects_path}"
+    yield f"Dataset complete in {sum(report['seconds'].values()):.0f} s: {config.output}"
 
 
-def _print_row(split: str, cells: tuple[Any, ...]) -> None:
-    print(f"{split:<12}" + "".join(f"{cell:>14}" for cell in cells))
+def _row(split: str, cells: tuple[Any, ...]) -> str:
+    return f"{split:<12}" + "".join(f"{cell:>14}" for cell in cells)

@@ -13,19 +13,20 @@ LOCAL_RUNNER = "FnApiRunner"  # DirectRunner would try to download another engin
 
 
 def make_pipeline(options: PipelineOptions) -> beam.Pipeline:
-    """A pipeline on the runner of `options`.
+    """A pipeline on the runner of `options`, by default the local one.
 
-    Several local processes are `pipeline.engines.local_worker` in place of Beam's own, of which
-    each prints a hundred lines of log.
+    Several local processes are `pipeline.engines.local_worker` in place of Beam's own, which print
+    25 lines of log each and outlive a launcher that was killed; see docs/decisions.
     """
+    runner_name = options.view_as(StandardOptions).runner or LOCAL_RUNNER
     mode = options.view_as(DirectOptions).direct_running_mode
-    if options.view_as(StandardOptions).runner != LOCAL_RUNNER or mode != "multi_processing":
-        return beam.Pipeline(options=options)
-    # Told of the mode, the runner would start Beam's own workers; it still takes their number.
+    if runner_name != LOCAL_RUNNER or mode != "multi_processing":
+        return beam.Pipeline(runner=runner_name, options=options)
+    # In this mode the runner would start Beam's own workers. It still reads their number.
     options = PipelineOptions.from_dictionary(
         options.get_all_options(drop_default=True) | {"direct_running_mode": "in_memory"}
     )
-    # Ctrl-C goes to all processes of a terminal; it is the launcher that ends its workers.
+    # Ctrl-C goes to all processes of a terminal, and the launcher ends its workers.
     worker = f"{shlex.quote(sys.executable)} -m pipeline.engines.local_worker {os.getpid()}"
     command = f"trap '' INT TERM; exec {worker}"
     runner = FnApiRunner(SubprocessSDKEnvironment.from_command_string(command))

@@ -1,8 +1,8 @@
 """`python -m pipeline.engines.local_worker PID`: one of several local worker processes.
 
-It is Beam's own worker, started with TensorFlow imported quietly and without the log of its
-channels: what the user is to know comes from the launcher. Errors are still logged. It ends when
-the launcher, process PID, has ended: it must not go on writing when another job has begun.
+It is Beam's own worker with TensorFlow imported quietly and without the log of its channels. Errors
+are still logged. It ends when the launcher, process PID, has ended, so that it does not write when
+another job has begun.
 """
 
 import logging
@@ -11,28 +11,28 @@ import sys
 import threading
 import time
 
-from pipeline.engines.large_pages import use_large_pages
 from tfrecords_schema.start_tensorflow import start_tensorflow
 
 POLL_S = 0.2
 
 
 def end_with(launcher: int) -> None:
-    """Ends this process when its parent is not `launcher`, or no longer."""
+    """Ends this process as soon as its parent is not `launcher`."""
     while os.getppid() == launcher:
         time.sleep(POLL_S)
     os._exit(1)
 
 
 if __name__ == "__main__":
-    use_large_pages()
     threading.Thread(target=end_with, args=(int(sys.argv[1]),), daemon=True).start()
     logging.disable(logging.WARNING)
     start_tensorflow(log_level=3)  # a damaged image has its row in the rejects table
 
     from apache_beam.runners.worker import sdk_worker_main
 
-    from pipeline.failures import hush_workers  # imports TensorFlow: after it was started
+    from pipeline.engines.worker_failures import (
+        hush_workers,
+    )  # imports TensorFlow: after it was started
 
     hush_workers()
     sdk_worker_main.main([])

@@ -21,7 +21,6 @@ from apache_beam.portability.api import (
 )
 from google.protobuf import json_format, text_format
 
-from pipeline.engines.large_pages import use_large_pages
 from tfrecords_schema.keras_settings import choose_backend
 
 TIMEOUT_S = 60
@@ -45,7 +44,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def start() -> None:
     """The console script."""
-    use_large_pages()
     choose_backend()
     main()
 

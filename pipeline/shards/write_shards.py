@@ -33,6 +33,7 @@ from pipeline.text.tokenize import tokenize
 from tfrecords_schema import manifest, shards
 from tfrecords_schema.atomic_file import complete_or_absent
 from tfrecords_schema.features import Record, record_features
+from tfrecords_schema.file_digest import sha256_of
 from tfrecords_schema.serialize import serialize_record
 from tfrecords_schema.vocabulary import UNK, Vocabulary, read_vocabulary
 
@@ -152,13 +153,8 @@ class WriteShard(beam.DoFn):
                         written, captions = written + 1, captions + len(record.captions)
                     seconds["write"] += time.perf_counter() - start
             with tf.io.gfile.GFile(temporary, "rb") as file:
-                digest, size = hashlib.sha256(), 0
-                while block := file.read(1 << 20):
-                    digest.update(block)
-                    size += len(block)
-        entry = dict(
-            file=name, images=written, captions=captions, bytes=size, sha256=digest.hexdigest()
-        )
+                digest, size = sha256_of(file)
+        entry = dict(file=name, images=written, captions=captions, bytes=size, sha256=digest)
         rows = [list(row) for row in rejects]
         all_captions = sum(len(image.captions) for image in images)
         text["captions_of_rejected_images"] = all_captions - captions

@@ -6,23 +6,18 @@ pipeline's. What it finds goes through `receipts/problems.json`, for the launche
 
 import json
 import os
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import apache_beam as beam
 import keras
 import tensorflow as tf
 import tensorflow_datasets as tfds
-from absl import logging as absl_logging
-from absl.flags import argparse_flags
-from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipeline.accounting.receipts import RECEIPT_DIRECTORY
 from pipeline.accounting.rejects import CAPTION, DUPLICATE, count_rejects
-from pipeline.command import beam_options
 from pipeline.encoder.image_encoder import describe
+from pipeline.engines.beam_options import BeamOptions, make_options
 from pipeline.engines.local_processes import make_pipeline
-from pipeline.failures import told_in_one_line
 from pipeline.run import REJECTS_FILE
 from pipeline.text.build_vocabulary import WriteOneFile, write_json
 from pipeline.verify.verify_shard import ShardToVerify, verify_shard
@@ -36,41 +31,27 @@ PROBLEMS_FILE = "problems.json"  # within receipts/
 LOCAL = ("--direct_running_mode=multi_threading", "--direct_num_workers=0")  # 0: one a core
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Prints what is wrong and exits with status 1, or prints that nothing is."""
-    parser = argparse_flags.ArgumentParser(
-        prog="python -m pipeline.verify",
-        description="Reads every shard of a dataset and says what is wrong; status 1 if anything.",
-        epilog="Every other flag is an option of Apache Beam, such as --runner.",
-        allow_abbrev=False,
-    )
-    parser.add_argument("data", help="directory of the dataset")
-    flags, rest = parser.parse_known_args(arguments)
-    absl_logging.set_verbosity(absl_logging.ERROR)  # TFDS warns of its own deprecated names
-    data = os.path.expanduser(flags.data)
-    with told_in_one_line(lambda: f"{data} is as it was; the same command begins anew"):
-        options = beam_options(rest or LOCAL)
-        manifest = schema.read_manifest(data)
-        problems = verify_dataset(data, manifest, options)
-    for problem in problems:
-        print(problem)
-    shards = sum(map(len, manifest.splits.values()))
-    images = sum(map(manifest.images, manifest.splits))
-    if problems:
-        print(f"{data}: {len(problems)} problems in {shards} shards")
-        sys.exit(1)
-    print(f"{data}: {shards} shards with {images} images are as the manifest says")
+def verify_dataset(directory: str | os.PathLike, beam_options: BeamOptions = LOCAL) -> list[str]:
+    """Reads a whole dataset and compares it with its manifest.
 
+    Args:
+      directory: of the dataset.
+      beam_options: of the runner, see `make_options`; by default a thread for each core.
 
-def verify_dataset(
-    directory: str, manifest: schema.Manifest, options: PipelineOptions
-) -> list[str]:
-    """What is wrong with the dataset at `directory`, one line each; empty if nothing."""
+    Returns:
+      The problems, a line each; empty where the dataset is whole.
+
+    Raises:
+      InputError: the directory has no manifest that can be read.
+    """
+    directory = os.path.expanduser(os.fspath(directory))
+    options = make_options(beam_options)
+    manifest = schema.read_manifest(directory)
     problems = [
         *_check_files(directory, manifest),
         *_check_vocabulary(directory, manifest),
         *_check_encoder(directory, manifest),
-        *_check_books(directory, manifest),
+        *_check_counts(directory, manifest),
         *_check_tfds(directory, manifest),
     ]
     shape = None if manifest.encoder is None else manifest.encoder.feature_shape
@@ -152,7 +133,7 @@ def _check_encoder(directory: str, manifest: schema.Manifest) -> Iterator[str]:
         )
 
 
-def _check_books(directory: str, manifest: schema.Manifest) -> Iterator[str]:
+def _check_counts(directory: str, manifest: schema.Manifest) -> Iterator[str]:
     path = os.path.join(directory, REJECTS_FILE)
     if not tf.io.gfile.exists(path):
         yield f"{REJECTS_FILE} is missing"
@@ -162,20 +143,20 @@ def _check_books(directory: str, manifest: schema.Manifest) -> Iterator[str]:
     except (OSError, ValueError) as error:
         yield f"{REJECTS_FILE} cannot be read: {one_line(error)}"
         return
-    for split, books in manifest.books.items():
+    for split, counts in manifest.image_counts.items():
         rows = {stage: n for (of, stage), n in rejected.items() if of == split}
         duplicates = rows.pop(DUPLICATE, 0)
         rows.pop(CAPTION, 0)
-        if not books.balance():
-            yield f"the books of {split} do not add up: {books}"
-        if (sum(rows.values()), duplicates) != (books.rejected, books.duplicates):
+        if not counts.add_up():
+            yield f"the images of {split} do not add up: {counts}"
+        if (sum(rows.values()), duplicates) != (counts.rejected, counts.duplicates):
             yield (
                 f"{REJECTS_FILE} has {sum(rows.values())} rejected and {duplicates} duplicate "
-                f"images of {split}, the manifest says {books.rejected} and {books.duplicates}"
+                f"images of {split}, the manifest says {counts.rejected} and {counts.duplicates}"
             )
         written = manifest.images(split) if split in manifest.splits else 0
-        if written != books.written:
-            yield f"the shards of {split} hold {written} images, the books say {books.written}"
+        if written != counts.written:
+            yield f"the shards of {split} hold {written} images, the counts say {counts.written}"
     captions = sum(n for (_, stage), n in rejected.items() if stage == CAPTION)
     if captions != manifest.captions_rejected:
         yield (

@@ -1,6 +1,5 @@
 """Reading one shard of a dataset to the end, and saying what is wrong with it."""
 
-import hashlib
 import os
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -10,6 +9,7 @@ import tensorflow as tf
 from tfrecords_schema import manifest as schema
 from tfrecords_schema.errors import one_line
 from tfrecords_schema.features import record_features
+from tfrecords_schema.file_digest import sha256_of
 from tfrecords_schema.parse import parse_record
 from tfrecords_schema.shards import shard_of
 from tfrecords_schema.vocabulary import END, PAD, START
@@ -42,7 +42,8 @@ def verify_shard(asked: ShardToVerify) -> Iterator[tuple[str, str]]:
     if not tf.io.gfile.exists(path):
         yield "problem", f"{asked.shard.file} is missing"
         return
-    size, digest = _sha256(path)
+    with tf.io.gfile.GFile(path, "rb") as file:
+        digest, size = sha256_of(file)
     if (size, digest) != (asked.shard.bytes, asked.shard.sha256):
         yield (
             "problem",
@@ -71,15 +72,6 @@ def verify_shard(asked: ShardToVerify) -> Iterator[tuple[str, str]]:
             f"{asked.shard.file} holds {images} images and {captions} captions, the manifest says "
             f"{asked.shard.images} and {asked.shard.captions}",
         )
-
-
-def _sha256(path: str) -> tuple[int, str]:
-    digest, size = hashlib.sha256(), 0
-    with tf.io.gfile.GFile(path, "rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-            size += len(block)
-    return size, digest.hexdigest()
 
 
 def _records(path: str, asked: ShardToVerify) -> Iterator[dict[str, Any]]:

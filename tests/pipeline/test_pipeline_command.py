@@ -8,8 +8,9 @@ import commands
 import pytest
 from apache_beam.options.pipeline_options import DirectOptions, SetupOptions, StandardOptions
 
-from pipeline.command import beam_options, main, make_parser
+from pipeline.command import main, make_parser, parse
 from pipeline.config import PipelineConfig
+from pipeline.engines.beam_options import make_options
 from pipeline.engines.local_processes import LOCAL_RUNNER
 from tfrecords_schema.errors import InputError
 
@@ -31,10 +32,11 @@ def good(pictures, tmp_path):
         (["--clean=stem"], ["--clean", "'stem'", "tutorial"]),
         (["--restval=test"], ["--restval", "'test'", "leave_out"]),
         (["--max_length=0"], ["--max_length=0", "at least 1"]),
-        (["--max_size=-1"], ["--max_size=-1", "not be negative"]),
-        (["--worker_threads=-1"], ["--worker_threads=-1", "not be negative"]),
+        (["--max_size=-1"], ["--max_size=-1", "at least 0"]),
+        (["--worker_threads=-1"], ["--worker_threads=-1", "at least 0"]),
         (["--worker_threads=all"], ["--worker_threads", "'all'"]),
         (["--max_size=9", "--vocabulary=words.txt"], ["--max_size=9", "--vocabulary=words.txt"]),
+        (["--image_directory=photos"], ["--image_directory=photos", "coco, karpathy or table"]),
         (["--tfds_name=coco_captions"], ["--tfds_name='coco_captions'", "--source=tfds"]),
         (["--source=tfds"], ["--tfds_name=''", "coco_captions"]),
         (["--retry_rejected=yes"], ["--retry_rejected", "'yes'"]),
@@ -60,8 +62,10 @@ def test_a_bad_flag_is_named_with_what_would_be_right(good, capsys, tmp_path, fl
 
 
 def test_every_field_of_the_configuration_is_a_flag_with_its_default():
-    flags = vars(make_parser().parse_args(["--input=in", "--output=out"]))
-    assert flags == dataclasses.asdict(PipelineConfig(source="flickr8k", input="in", output="out"))
+    required = ["--input=in", "--output=out"]
+    flags = {action.dest for action in make_parser()._actions} - {"help"}
+    assert flags == {field.name for field in dataclasses.fields(PipelineConfig)}
+    assert parse(required) == (PipelineConfig(input="in", output="out"), [])
 
 
 def test_flags_become_values():
@@ -71,7 +75,8 @@ def test_flags_become_values():
         "--split_fractions=0.5,0.25,0.25", "--clean=tutorial", "--max_size=9000",
         "--max_length=20", "--features=none", "--retry_rejected", "--worker_threads=2",
     ]  # fmt: skip
-    config = PipelineConfig(**vars(make_parser().parse_args(arguments)))
+    config, beam_flags = parse([*arguments, "--job_name=x"])
+    assert beam_flags == ["--job_name=x"]
     assert config == PipelineConfig(
         source="table", input="in", output="out", image_directory="photos", image_column="photo",
         caption_column="text", split_column="part", id_column="key",
@@ -153,12 +158,12 @@ def test_files_for_the_workers_that_are_not_there_are_refused_on_every_engine(tm
     missing = tmp_path / "setup.py"
     for flag in ("--setup_file", "--requirements_file", "--extra_package", "--extra_packages"):
         with pytest.raises(InputError, match=f"{flag.rstrip('s')}s?={missing}: no such file"):
-            beam_options([f"--runner={runner}", f"{flag}={missing}"])
+            make_options([f"--runner={runner}", f"{flag}={missing}"])
     with pytest.raises(InputError, match=f"--setup_file={tmp_path}: no such file"):
-        beam_options([f"--runner={runner}", f"--setup_file={tmp_path}"])
+        make_options([f"--runner={runner}", f"--setup_file={tmp_path}"])
     (tmp_path / "install.py").write_text("")
     with pytest.raises(InputError, match=r"install.py must be called setup.py or pyproject.toml"):
-        beam_options([f"--runner={runner}", f"--setup_file={tmp_path / 'install.py'}"])
+        make_options([f"--runner={runner}", f"--setup_file={tmp_path / 'install.py'}"])
 
 
 def test_files_for_the_workers_reach_beam_with_the_home_directory_in_their_paths(
@@ -172,7 +177,7 @@ def test_files_for_the_workers_reach_beam_with_the_home_directory_in_their_paths
         "--extra_package=~/more.whl",
         "--extra_package=gs://b/x.whl",
     ]
-    options = beam_options(flags).view_as(SetupOptions)
+    options = make_options(flags).view_as(SetupOptions)
     assert options.setup_file == str(tmp_path / "setup.py")
     assert options.extra_packages == [str(tmp_path / "more.whl"), "gs://b/x.whl"]
     assert options.requirements_file is None
@@ -181,9 +186,9 @@ def test_files_for_the_workers_reach_beam_with_the_home_directory_in_their_paths
 def test_the_home_directory_in_every_path_flag(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     taken = []
-    monkeypatch.setattr("pipeline.command.run_pipeline", lambda config, _: taken.append(config))
+    monkeypatch.setattr("pipeline.run.write_dataset", lambda config, *_, **__: taken.append(config))
     names = ("input", "output", "image_directory", "vocabulary", "encoder_weights")
-    main(["--encoder=~/cnn.keras", *[f"--{name}=~/{name}" for name in names]])
+    main(["--source=table", "--encoder=~/cnn.keras", *[f"--{name}=~/{name}" for name in names]])
     [config] = taken
     assert config.encoder == str(tmp_path / "cnn.keras")
     assert [getattr(config, name) for name in names] == [str(tmp_path / name) for name in names]
@@ -192,13 +197,13 @@ def test_the_home_directory_in_every_path_flag(tmp_path, monkeypatch):
 
 
 def test_beams_own_flags_pass_through_and_the_runner_is_named():
-    options = beam_options(["--direct_num_workers=2"])
+    options = make_options(["--direct_num_workers=2"])
     assert options.view_as(DirectOptions).direct_num_workers == 2
     assert options.view_as(StandardOptions).runner == LOCAL_RUNNER
-    given = beam_options(["--runner", "FlinkRunner", "--flink_master=localhost:8081"])
+    given = make_options(["--runner", "FlinkRunner", "--flink_master=localhost:8081"])
     assert given.view_as(StandardOptions).runner == "FlinkRunner"
     with pytest.raises(InputError, match="unknown flag --flnk_master=x"):
-        beam_options(["--flnk_master=x"])
+        make_options(["--flnk_master=x"])
 
 
 @pytest.mark.parametrize(
@@ -207,7 +212,7 @@ def test_beams_own_flags_pass_through_and_the_runner_is_named():
      "apache_beam.runners.portability.flink_runner.FlinkRunner"],
 )  # fmt: skip
 def test_flags_that_only_a_job_server_knows_are_left_to_it_and_named(capsys, runner):
-    options = beam_options([f"--runner={runner}", "--fasterCopy=true", "--parallelism=3"])
+    options = make_options([f"--runner={runner}", "--fasterCopy=true", "--parallelism=3"])
     assert "Left to the job server: --fasterCopy=true\n" in capsys.readouterr().out
 
     def ask_job_server(parser):
@@ -219,6 +224,6 @@ def test_flags_that_only_a_job_server_knows_are_left_to_it_and_named(capsys, run
 
 @pytest.mark.parametrize("runner", ["PrismRunner", "prism", "DataflowRunner", "FnApiRunner"])
 def test_engines_without_a_job_server_take_no_unknown_flag(capsys, runner):
-    assert beam_options([f"--runner={runner}"]).view_as(StandardOptions).runner == runner
+    assert make_options([f"--runner={runner}"]).view_as(StandardOptions).runner == runner
     with pytest.raises(InputError, match="unknown flag --fasterCopy=true"):
-        beam_options([f"--runner={runner}", "--fasterCopy=true"])
+        make_options([f"--runner={runner}", "--fasterCopy=true"])

@@ -11,8 +11,7 @@ from apache_beam.io.localfilesystem import LocalFileSystem
 from dataset_files import contents, rejected
 from small_configs import pipeline_config
 
-from pipeline.command import beam_options
-from pipeline.run import run_pipeline
+from pipeline.run import write_dataset
 
 SCHEME = "elsewhere://"
 pytestmark = pytest.mark.usefixtures("copied_encoders")
@@ -50,7 +49,7 @@ class ElsewhereFileSystem(LocalFileSystem):
 
 def run(source, directory, input, **changes):
     config = pipeline_config(f"{SCHEME}{input}", directory, source=source, **changes)
-    return run_pipeline(config, beam_options([]))
+    return write_dataset(config).manifest
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +63,7 @@ def test_a_directory_elsewhere_gives_the_same_dataset(pictures, dataset, tmp_pat
     manifest = run("flickr8k", tmp_path / "out", pictures, features="none")
     assert manifest.images("train") == 96
     with_images = run("flickr8k", tmp_path / "with_images", pictures)
-    assert with_images.books == run("flickr8k", tmp_path / "again", pictures).books
+    assert with_images.image_counts == run("flickr8k", tmp_path / "again", pictures).image_counts
     assert contents(tmp_path / "with_images").keys() == contents(dataset).keys()
     assert {row["uri"][: len(SCHEME)] for row in rejected(tmp_path / "with_images").values()} == {
         SCHEME
@@ -85,9 +84,9 @@ def test_a_table_elsewhere_names_images_elsewhere_and_holds_images(images, tmp_p
         manifest = run(
             "table", tmp_path / kind, source / f"{kind}.parquet", max_rejected=0.5, **flags
         )
-        books = [manifest.books[split] for split in manifest.splits]
-        assert sum(book.read for book in books) == len(whole)
-        assert sum(book.written for book in books) >= len(whole) - 3
+        counts = [manifest.image_counts[split] for split in manifest.splits]
+        assert sum(row.read for row in counts) == len(whole)
+        assert sum(row.written for row in counts) >= len(whole) - 3
         assert not (tmp_path / kind / "staged_images").exists()
 
 
@@ -99,9 +98,9 @@ def test_tar_files_elsewhere(images, tmp_path):
             for ending in ("jpg", "txt"):
                 tar.add(tmp_path / f"{i:03d}.{ending}", arcname=f"{i:03d}.{ending}")
     manifest = run("webdataset", tmp_path / "out", tmp_path / "shard-000.tar", max_rejected=0.5)
-    books = [manifest.books[split] for split in manifest.splits]
-    assert sum(book.read for book in books) == len(images)
-    assert sum(book.written for book in books) >= len(images) - 3
+    counts = [manifest.image_counts[split] for split in manifest.splits]
+    assert sum(row.read for row in counts) == len(images)
+    assert sum(row.written for row in counts) >= len(images) - 3
 
 
 def open_bytes(path):

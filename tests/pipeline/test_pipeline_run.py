@@ -1,4 +1,4 @@
-"""The pipeline from drawn pictures to a complete dataset: books, rejects, flags, runners."""
+"""The pipeline from drawn pictures to a complete dataset: counts, rejects, flags, runners."""
 
 import hashlib
 import io
@@ -18,7 +18,6 @@ from drawn_sources import copy_source, jpeg, write_flickr8k
 from PIL import Image
 from small_pipeline import run
 
-from pipeline.command import beam_options
 from pipeline.verify.verify_dataset import verify_dataset
 from tfrecords_schema.errors import InputError
 from tfrecords_schema.manifest import check_dataset, read_manifest
@@ -33,14 +32,14 @@ def bomb():
     return file.getvalue()
 
 
-def test_the_dataset_is_whole_and_its_books_balance(dataset, pictures):
+def test_the_dataset_is_whole_and_its_images_add_up(dataset, pictures):
     manifest = read_manifest(dataset)
     check_dataset(dataset, manifest)
-    read = {split: books.read for split, books in manifest.books.items()}
+    read = {split: counts.read for split, counts in manifest.image_counts.items()}
     assert read == {"train": 96, "validation": 12, "test": 12, "unassigned": 0}
     for split in manifest.splits:
-        assert manifest.books[split].rejected == 1
-        assert manifest.books[split].balance()
+        assert manifest.image_counts[split].rejected == 1
+        assert manifest.image_counts[split].add_up()
     rows = rejected(dataset).values()
     assert sorted(row["split"] for row in rows) == ["test", "train", "validation"]
     assert {(row["stage"], bool(row["message"])) for row in rows} == {
@@ -149,10 +148,10 @@ def test_every_kind_of_bad_input_is_counted_and_named(tmp_path):
     }  # fmt: skip
     assert not any("{{" in row["message"] or "\n" in row["message"] for row in rows)
 
-    books = manifest.books
-    assert (books["train"].read, books["train"].written) == (21, 12)
-    assert (books["train"].rejected, books["train"].duplicates) == (8, 1)  # with leak.jpg
-    assert (books["unassigned"].read, books["unassigned"].rejected) == (1, 1)
+    counts = manifest.image_counts
+    assert (counts["train"].read, counts["train"].written) == (21, 12)
+    assert (counts["train"].rejected, counts["train"].duplicates) == (8, 1)  # with leak.jpg
+    assert (counts["unassigned"].read, counts["unassigned"].rejected) == (1, 1)
     assert manifest.captions_rejected == 6
     written = {
         record["image_id"].decode()
@@ -199,7 +198,7 @@ def test_a_given_vocabulary_is_used_and_what_it_lacks_is_counted(pictures, tmp_p
     report = json.loads((out / "report.json").read_text())
     assert 0.5 < report["text"]["train"]["out_of_vocabulary_rate"] < 1
     assert report["text"]["train"]["coverage"] < 0.1
-    with pytest.raises(InputError, match="--vocabulary"):
+    with pytest.raises(InputError, match="vocabulary_sha256 was"):
         words.write_text("a\n")
         run(pictures, out, vocabulary=str(words), features="none")
 
@@ -261,7 +260,7 @@ def test_a_dataset_of_images_holds_them_as_jpegs_of_one_size(pictures, tmp_path)
     out = tmp_path / "out"
     manifest = run(pictures, out, features="image", image_size=48, resize="crop")
     assert (manifest.encoder.feature_shape, manifest.feature_dtype) == ((48, 48, 3), "uint8")
-    assert verify_dataset(str(out), manifest, beam_options([])) == []
+    assert verify_dataset(out) == []
     [record] = tfds.builder_from_directory(out).as_dataset(split="test[:1]")
     photograph = tf.io.decode_jpeg(tf.io.read_file(record["image_uri"]))
     side = min(photograph.shape[:2])

@@ -15,7 +15,6 @@ from drawn_sources import copy_source, jpeg, write_flickr8k
 from small_pipeline import run
 
 from pipeline import build
-from pipeline.command import beam_options
 from pipeline.verify.verify_dataset import verify_dataset
 from tfrecords_schema.errors import InputError
 from tfrecords_schema.manifest import read_manifest
@@ -32,9 +31,9 @@ def test_running_again_says_that_it_is_complete(pictures, dataset, capsys):
 
 
 def test_another_configuration_on_the_same_directory_is_refused_and_named(pictures, dataset):
-    with pytest.raises(InputError, match=r"--min_count was 2 and is 3"):
+    with pytest.raises(InputError, match=r"min_count was 2 and is 3"):
         run(pictures, dataset, min_count=3)
-    with pytest.raises(InputError, match=r"--features was 'grid' and is 'pooled'"):
+    with pytest.raises(InputError, match=r"features was 'grid' and is 'pooled'"):
         run(pictures, dataset, features="pooled")
 
 
@@ -102,7 +101,7 @@ def test_retry_makes_only_the_shards_with_rejected_images_again(pictures, datase
         shutil.copy(source / "images" / "drawn_00000.jpg", row["uri"])
     manifest = run(source, out, retry_rejected=True)
     assert manifest.images("train") == 96 and not rejected(out)
-    assert manifest.books["train"].rejected == 0
+    assert manifest.image_counts["train"].rejected == 0
     after = modified(out)
     changed = {name for name in before if before[name] != after[name]}
     assert len(changed) == 3 < len(before) == len(after)
@@ -140,14 +139,14 @@ def test_retry_takes_in_an_image_that_was_missing_and_keeps_vocabulary_and_shard
 
 def test_a_retry_whose_source_is_refused_leaves_the_dataset_as_it_was(pictures, tmp_path):
     source, out = copy_source(pictures, tmp_path / "in"), tmp_path / "out"
-    manifest = run(source, out, features="none")
+    run(source, out, features="none")
     before = (contents(out), rejected(out))
     for path in source.glob("Flickr_8k.*Images.txt"):
         path.write_text("of no picture.jpg\n")
     with pytest.raises(InputError, match="not one training image"):
         run(source, out, features="none", retry_rejected=True)
     assert (contents(out), rejected(out)) == before
-    assert verify_dataset(str(out), manifest, beam_options([])) == []
+    assert verify_dataset(out) == []
 
 
 def test_a_killed_retry_goes_on(pictures, dataset, tmp_path, monkeypatch):
@@ -157,7 +156,7 @@ def test_a_killed_retry_goes_on(pictures, dataset, tmp_path, monkeypatch):
         shutil.copy(source / "images" / "drawn_00000.jpg", row["uri"])
     interrupt = Mock(side_effect=KeyboardInterrupt)  # background jobs ignore the signal
     with monkeypatch.context() as patch:
-        patch.setattr(build, "write_dataset", interrupt)
+        patch.setattr(build, "write_shards", interrupt)
         with pytest.raises(KeyboardInterrupt):
             run(source, out, retry_rejected=True)
     with pytest.raises(InputError, match="did not finish"):

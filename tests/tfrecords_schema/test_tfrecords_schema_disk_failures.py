@@ -1,5 +1,6 @@
 """What a full disk, a file in the way or an unknown store says, in one line that names the file."""
 
+import errno
 import resource
 import signal
 
@@ -59,6 +60,14 @@ def test_standard_output_is_named_too():
             print("x", file=file)
 
     assert disk_failure(raised(write)) == "standard output: No space left on device"
+
+
+def test_hdf5_which_writes_several_lines_is_told_in_one():
+    text = (
+        "[Errno 27] Can't write data (time = Sun\n, errno = 27, error message = 'File too large')"
+    )
+    error = OSError(errno.EFBIG, text.removeprefix("[Errno 27] "))  # as h5py raises it
+    assert disk_failure(error) == "File too large: [Errno 27] Can't write data (time = Sun"
 
 
 def test_a_file_in_place_of_a_directory_is_named(tmp_path):

@@ -70,8 +70,9 @@ def test_commands_start_whatever_the_settings(tmp_path, command, backend):
 def test_settings_that_keras_refuses_are_named(tmp_path):
     settings = environment(tmp_path / "keras", "torch", floatx="bfloat16")
     result = subprocess.run(
-        [sys.executable, "-m", "trainer", "train"], env=settings, capture_output=True, text=True
-    )
+        [sys.executable, "-m", "trainer", "train", "--data=data", "--run=run"],
+        env=settings, capture_output=True, text=True,
+    )  # fmt: skip
     assert result.returncode == 2
     assert result.stderr.count("\n") == 1
     assert f"error: Keras refuses {tmp_path}/keras/keras.json: Invalid `floatx`" in result.stderr

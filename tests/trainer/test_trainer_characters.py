@@ -10,16 +10,14 @@ from pycocoevalcap.bleu.bleu import Bleu
 from pycocoevalcap.cider.cider import Cider
 from small_configs import pipeline_config, train_config
 
-from pipeline.command import beam_options
 from pipeline.drawn_pictures import write_pictures
-from pipeline.run import run_pipeline
+from pipeline.run import write_dataset
 from tfrecords_schema.manifest import VOCABULARY_FILE
 from tfrecords_schema.vocabulary import RESERVED, read_vocabulary
 from trainer.decoding.search_config import SearchConfig
-from trainer.export.export_run import export
 from trainer.loop import train
-from trainer.runs.run_directory import load_run
-from trainer.scores.evaluate import evaluate
+from trainer.scores.evaluate import evaluation_text
+from trainer.trained_run import load_run
 
 pytestmark = pytest.mark.slow
 SEARCH = SearchConfig(beam_width=2, max_words=12, length_penalty=0.0)
@@ -53,7 +51,7 @@ def run(tmp_path_factory):
     with open(path, "w", encoding="utf-8") as file:
         file.writelines(f"{name}\t{in_chinese(text)}\n" for name, text in rows)
     config = pipeline_config(pictures, data, clean="characters", min_count=1)
-    run_pipeline(config, beam_options([]))
+    write_dataset(config)
     train(train_config(data, run, epochs=8, learning_rate=0.01))
     return run
 
@@ -65,9 +63,10 @@ def test_the_vocabulary_has_characters_and_latin_words(run):
     assert tokens == set(words("一张photo里有两三红绿蓝黄粉黑圆条叉角"))
 
 
-def test_captions_are_scored_by_character_and_read_and_served_as_text(run, tmp_path, capsys):
-    scores = evaluate(run, "test", SEARCH)
-    assert "scored as a word" in capsys.readouterr().out
+def test_captions_are_scored_by_character_and_read_and_served_as_text(run, tmp_path):
+    evaluation = load_run(run).evaluate("test", SEARCH)
+    scores = evaluation.scores
+    assert "scored as a word" in evaluation_text(evaluation)
     with open(os.path.join(run, "scores-test.json"), encoding="utf-8") as file:
         assert json.load(file)["characters"]
     with open(os.path.join(run, "captions-test.json"), encoding="utf-8") as file:
@@ -84,7 +83,7 @@ def test_captions_are_scored_by_character_and_read_and_served_as_text(run, tmp_p
     assert scores["BLEU-4"] == pytest.approx(100 * Bleu(4).compute_score(apart, said, 0)[0][3])
     assert scores["CIDEr"] == pytest.approx(100 * Cider().compute_score(apart, said)[0])
     assert scores["CIDEr"] > 0
-    path = export(run, str(tmp_path / "export"), SEARCH, check=False)
+    path = load_run(run).export(str(tmp_path / "export"), SEARCH, check=False)
     served = tf.saved_model.load(path).signatures["serving_default"]
     pictures = os.path.join(os.path.dirname(run), "pictures", "images")
     for name, caption in captions.items():

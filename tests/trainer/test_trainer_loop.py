@@ -13,14 +13,15 @@ import pytest
 from run_ends import assert_same_end
 from small_configs import SMALL, train_config
 
+from tfrecords_schema.dataset import open_dataset
 from tfrecords_schema.errors import InputError
-from trainer import loop
+from trainer import epoch, loop
 from trainer.config import ModelConfig
 from trainer.loop import train
-from trainer.runs.run_directory import load_run
 from trainer.runs.run_log import read_metrics
 from trainer.scores.validation import Validated
 from trainer.stop_request import STOPPED_STATUS, StoppedError
+from trainer.trained_run import load_run
 
 ARGUMENTS = (
     "--strategy=one", "--batch_size=8", "--epochs=3", "--checkpoint_every=3",
@@ -134,7 +135,7 @@ def test_a_run_that_is_stopped_again_and_again_ends_the_same(
 
 
 def test_steps_made_without_looking_are_the_same(trained_run, dataset, tmp_path, monkeypatch):
-    monkeypatch.setattr(loop, "steps_at_once", lambda: 7)  # as on a GPU, where it is more
+    monkeypatch.setattr(epoch, "steps_at_once", lambda: 7)  # as on a GPU, where it is more
     config = train_config(dataset, str(tmp_path / "run"))
     monkeypatch.setattr(loop, "stop_requests", lambda: nullcontext(StopAfter(2)))
     with pytest.raises(StoppedError, match="is saved after 14 steps"):
@@ -184,8 +185,8 @@ def test_a_directory_of_other_things_is_refused(dataset, tmp_path):
 def test_training_stops_when_validation_no_longer_improves(dataset, tmp_path, monkeypatch, capsys):
     scores = iter([3.0, 5.0, 4.0, 4.5, 9.0])
     monkeypatch.setattr(loop.Validation, "__call__", lambda self: Validated(next(scores), 1.0, 9))
-    best = train(train_config(dataset, tmp_path / "run", epochs=5, patience=2))
-    assert best == {"validation_cider": 5.0, "validation_loss": 1.0}
+    run = train(train_config(dataset, tmp_path / "run", epochs=5, patience=2))
+    assert run.best == {"validation_cider": 5.0, "validation_loss": 1.0}
     assert "no better for a while" in capsys.readouterr().out
     rows = [r for r in read_metrics(str(tmp_path / "run")) if "validation_cider" in r]
     assert len(rows) == 4
@@ -207,3 +208,12 @@ def test_a_batch_that_replicas_cannot_share_is_refused(dataset, tmp_path):
     with pytest.raises(InputError, match="--batch_size=6 must be a multiple of the 4 replicas"):
         train(config)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_warmup_over_much_of_the_run_is_printed(dataset, tmp_path, capsys):
+    images = open_dataset(dataset).images("train")
+    steps = 2 * -(-images // 8)  # of two epochs, each with a padded last batch
+    for warmup in (steps // 5, steps // 5 + 1):
+        train(train_config(dataset, tmp_path / str(warmup), warmup_steps=warmup))
+        is_printed = f"--warmup_steps={warmup} is much of this run of some {steps} steps"
+        assert (is_printed in capsys.readouterr().out) == (warmup > steps / 5)

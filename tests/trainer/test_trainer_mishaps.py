@@ -381,10 +381,12 @@ def test_scores_are_printed_before_they_are_written_and_are_kept_where_they_cann
     monkeypatch.undo()
     monkeypatch.setenv("PATH", str(place))
 
-    def print_on_full_disk(*_):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    def print_on_full_disk(*words, file=None):
+        if file is None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        print(*words, file=file)
 
-    monkeypatch.setattr("trainer.scores.evaluate.print", print_on_full_disk, raising=False)
+    monkeypatch.setattr("trainer.command.print", print_on_full_disk, raising=False)
     line = complaint(main, capsys, *command)
     assert line.startswith("error: standard output: No space left on device")
     assert json.loads((place / "run" / "scores-test.json").read_text())["scores"].keys()

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 from small_configs import SMALL
 
-import trainer.objectives.replica_step
+import trainer.objectives.cross_entropy
 import trainer.objectives.self_critical
 from trainer.config import TrainConfig
 from trainer.models.attend import Attend
@@ -121,7 +121,7 @@ def test_hidden_words_and_regions_to_see_make_a_step_another_one():
 @pytest.mark.parametrize("objective", ["cross_entropy", "self_critical"])
 def test_a_step_is_made_on_augmented_images(objective, monkeypatch):
     plain = losses(1, "merge", steps=1, objective=objective)
-    for module in (trainer.objectives.replica_step, trainer.objectives.self_critical):
+    for module in (trainer.objectives.cross_entropy, trainer.objectives.self_critical):
         monkeypatch.setattr(module, "augment", lambda pixels, config, seed: 3 * pixels)
     assert losses(1, "merge", steps=1, objective=objective)[0] != plain[0]
 

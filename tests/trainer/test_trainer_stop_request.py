@@ -43,7 +43,10 @@ def listens(process):
     "command, status", [("train", 75), ("launch", 75), ("evaluate", 130), ("caption", 130)]
 )
 def test_while_tensorflow_loads_there_is_nothing_to_save(tmp_path, command, status):
-    process = start(f"--run={tmp_path / 'run'}", "--data=-", command=command)
+    flags = [f"--run={tmp_path / 'run'}", "--data=-"]
+    if command == "caption":
+        flags = [f"--model={tmp_path / 'export'}", "picture.jpg"]
+    process = start(*flags, command=command)
     wait_until(lambda: listens(process), process)
     process.send_signal(signal.SIGINT)
     assert process.communicate(timeout=20) == ("", INTERRUPTED)
@@ -79,8 +82,8 @@ def test_a_second_ctrl_c_ends_at_once_and_a_dead_owner_is_none(dataset, tmp_path
     config = train_config(dataset, run, epochs=1000, patience=1000)
     # Steps that take long: the first signal is answered after one of them.
     code = (
-        "import runpy, sys, time, trainer.loop\n"
-        "trainer.loop.steps_at_once = lambda: (print('looks', flush=True), time.sleep(60))\n"
+        "import runpy, sys, time, trainer.epoch\n"
+        "trainer.epoch.steps_at_once = lambda: (print('looks', flush=True), time.sleep(60))\n"
         "runpy.run_module('trainer', run_name='__main__')"
     )
     process = subprocess.Popen(

@@ -37,9 +37,10 @@ class SplitCaptioner:
         split: str,
         search: SearchConfig,
         images: int = -1,
+        show_progress: bool = False,
     ):
         """Captions the first `images` of a split of the dataset, or all of them (-1)."""
-        self._dataset, self._split = dataset, split
+        self._dataset, self._split, self._show_progress = dataset, split, show_progress
         self._join = join_characters if dataset.has_characters else str
         self._batches = evaluation_dataset(dataset, split, BATCH, images)
         in_split = dataset.images(split)
@@ -68,7 +69,7 @@ class SplitCaptioner:
         captions, loss_sum, words = {}, 0.0, 0
         bar = tqdm(
             total=self._images, unit=" images", desc=f"captions {self._split}", leave=False,
-            disable=None,  # where no one looks on
+            disable=None if self._show_progress else True,  # None: unless on a terminal
         )  # fmt: skip
         with bar:
             for batch in self._batches:

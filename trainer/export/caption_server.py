@@ -15,6 +15,14 @@ import tensorflow as tf
 
 from tfrecords_schema.characters import GAP_CLOSED, RE2_GAP
 from tfrecords_schema.dataset import Dataset
+from tfrecords_schema.exported_model import (
+    CAPTIONS,
+    ERROR,
+    FEATURES,
+    IMAGE_BYTES,
+    JPEG_BYTES,
+    LOG_PROBS,
+)
 from tfrecords_schema.image_formats import FORMAT_NAMES, listed
 from tfrecords_schema.manifest import Manifest
 from trainer.decoding.beam_search import search_captions
@@ -22,7 +30,7 @@ from trainer.decoding.search_config import SearchConfig
 from trainer.layers.model_input import as_model_input
 from trainer.models.captioner import Captioner
 
-IMAGE_BYTES = tf.TensorSpec([None], tf.string, name="image_bytes")
+INPUT = tf.TensorSpec([None], tf.string, name=IMAGE_BYTES)
 Outputs = dict[str, tf.Tensor]
 
 
@@ -61,15 +69,15 @@ class CaptionServer(tf.Module):
         self._manifest, self._has_characters = dataset.manifest, dataset.has_characters
         self._words = tf.constant(dataset.vocabulary.written())
 
-    @tf.function(input_signature=[IMAGE_BYTES], autograph=False)
+    @tf.function(input_signature=[INPUT], autograph=False)
     def encode(self, image_bytes: tf.Tensor) -> Outputs:
         """Features as the dataset has them, before they are rounded to its dtype; or JPEG files."""
         features, error_B = self._features(image_bytes)
         # An output of bytes is one by its name, for TensorFlow Serving's REST interface.
-        name = "jpeg_bytes" if self._manifest.has_images() else "features"
-        return {name: features, "error": error_B}
+        name = JPEG_BYTES if self._manifest.has_images() else FEATURES
+        return {name: features, ERROR: error_B}
 
-    @tf.function(input_signature=[IMAGE_BYTES], autograph=False)
+    @tf.function(input_signature=[INPUT], autograph=False)
     def caption(self, image_bytes: tf.Tensor) -> Outputs:
         """Captions of encoded images."""
         features, error_B = self._features(image_bytes)
@@ -91,9 +99,9 @@ class CaptionServer(tf.Module):
                 captions_BS = tf.strings.regex_replace(captions_BS, RE2_GAP, GAP_CLOSED)
         is_good_B1 = (error_B == "")[:, tf.newaxis]
         return {
-            "captions": tf.where(is_good_B1, captions_BS, ""),
-            "log_probs": tf.where(is_good_B1, log_probs_BS, 0.0),
-            "error": error_B,
+            CAPTIONS: tf.where(is_good_B1, captions_BS, ""),
+            LOG_PROBS: tf.where(is_good_B1, log_probs_BS, 0.0),
+            ERROR: error_B,
         }
 
 

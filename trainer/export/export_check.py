@@ -16,14 +16,16 @@ import numpy as np
 import tensorflow as tf
 
 from tfrecords_schema.characters import join_characters
+from tfrecords_schema.dataset import Dataset
 from tfrecords_schema.errors import InputError
+from tfrecords_schema.exported_model import CAPTIONS, ERROR, LOG_PROBS
 from tfrecords_schema.image_formats import FORMAT_NAMES
 from tfrecords_schema.manifest import Manifest
 from tfrecords_schema.parse import parse_batch, parse_record
 from trainer.decoding.beam_search import search_captions
 from trainer.decoding.search_config import SearchConfig
 from trainer.layers.model_input import as_model_input
-from trainer.runs.run_directory import TrainedRun
+from trainer.models.captioner import Captioner
 
 PICTURES = 4
 LOOKED_AT = 32  # records of the training split, for as many pictures that can be read
@@ -47,7 +49,8 @@ class Picture(NamedTuple):
 def check_export(
     version: str,
     encoder: Any,
-    trained: TrainedRun,
+    model: Captioner,
+    dataset: Dataset,
     search: SearchConfig,
     formats: Sequence[str],
 ) -> int:
@@ -56,7 +59,8 @@ def check_export(
     Args:
       version: directory of the export.
       encoder: the dataset's SavedModel.
-      trained: the run.
+      model: the captioner that was exported.
+      dataset: that it was trained on.
       search: how captions are searched for.
       formats: of FORMAT_NAMES, that the export reads.
 
@@ -68,14 +72,14 @@ def check_export(
       InputError: the encoder makes other features of the pictures than the dataset has.
       ExportError: the export cannot be run, or says something else.
     """
-    pictures = list(_training_pictures(encoder, trained, formats))
-    tried = pictures or _noise(encoder, trained.dataset.manifest, formats)
+    pictures = list(_training_pictures(encoder, dataset, formats))
+    tried = pictures or _noise(encoder, dataset.manifest, formats)
     answer = _answer_of_session(version, [picture.content for picture in tried])
     for i, picture in enumerate(tried):
-        caption, score = _own_caption(picture, trained, search)
-        if answer["error"][i]:
+        caption, score = _own_caption(picture, model, dataset, search)
+        if answer[ERROR][i]:
             raise ExportError(f"the export refuses {picture.name}: {answer['error'][i]}")
-        found, its_score = answer["captions"][i][0], answer["log_probs"][i][0]
+        found, its_score = answer[CAPTIONS][i][0], answer[LOG_PROBS][i][0]
         difference = abs(its_score - score) / max(1, abs(score))
         # Of two captions that are as likely, either may be the best one.
         if not difference < SCORE_TOLERANCE:
@@ -87,12 +91,10 @@ def check_export(
     return len(pictures)
 
 
-def _training_pictures(
-    encoder: Any, trained: TrainedRun, formats: Sequence[str]
-) -> Iterator[Picture]:
+def _training_pictures(encoder: Any, dataset: Dataset, formats: Sequence[str]) -> Iterator[Picture]:
     """The first pictures of the training split whose files can be read."""
-    manifest, found, changed = trained.dataset.manifest, 0, ""
-    for serialized in trained.dataset.records("train", LOOKED_AT):
+    manifest, found, changed = dataset.manifest, 0, ""
+    for serialized in dataset.records("train", LOOKED_AT):
         uri = parse_record(manifest.features(), serialized)["image_uri"].numpy()
         try:
             uri = uri.decode()
@@ -120,7 +122,7 @@ def _training_pictures(
             return
     if changed and not found:
         raise InputError(
-            f"--data: the image_encoder of {trained.config.data} makes other features of {changed} "
+            f"--data: the image_encoder of {dataset.directory} makes other features of {changed} "
             "than the dataset has: the pictures or the encoder were replaced after it was written. "
             "Write it again with the pipeline"
         )
@@ -147,10 +149,12 @@ def _distance(features: tf.Tensor, stored: tf.Tensor) -> float:
     return float(np.linalg.norm(one - two)) / max(float(np.linalg.norm(two)), 1e-9)
 
 
-def _own_caption(picture: Picture, trained: TrainedRun, search: SearchConfig) -> tuple[str, float]:
-    ids_BST, log_probs_BS = search_captions(trained.model, as_model_input(picture.features), search)
-    words = " ".join(trained.dataset.vocabulary.words(ids_BST.numpy()[0, 0]))
-    caption = join_characters(words) if trained.dataset.has_characters else words
+def _own_caption(
+    picture: Picture, model: Captioner, dataset: Dataset, search: SearchConfig
+) -> tuple[str, float]:
+    ids_BST, log_probs_BS = search_captions(model, as_model_input(picture.features), search)
+    words = " ".join(dataset.vocabulary.words(ids_BST.numpy()[0, 0]))
+    caption = join_characters(words) if dataset.has_characters else words
     return caption, float(log_probs_BS.numpy()[0, 0])
 
 
@@ -162,10 +166,15 @@ def _answer_of_session(version: str, contents: list[bytes]) -> dict[str, list]:
             with open(path, "wb") as file:
                 file.write(content)
         result = os.path.join(folder, "result.json")
-        # Where there is a GPU this process holds it, and an export has to run without one.
+        environment = os.environ | {
+            # Where there is a GPU this process holds it, and an export has to run without one.
+            "CUDA_VISIBLE_DEVICES": "",
+            # A notebook may have found this package by a path of its own.
+            "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+        }
         done = subprocess.run(
             [sys.executable, "-m", "trainer.serving.session_captions", version, result, *paths],
-            env=os.environ | {"CUDA_VISIBLE_DEVICES": ""}, capture_output=True, text=True,
+            env=environment, capture_output=True, text=True,
         )  # fmt: skip
         if done.returncode:
             said = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]

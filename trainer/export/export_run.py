@@ -1,18 +1,7 @@
-"""The export: a SavedModel from image bytes to captions.
+"""The export: a SavedModel from image bytes to captions; see `tfrecords_schema.exported_model`.
 
-    EXPORT/<version>/
-      saved_model.pb, variables/    the dataset's image encoder, decoder, beam search, vocabulary
-      assets.extra/beamcap.json     fingerprints of dataset and encoder, and the search's settings
-
-It needs nothing but TensorFlow to load, and TensorFlow Serving takes it as it lies. Signatures:
-
-    serving_default   image_bytes string [batch] -> captions string [batch, beams], best first;
-                      log_probs float32 [batch, beams]; error string [batch], "" or the reason why
-                      the captions of a picture are "" and its log_probs 0
-    encode            image_bytes string [batch] -> features float32 [batch, ...], as the pipeline's
-                      (of a dataset of images: jpeg_bytes string [batch]); error likewise
-
-Before it is published it has to caption pictures as the trainer does; see `export_check`.
+It needs nothing but TensorFlow to load, and TensorFlow Serving takes it as it is. Before it is
+published it has to caption pictures as the trainer does; see `export_check`.
 """
 
 import dataclasses
@@ -24,56 +13,60 @@ from typing import Any
 import tensorflow as tf
 
 from tfrecords_schema.atomic_file import complete_or_absent, write_text
+from tfrecords_schema.dataset import Dataset
 from tfrecords_schema.disk_failures import DISK_ERRORS, failure_line
 from tfrecords_schema.errors import InputError, one_line
-from tfrecords_schema.image_formats import FORMAT_NAMES
+from tfrecords_schema.exported_model import (
+    CAPTION_SIGNATURE,
+    ENCODE_SIGNATURE,
+    METADATA_FILE,
+    OLDEST_TENSORFLOW,
+)
+from tfrecords_schema.image_formats import DEFAULT_FORMATS, parse_formats
 from tfrecords_schema.manifest import ENCODER_DIRECTORY, write_anew
+from tfrecords_schema.messages import logger
 from trainer.data.damaged_shards import damaged_shards_named
-from trainer.decoding.search_config import DEFAULT_SEARCH, SearchConfig
+from trainer.decoding.search_config import SearchConfig
 from trainer.export.caption_server import CaptionServer
 from trainer.export.export_check import check_export
-from trainer.runs.run_directory import load_run
-
-METADATA_FILE = os.path.join("assets.extra", "beamcap.json")
-# The oldest TensorFlow that loads and runs an export of the default formats, and the formats that
-# it can decode. TensorFlow Serving's releases lag behind TensorFlow's.
-OLDEST_TENSORFLOW = "2.18"
-DEFAULT_FORMATS = ("JPEG", "PNG", "GIF", "BMP")
+from trainer.models.captioner import Captioner
 
 
 def export(
-    run: str,
+    model: Captioner,
+    dataset: Dataset,
     output: str,
-    search: SearchConfig = DEFAULT_SEARCH,
+    search: SearchConfig,
     formats: Sequence[str] = DEFAULT_FORMATS,
-    data: str = "",
+    run: str = "",
     check: bool = True,
 ) -> str:
-    """Exports a run's best model as the next version under `output`.
+    """Exports a captioner as the next version under `output`.
 
     Args:
-      run: directory of a trained run.
+      model: a trained captioner.
+      dataset: that it was trained on.
       output: directory of versions.
       search: how captions are searched for.
-      formats: of FORMAT_NAMES, that the export reads.
-      data: the dataset where it has moved; empty: where the run found it.
+      formats: of FORMAT_NAMES, in any case, that the export reads.
+      run: its directory, for the metadata.
       check: whether it is tried before it is published.
 
     Returns:
       The directory of the new version.
 
     Raises:
-      InputError: the run or its dataset is not there, or `output` cannot be written to.
+      InputError: the dataset's image encoder is not there, or `output` cannot be written to.
       ExportError: the export does not do what the trainer does.
     """
+    formats = parse_formats(",".join(formats))
     if tf.io.gfile.exists(output) and not tf.io.gfile.isdir(output):
         raise InputError(f"--output: {output} is a file, it must be a directory")
-    trained = load_run(run, data)
-    encoder = _load_encoder(trained.dataset.encoder_path)
-    server = CaptionServer(encoder, trained.model, trained.dataset, formats, search)
+    encoder = _load_encoder(dataset.encoder_path)
+    server = CaptionServer(encoder, model, dataset, formats, search)
     metadata = {
-        **trained.dataset.fingerprints(),
-        "run": run if "://" in run else os.path.abspath(run),
+        **dataset.fingerprints(),
+        "run": os.path.abspath(run) if run and "://" not in run else run,
         "search": dataclasses.asdict(search),
         "formats": list(formats),
         "tensorflow": tf.__version__,
@@ -82,19 +75,19 @@ def export(
     try:
         path = os.path.join(output, str(_next_version(output)))
         with complete_or_absent(path) as temporary:
-            signatures = {"serving_default": server.caption, "encode": server.encode}
+            signatures = {CAPTION_SIGNATURE: server.caption, ENCODE_SIGNATURE: server.encode}
             tf.saved_model.save(server, temporary, signatures=signatures)
             text = json.dumps(metadata, indent=2) + "\n"
             write_text(os.path.join(temporary, METADATA_FILE), text)
             if check:
-                with damaged_shards_named(trained.dataset):
-                    count = check_export(temporary, encoder, trained, search, formats)
+                with damaged_shards_named(dataset):
+                    count = check_export(temporary, encoder, model, dataset, search, formats)
                 tried = f"{count} training pictures" if count else "noise, for want of pictures"
-                print(f"Checked in a session of its own on {tried}")
+                logger.info(f"Checked in a session of its own on {tried}")
     except DISK_ERRORS as error:
         reason = failure_line(error)
         raise InputError(f"--output: {output} cannot be written to: {reason}") from error
-    print(f"Exported: {path}")
+    logger.info(f"Exported: {path}")
     return path
 
 
@@ -124,16 +117,3 @@ def _next_version(output: str) -> int:
     # Object stores list directories with a slash.
     names = [name.rstrip("/") for name in tf.io.gfile.listdir(output)]
     return max((int(name) for name in names if name.isdecimal()), default=0) + 1
-
-
-def parse_formats(text: str) -> tuple[str, ...]:
-    """The value of `--formats`, names separated by commas, as those of FORMAT_NAMES.
-
-    Raises:
-      InputError: a name is none of them, or there is none.
-    """
-    by_name = {name.lower(): name for name in FORMAT_NAMES}
-    asked = {name.strip().lower() for name in text.split(",")} - {""}
-    if not asked or asked - by_name.keys():
-        raise InputError(f"--formats={text} must be some of: {','.join(by_name)}")
-    return tuple(name for key, name in by_name.items() if key in asked)

@@ -17,6 +17,7 @@ from google.protobuf.message import DecodeError
 
 from tfrecords_schema.atomic_file import complete_or_absent, write_text
 from tfrecords_schema.errors import InputError, one_line
+from tfrecords_schema.messages import logger
 
 _MARKER = "complete"
 _WEIGHTS = "state"
@@ -98,7 +99,7 @@ class Checkpoints:
                 self._damaged.add(step)
                 continue
             for fault in faults:
-                print(f"{fault}: the checkpoint before it is read, {self._path(step)}")
+                logger.info(f"{fault}: the checkpoint before it is read, {self._path(step)}")
             return True
         if faults:
             run = os.path.dirname(self._directory)

@@ -14,6 +14,7 @@ import tensorflow as tf
 from tfrecords_schema.dataset import Dataset
 from tfrecords_schema.errors import InputError
 from tfrecords_schema.json_fields import JsonError, make_instance, read_json_object
+from tfrecords_schema.same_settings import flatten
 from trainer.config import ModelConfig, TrainConfig
 
 CONFIG_FILE = "config.json"
@@ -101,17 +102,6 @@ def comparable(fields: dict[str, Any], run: str) -> dict[str, Any]:
         path = resolve_in_run(fields[name], run)
         fields[name] = path if not path or "://" in path else os.path.realpath(path)
     return flatten(fields)
-
-
-def flatten(fields: dict) -> dict:
-    """{"a": {"b": 1}} -> {"a.b": 1}."""
-    flat = {}
-    for name, value in fields.items():
-        if isinstance(value, dict):
-            flat.update({f"{name}.{inner}": v for inner, v in flatten(value).items()})
-        else:
-            flat[name] = value
-    return flat
 
 
 def _split(fields: dict[str, Any]) -> tuple[TrainConfig, dict[str, str]]:

@@ -1,54 +1,60 @@
-"""Scores of a run's best model on a split, and the captions behind them."""
+"""Scores of a model on a split, and the captions behind them."""
 
 import dataclasses
 import json
-import os
 from collections.abc import Iterator
 
+from tfrecords_schema.dataset import Dataset
 from tfrecords_schema.errors import InputError
 from tfrecords_schema.source_ids import ids_in_source
 from trainer.data.damaged_shards import damaged_shards_named
 from trainer.decoding.caption_split import SplitCaptioner
-from trainer.decoding.search_config import DEFAULT_SEARCH, SearchConfig
-from trainer.runs.run_directory import load_run, read_config
+from trainer.decoding.search_config import SearchConfig
+from trainer.models.captioner import Captioner
 from trainer.scores.ceiling import find_ceiling, of_low_ceiling, say_references
 from trainer.scores.distinct_captions import ADVICE, count_distinct, of_few_captions, say_distinct
 from trainer.scores.metrics import References, score_captions
 from trainer.scores.references import read_split_references
-from trainer.scores.score_files import write_evaluation
 
-EXAMPLES = 5  # captions to print
+EXAMPLES = 5  # captions to show
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """The captions of a split and their scores."""
+
+    split: str
+    search: SearchConfig
+    scores: dict[str, float]  # BLEU-1 to BLEU-4, METEOR (with Java), ROUGE-L and CIDEr, times 100
+    captions: dict[str, str]  # image_id -> the best caption
+    references: dict[str, list[str]]  # image_id -> the captions that people wrote
+    loss: float  # cross-entropy of the references, nats a word
+    distinct_captions: int
+    ceiling: dict[str, float]  # the scores of a model that repeats a reference
+    tokenizer: str  # of the scores
+    characters: bool  # whether each character of a script without spaces was scored as a word
+    remarks: tuple[str, ...]  # what to know of the scores, a sentence or two each
 
 
 def evaluate(
-    run: str,
+    model: Captioner,
+    dataset: Dataset,
     split: str,
-    search: SearchConfig = DEFAULT_SEARCH,
-    data: str = "",
-) -> dict[str, float]:
-    """Captions a split, scores the captions, and prints both.
-
-    Writes `captions-<split>.json` (COCO results format, ids as in the source) and
-    `scores-<split>.json` into the run.
+    search: SearchConfig,
+    show_progress: bool = False,
+) -> Evaluation:
+    """Captions a split and scores the captions.
 
     Args:
-      run: directory of a trained run.
+      model: a trained captioner.
+      dataset: that it was trained on.
       split: to caption.
       search: how captions are searched for.
-      data: the dataset where it has moved; empty: where the run found it.
-
-    Returns:
-      BLEU-1 to BLEU-4, METEOR (with Java, in Latin script), ROUGE-L and CIDEr, times 100.
+      show_progress: whether a terminal shows a bar.
 
     Raises:
-      InputError: the run, the dataset or the split is not there or not what the manifest counts,
-        XLA cannot compile the model, or the run cannot be written to.
+      InputError: the dataset has no such split, or the split is not what the manifest counts.
     """
-    dataclasses.replace(
-        read_config(run)[0], jit_compile=search.jit_compile
-    )  # refuses what cannot be
-    trained = load_run(run, data)
-    dataset = trained.dataset
     if not dataset.images(split):
         raise InputError(
             f"--split={split!r}: {dataset.directory} has no such split, it has: "
@@ -56,46 +62,68 @@ def evaluate(
         )
     with damaged_shards_named(dataset):
         references, tokenized = read_split_references(dataset, split)
-        captions, loss = SplitCaptioner(trained.model, dataset, split, search)()
+        captioner = SplitCaptioner(model, dataset, split, search, show_progress=show_progress)
+        captions, loss = captioner()
         said = say_references(dataset, split)
     scores, ceiling = score_captions(tokenized, captions), find_ceiling(tokenized, said)
+    remarks = [*_remarks(tokenized, scores), of_low_ceiling(ceiling)]
+    if few := of_few_captions(captions, tokenized):
+        remarks.append(f"{few} {ADVICE}")
+    return Evaluation(
+        split=split,
+        search=search,
+        scores=scores,
+        captions=captions,
+        references=references,
+        loss=loss,
+        distinct_captions=count_distinct(captions),
+        ceiling=ceiling,
+        tokenizer=tokenized.tokenizer,
+        characters=tokenized.characters,
+        remarks=tuple(filter(None, remarks)),
+    )
 
+
+def evaluation_text(evaluation: Evaluation) -> str:
+    """The scores, the remarks and a few captions, as lines for a person."""
+    captions, references = evaluation.captions, evaluation.references
+    lines = [
+        f"The {len(captions)} images of the {evaluation.split} split got "
+        f"{say_distinct(captions)}, with beam width {evaluation.search.beam_width}. The scores:"
+    ]
+    lines += [f"  {name:<8}{score:7.1f}" for name, score in evaluation.scores.items()]
+    lines += evaluation.remarks
+    for image in sorted(captions)[:: max(1, len(captions) // EXAMPLES)][:EXAMPLES]:
+        lines.append(
+            f"{image}\n  caption:   {captions[image]}\n  reference: {references[image][0]}"
+        )
+    return "\n".join(lines)
+
+
+def evaluation_files(evaluation: Evaluation, dataset: Dataset) -> dict[str, str]:
+    """The files of an evaluation: their names and what they hold.
+
+    Returns:
+      `captions-<split>.json` (COCO results format, ids as in the source) and
+      `scores-<split>.json`.
+    """
+    captions, split = evaluation.captions, evaluation.split
     ids = ids_in_source(captions, dataset.manifest.integer_ids)
     results = [{"image_id": ids[image], "caption": text} for image, text in captions.items()]
     row = {
         "split": split,
         "images": len(captions),
-        "search": dataclasses.asdict(search),
-        "tokenizer": tokenized.tokenizer,
+        "search": dataclasses.asdict(evaluation.search),
+        "tokenizer": evaluation.tokenizer,
     }
-    if tokenized.characters:
+    if evaluation.characters:
         row["characters"] = True
-    row |= {"distinct_captions": count_distinct(captions), "loss": loss, "ceiling": ceiling}
-    texts = {
+    for name in ("distinct_captions", "loss", "ceiling", "scores"):
+        row[name] = getattr(evaluation, name)
+    return {
         f"captions-{split}.json": json.dumps(results, indent=1) + "\n",
-        f"scores-{split}.json": json.dumps({**row, "scores": scores}, indent=2) + "\n",
+        f"scores-{split}.json": json.dumps(row, indent=2) + "\n",
     }
-
-    try:
-        print(
-            f"The {len(captions)} images of the {split} split got {say_distinct(captions)}, with "
-            f"beam width {search.beam_width}. The scores:"
-        )
-        for name, score in scores.items():
-            print(f"  {name:<8}{score:7.1f}")
-        for line in _remarks(tokenized, scores):
-            print(line)
-        if remark := of_low_ceiling(ceiling):
-            print(remark)
-        if remark := of_few_captions(captions, tokenized):
-            print(remark, ADVICE)
-        for image in sorted(captions)[:: max(1, len(captions) // EXAMPLES)][:EXAMPLES]:
-            print(f"{image}\n  caption:   {captions[image]}\n  reference: {references[image][0]}")
-    finally:  # also where standard output is what is full
-        write_evaluation(run, texts)
-    captions_path, scores_path = (os.path.join(run, name) for name in texts)
-    print(f"Captions: {captions_path}\nScores: {scores_path}")
-    return scores
 
 
 def _remarks(references: References, scores: dict[str, float]) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""The files of an evaluation, which may have taken hours: they are not lost with a full disk."""
+"""Writing the files of an evaluation. It may have taken hours: a full disk does not lose them."""
 
 import os
 import tempfile
@@ -14,7 +14,7 @@ def write_evaluation(run: str, texts: Mapping[str, str]) -> None:
 
     Args:
       run: its directory.
-      texts: name of a file -> what it is to hold.
+      texts: name of a file -> what it holds.
 
     Raises:
       InputError: the run cannot be written to; the message says where the files are.
@@ -28,7 +28,7 @@ def write_evaluation(run: str, texts: Mapping[str, str]) -> None:
             _write(instead, texts)
         except DISK_ERRORS as other:
             raise InputError(
-                f"--run: {reason}. The scores above are nowhere saved: a temporary directory "
+                f"--run: {reason}. The scores are not saved: a temporary directory "
                 f"cannot be written to either ({failure_line(other)})"
             ) from error
         raise InputError(f"--run: {reason}. {' and '.join(texts)} are in {instead}") from error

@@ -6,6 +6,7 @@ references that are all alike, or because no caption has a word in common with i
 tells images apart. So a model is never kept for nothing.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from tfrecords_schema.dataset import Dataset
@@ -33,7 +34,13 @@ class Validation:
     They are a fair sample: which shard an image is in is a hash of its name.
     """
 
-    def __init__(self, config: TrainConfig, dataset: Dataset, model: Captioner):
+    def __init__(
+        self,
+        config: TrainConfig,
+        dataset: Dataset,
+        model: Captioner,
+        show_progress: bool = False,
+    ):
         """References are read and tokenized once.
 
         Raises:
@@ -43,7 +50,7 @@ class Validation:
         self._data = dataset.directory
         self._references = read_split_references(dataset, "validation", images).tokenized
         search = SearchConfig(1, config.max_words, 0.0, config.jit_compile)
-        self._caption = SplitCaptioner(model, dataset, "validation", search, images)
+        self._caption = SplitCaptioner(model, dataset, "validation", search, images, show_progress)
 
     def __call__(self) -> Validated:
         """Captions the images and scores what it wrote."""
@@ -67,3 +74,8 @@ class Validation:
 def is_better(cider: float, loss: float, best_cider: float, best_loss: float) -> bool:
     """Whether a model is better than the best one until now: by CIDEr, then by a lower loss."""
     return (cider, -loss) > (best_cider, -best_loss)
+
+
+def best_epoch(rows: Sequence[Mapping[str, float]]) -> Mapping[str, float]:
+    """The row of the epoch whose weights are kept: the first one that no other is better than."""
+    return max(rows, key=lambda row: (row["validation_cider"], -row["validation_loss"]))

@@ -7,30 +7,14 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
 
-import tensorflow as tf
-
-from tfrecords_schema.errors import InputError, one_line
-from tfrecords_schema.exported_model import find_version, load_exported
+from tfrecords_schema.errors import InputError
 from tfrecords_schema.start_tensorflow import native_stderr_discarded
-from trainer.serving.picture_files import find_pictures, read_picture, reason
+from trainer.serving.captioner import BATCH, Captioned, load_captioner
+from trainer.serving.picture_files import find_pictures
 
-BATCH = 16  # images; the memory that is needed
-READERS = 8  # threads, which wait for a network's filesystem
-FORMATS = ("text", "jsonl", "csv")
 CSV_FIELDS = ("file", "rank", "caption", "log_prob", "error")
 BROKEN_PIPE_STATUS = 141  # 128 + SIGPIPE, as of a program that the signal ends
-
-
-class Captioned(NamedTuple):
-    """What became of a file."""
-
-    file: str
-    captions: Sequence[str]  # best first; none with an error
-    log_probs: Sequence[float]
-    error: str  # "" or why it has no captions
 
 
 def caption_files(model: str, arguments: Iterable[str], output_format: str = "text") -> bool:
@@ -51,24 +35,25 @@ def caption_files(model: str, arguments: Iterable[str], output_format: str = "te
     Raises:
       InputError: no whole export is there, or standard output cannot be written to.
     """
-    version = find_version(model)
-    serve = load_exported(version)
-    if version != model:
-        print(f"--model: the latest version is taken, {version}", file=sys.stderr)
+    captioner = load_captioner(model)
+    if captioner.directory != model:
+        print(f"--model: the latest version is taken, {captioner.directory}", file=sys.stderr)
     good = True
     with _utf8_standard_output():
         if output_format == "csv":
             _print_csv(CSV_FIELDS)
         pictures = find_pictures(arguments)
-        with ThreadPoolExecutor(READERS) as readers:
-            while batch := list(itertools.islice(pictures, BATCH)):
-                for row in _caption_batch(version, serve, list(readers.map(_read, batch))):
-                    if row.error:
-                        good = False
-                        sys.stdout.flush()  # where both go to one screen, they keep their order
-                        print(f"error: {one_row(row.file)}: {row.error}", file=sys.stderr)
-                    _print(row, output_format)
-                sys.stdout.flush()
+        while batch := list(itertools.islice(pictures, BATCH)):
+            with native_stderr_discarded():  # libjpeg names no file in what it writes there
+                found = iter(captioner([name for name, problem in batch if not problem]))
+            for name, problem in batch:
+                captioned = Captioned([], problem) if problem else next(found)
+                if captioned.error:
+                    good = False
+                    sys.stdout.flush()  # where both go to one screen, they keep their order
+                    print(f"error: {one_row(name)}: {captioned.error}", file=sys.stderr)
+                _print(name, captioned, output_format)
+            sys.stdout.flush()
     return good
 
 
@@ -77,55 +62,22 @@ def one_row(name: str) -> str:
     return name.replace("\n", "\\n").replace("\t", "\\t")
 
 
-def _read(picture: tuple[str, str]) -> tuple[str, bytes, str]:
-    """Name, content and why there is none."""
-    name, problem = picture
-    if problem:
-        return name, b"", problem
-    try:
-        return name, read_picture(name), ""
-    except (OSError, ValueError, tf.errors.OpError) as error:
-        return name, b"", reason(error, name)
-
-
-def _caption_batch(
-    version: str,
-    serve: tf.types.experimental.ConcreteFunction,
-    files: Sequence[tuple[str, bytes, str]],
-) -> Iterator[Captioned]:
-    contents = [content for _, content, problem in files if not problem]
-    rows: Iterator[tuple] = iter(())
-    if contents:
-        try:
-            with native_stderr_discarded():  # libjpeg names no file in what it writes there
-                result = serve(image_bytes=tf.constant(contents, tf.string))
-        except tf.errors.OpError as error:
-            raise InputError(f"--model: {version} fails: {one_line(error)}") from error
-        rows = zip(*(result[k].numpy() for k in ("captions", "log_probs", "error")), strict=True)
-    for name, _, problem in files:
-        if problem:
-            yield Captioned(name, (), (), problem)
-            continue
-        captions, log_probs, refusal = next(rows)
-        if refusal:
-            yield Captioned(name, (), (), refusal.decode())
-        else:
-            scores = [round(float(score), 6) for score in log_probs]
-            yield Captioned(name, [caption.decode() for caption in captions], scores, "")
-
-
-def _print(row: Captioned, output_format: str) -> None:
+def _print(name: str, captioned: Captioned, output_format: str) -> None:
+    captions, error = captioned
+    scores = [round(caption.log_prob, 6) for caption in captions]
     if output_format == "jsonl":
-        text = json.dumps(row._asdict(), ensure_ascii=False)
+        texts = [caption.text for caption in captions]
+        row = {"file": name, "captions": texts, "log_probs": scores, "error": error}
+        text = json.dumps(row, ensure_ascii=False)
         # A name that is no UTF-8 has lone surrogates; written as \udc80 they are JSON.
         print(text.encode("utf-8", "backslashreplace").decode("utf-8"))
     elif output_format == "csv":
-        if row.error:
-            _print_csv((row.file, "", "", "", row.error))
-        for rank, (caption, score) in enumerate(zip(row.captions, row.log_probs, strict=True), 1):
-            _print_csv((row.file, rank, caption, score, ""))
-    elif not row.error:
-        print(f"{one_row(row.file)}\t{row.captions[0]}")
+        if error:
+            _print_csv((name, "", "", "", error))
+        for rank, (caption, score) in enumerate(zip(captions, scores, strict=True), 1):
+            _print_csv((name, rank, caption.text, score, ""))
+    elif not error:
+        print(f"{one_row(name)}\t{captions[0].text}")
 
 
 def _print_csv(fields: Sequence) -> None:

@@ -1,14 +1,22 @@
 """`python -m trainer.serving.session_captions MODEL RESULT FILE...`: captions by a session.
 
 TensorFlow Serving, `saved_model_cli`, Java, Go and C load a SavedModel into a session, which
-restores variables in another way than `tf.saved_model.load` does. It needs TensorFlow alone.
-RESULT becomes a JSON object of the outputs of `serving_default`.
+restores variables in another way than `tf.saved_model.load` does. RESULT becomes a JSON object of
+the outputs of the captioning signature.
 """
 
 import json
 import sys
 from collections.abc import Sequence
 
+from tfrecords_schema.exported_model import (
+    CAPTION_SIGNATURE,
+    CAPTIONS,
+    ERROR,
+    IMAGE_BYTES,
+    LOG_PROBS,
+    SERVE_TAG,
+)
 from tfrecords_schema.start_tensorflow import start_tensorflow
 
 
@@ -17,18 +25,18 @@ def main(model: str, result: str, files: Sequence[str]) -> None:
     import tensorflow as tf
 
     with tf.Graph().as_default() as graph, tf.compat.v1.Session(graph=graph) as session:
-        loaded = tf.compat.v1.saved_model.load(session, ["serve"], model)
-        signature = loaded.signature_def["serving_default"]
+        loaded = tf.compat.v1.saved_model.load(session, [SERVE_TAG], model)
+        signature = loaded.signature_def[CAPTION_SIGNATURE]
         contents = []
         for path in files:
             with tf.io.gfile.GFile(path, "rb") as file:
                 contents.append(file.read())
         names = {name: info.name for name, info in signature.outputs.items()}
-        values = session.run(names, {signature.inputs["image_bytes"].name: contents})
+        values = session.run(names, {signature.inputs[IMAGE_BYTES].name: contents})
     plain = {
-        "captions": [[text.decode() for text in row] for row in values["captions"]],
-        "log_probs": values["log_probs"].tolist(),
-        "error": [text.decode() for text in values["error"]],
+        CAPTIONS: [[text.decode() for text in row] for row in values[CAPTIONS]],
+        LOG_PROBS: values[LOG_PROBS].tolist(),
+        ERROR: [text.decode() for text in values[ERROR]],
     }
     with open(result, "w") as file:
         json.dump(plain, file)

@@ -2,7 +2,13 @@
 
 import pytest
 
-from pipeline.accounting.receipts import Receipt, forget_rejected, read_receipt, write_receipt
+from pipeline.accounting.receipts import (
+    Receipt,
+    complete_shards,
+    forget_rejected,
+    read_receipt,
+    write_receipt,
+)
 from pipeline.accounting.rejects import DECODE, Reject
 
 SHARD = "captions-train.tfrecord-00000-of-00001"
@@ -49,3 +55,15 @@ def test_only_the_receipts_of_shards_with_rejects_are_forgotten(tmp_path):
     assert complete == [names[1]]
     assert (tmp_path / "receipts" / "config.json").exists()
     assert forget_rejected(directory) == 0
+
+
+def test_shards_are_counted_by_their_receipts(dataset, tmp_path):
+    assert complete_shards(dataset) == f"6 complete shards are kept in {dataset}"
+    assert complete_shards(str(tmp_path)) == f"no shard is complete yet in {tmp_path}"
+    (tmp_path / "receipts").mkdir()
+    shard = "captions-train.tfrecord-00000-of-00002.json"
+    for name in ("owner.json", "config.json", "shard_counts.json", f"{shard}.incomplete-abc"):
+        (tmp_path / "receipts" / name).write_text("{}")
+    assert complete_shards(str(tmp_path)) == f"no shard is complete yet in {tmp_path}"
+    (tmp_path / "receipts" / shard).write_text("{}")
+    assert complete_shards(str(tmp_path)) == f"1 complete shard is kept in {tmp_path}"

@@ -7,9 +7,9 @@ from small_configs import pipeline_config
 
 from pipeline.accounting.receipts import Receipt
 from pipeline.accounting.rejects import CAPTION, DECODE
-from pipeline.accounting.report import count_split, make_report, print_summary, sum_seconds
+from pipeline.accounting.report import count_split, make_report, sum_seconds, summarize
 from pipeline.accounting.source_counts import SourceCounts
-from tfrecords_schema.manifest import Books, Encoder, Manifest, Shard
+from tfrecords_schema.manifest import Encoder, ImageCounts, Manifest, Shard
 
 NOTHING = {"words": 0, "unknown_words": 0, "truncated_captions": 0, "known_captions": 0}
 COUNTS = SourceCounts(
@@ -97,9 +97,10 @@ def test_the_report_has_what_both_jobs_have_counted():
 def manifest(**changes):
     fields = dict(
         splits={"train": [Shard("a", 5, 25, 9, ""), Shard("b", 0, 0, 0, "")], "test": []},
-        books={
-            "train": Books(8, 5, 1, 2), "validation": Books(), "test": Books(2, 2),
-            "unassigned": Books(3, 0, 3),
+        image_counts={
+            "train": ImageCounts(8, 5, 1, 2), "validation": ImageCounts(),
+            "test": ImageCounts(2, 2),
+            "unassigned": ImageCounts(3, 0, 3),
         },
         captions_rejected=4, vocabulary_size=104, vocabulary_sha256="",
         encoder=Encoder("tiny", "", 64, (8, 8, 128)), feature_dtype="float16", config={},
@@ -108,16 +109,17 @@ def manifest(**changes):
     return Manifest(**{**fields, **changes})
 
 
-def summary(capsys, manifest, same=(0, ()), dropped=None, **flags):
-    """The lines that are printed, the cells of a row separated by single spaces."""
+def summary(manifest, same=(0, ()), dropped=None, **flags):
+    """The lines with the cells of a row separated by single spaces."""
     config = pipeline_config("in", "out", **flags)
     content = report(counts=COUNTS._replace(dropped=dropped or {}))
-    print_summary(config, manifest, content | {"same_pictures": same}, "out/rejected.parquet")
-    return [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    content |= {"same_pictures": same}
+    lines = summarize(config, manifest, content, "out/rejected.parquet")
+    return [" ".join(line.split()) for line in lines]
 
 
-def test_the_summary_has_the_books_the_words_and_where_it_lies(capsys):
-    assert summary(capsys, manifest(), min_count=5, max_length=30) == [
+def test_the_summary_has_the_counts_the_words_and_where_it_lies():
+    assert summary(manifest(), min_count=5, max_length=30) == [
         "split read written rejected duplicates shards unknown words",
         "train 8 5 1 2 2 4.00%",
         "test 2 2 0 0 0 25.00%",
@@ -130,10 +132,12 @@ def test_the_summary_has_the_books_the_words_and_where_it_lies(capsys):
     ]
 
 
-def test_the_summary_leaves_out_what_is_not_there(capsys):
-    books = {split: Books(2, 2) for split in ("train", "test")} | {"unassigned": Books()}
-    text = manifest(encoder=None, books=books, captions_rejected=0)
-    assert summary(capsys, text, features="none", vocabulary="words.txt") == [
+def test_the_summary_leaves_out_what_is_not_there():
+    counts = {split: ImageCounts(2, 2) for split in ("train", "test")} | {
+        "unassigned": ImageCounts()
+    }
+    text = manifest(encoder=None, image_counts=counts, captions_rejected=0)
+    assert summary(text, features="none", vocabulary="words.txt") == [
         "split read written rejected duplicates shards unknown words",
         "train 2 2 0 0 2 4.00%",
         "test 2 2 0 0 0 25.00%",
@@ -144,18 +148,22 @@ def test_the_summary_leaves_out_what_is_not_there(capsys):
 
 @pytest.mark.parametrize(
     "train, unassigned, captions",
-    [(Books(2, 2), Books(), 1), (Books(3, 2, 0, 1), Books(), 0), (Books(2, 2), Books(1, 0, 1), 0)],
+    [
+        (ImageCounts(2, 2), ImageCounts(), 1),
+        (ImageCounts(3, 2, 0, 1), ImageCounts(), 0),
+        (ImageCounts(2, 2), ImageCounts(1, 0, 1), 0),
+    ],
 )
-def test_whatever_was_left_out_the_table_is_pointed_at(capsys, train, unassigned, captions):
-    books = {"train": train, "unassigned": unassigned}
-    lines = summary(capsys, manifest(books=books, captions_rejected=captions))
+def test_whatever_was_left_out_the_table_is_pointed_at(train, unassigned, captions):
+    counts = {"train": train, "unassigned": unassigned}
+    lines = summary(manifest(image_counts=counts, captions_rejected=captions))
     assert "What was left out, and why: out/rejected.parquet" in lines
 
 
-def test_dropped_words_and_pictures_in_several_splits_are_told(capsys):
-    books = {"train": Books(2, 2), "unassigned": Books()}
+def test_dropped_words_and_pictures_in_several_splits_are_told():
+    counts = {"train": ImageCounts(2, 2), "unassigned": ImageCounts()}
     same = (2, [[("test", "a.jpg"), ("train", "b.jpg")]])
-    lines = summary(capsys, manifest(books=books), same, {"train": 3, "test": 4}, clean="tutorial")
+    lines = summary(manifest(image_counts=counts), same, {"train": 3, "test": 4}, clean="tutorial")
     assert "7 words of the captions were dropped by --clean=tutorial" in lines
     assert (
         "2 pictures are in more than one split, by their bytes, such as a.jpg (test) and b.jpg "

@@ -21,7 +21,7 @@ from apache_beam.transforms import environments
 from small_configs import pipeline_config
 
 from pipeline import build
-from pipeline.command import beam_options
+from pipeline.engines.beam_options import make_options
 from pipeline.shards.write_shards import ShardJob
 from pipeline.sources.find_source import find_source
 from pipeline.text.join_captions import JoinRules
@@ -41,7 +41,7 @@ PRIMITIVES = (  # all that both jobs come down to
 
 
 def test_the_options_for_dataflow_are_taken():
-    options = beam_options(FLAGS)
+    options = make_options(FLAGS)
     assert options.view_as(StandardOptions).runner == "DataflowRunner"
     assert options.view_as(GoogleCloudOptions).region == "europe-west1"
     assert options.view_as(SetupOptions).setup_file == "./setup.py"
@@ -61,7 +61,7 @@ def write(pipeline, config, source, rules):
     job = ShardJob("gs://some-bucket/data", {"train": 4}, (8, 8, 128), "float16", "coco", 50, "", 0)
     joined = [f"gs://some-bucket/data/joined/{name}.tfrecord" for name in ("a", "b")]
     paths = (f"gs://some-bucket/data/{name}" for name in ("rejects.parquet", "same.json"))
-    build.write_dataset(pipeline, joined, job, *paths)
+    build.write_shards(pipeline, joined, job, *paths)
     return ["GroupByShard", "WriteShard", "WriteRejects", "WriteSamePictures"]
 
 
@@ -70,7 +70,7 @@ def test_a_job_becomes_a_graph_for_dataflow_and_comes_back(
     pictures, tmp_path, monkeypatch, build_job
 ):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # of pipelines that are never run
-    options = beam_options([flag for flag in FLAGS if "setup_file" not in flag])
+    options = make_options([flag for flag in FLAGS if "setup_file" not in flag])
     pipeline = beam.Pipeline(options=options)
     config = pipeline_config(pictures, tmp_path)
     source = find_source(config)

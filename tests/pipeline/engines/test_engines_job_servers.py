@@ -18,9 +18,8 @@ from dataset_files import assert_same, rejected
 from engines.flink_cluster import FlinkCluster
 from small_configs import pipeline_config
 
-from pipeline.command import beam_options
 from pipeline.drawn_pictures import write_pictures
-from pipeline.run import run_pipeline
+from pipeline.run import write_dataset
 from tfrecords_schema.manifest import read_manifest
 
 pytestmark = pytest.mark.slow
@@ -63,7 +62,7 @@ def numbered(pictures, tmp_path_factory):
         (source / f"captions_{split}.json").write_text(json.dumps(content))
     output = str(source.parent / "data")
     config = pipeline_config(str(source), output, source="coco")
-    run_pipeline(config, beam_options([]))
+    write_dataset(config)
     return source, output
 
 
@@ -105,7 +104,7 @@ def launched(pictures, directory, *flags):
 def assert_same_in_all(output, dataset):
     assert_same(output, dataset)
     assert rejected(output) == rejected(dataset)
-    assert read_manifest(str(output)).books == read_manifest(dataset).books
+    assert read_manifest(str(output)).image_counts == read_manifest(dataset).image_counts
     vocabularies = [Path(directory, "vocabulary.txt") for directory in (output, dataset)]
     assert vocabularies[0].read_bytes() == vocabularies[1].read_bytes()
 
@@ -154,7 +153,7 @@ def test_a_flink_cluster_that_loses_a_task_manager_writes_the_same_dataset(tmp_p
     pictures, output, expected = (tmp_path / name for name in ("pictures", "out", "expected"))
     write_pictures(pictures, count=400, seed=7, damaged=3)
     config = pipeline_config(str(pictures), expected, images_per_shard=4)
-    run_pipeline(config, beam_options([]))
+    write_dataset(config)
     with FlinkCluster(jar, tmp_path / "flink", task_managers=2, slots=2) as cluster:
         flags = [
             *FLINK, f"--flink_job_server_jar={jar}", f"--flink_master={cluster.address}",

@@ -5,7 +5,7 @@ import os
 import pytest
 import tensorflow as tf
 
-from pipeline.command import beam_options
+from pipeline.engines.beam_options import make_options
 from pipeline.engines.worker_threads import set_up_tensorflow, threads_of_a_worker
 
 PROCESSES = "--direct_running_mode=multi_processing"
@@ -35,17 +35,17 @@ def cores(request, monkeypatch):
     ],
 )
 def test_a_single_process_has_the_machine_to_itself(cores, flags):
-    assert threads_of_a_worker(beam_options(flags)) == 0
+    assert threads_of_a_worker(make_options(flags)) == 0
 
 
 @pytest.mark.parametrize("workers, of_eight", [(2, 4), (3, 2), (8, 1), (100, 1)])
 def test_several_processes_share_the_cores(cores, workers, of_eight):
-    threads = threads_of_a_worker(beam_options([PROCESSES, f"--direct_num_workers={workers}"]))
+    threads = threads_of_a_worker(make_options([PROCESSES, f"--direct_num_workers={workers}"]))
     assert threads == (of_eight if cores == 8 else 1)
 
 
 def test_a_process_a_core_has_one_thread(cores):
-    threads = threads_of_a_worker(beam_options([PROCESSES, "--direct_num_workers=0"]))
+    threads = threads_of_a_worker(make_options([PROCESSES, "--direct_num_workers=0"]))
     assert threads == (1 if cores == 8 else 0)  # 0: a single worker, on a single core
 
 
@@ -61,7 +61,7 @@ def test_a_process_a_core_has_one_thread(cores):
 @pytest.mark.parametrize("workers, of_eight", [(1, 0), (2, 4), (3, 2), (100, 1), (0, 1)])
 def test_processes_of_an_engine_on_this_machine_share_the_cores(cores, engine, workers, of_eight):
     flags = [*engine, *WORKERS, f"--sdk_worker_parallelism={workers}"]
-    threads = threads_of_a_worker(beam_options(flags))
+    threads = threads_of_a_worker(make_options(flags))
     expected = of_eight if cores == 8 else int(workers > 1)
     assert threads == expected  # of one core an engine that chooses (0) makes one worker
 
@@ -79,7 +79,7 @@ def test_processes_of_an_engine_on_this_machine_share_the_cores(cores, engine, w
     ],
 )
 def test_a_cluster_and_a_single_process_are_left_alone(cores, flags):
-    assert threads_of_a_worker(beam_options([*flags, "--sdk_worker_parallelism=4"])) == 0
+    assert threads_of_a_worker(make_options([*flags, "--sdk_worker_parallelism=4"])) == 0
 
 
 def test_a_gpu_is_shared(monkeypatch):

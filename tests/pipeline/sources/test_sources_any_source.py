@@ -21,8 +21,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from small_configs import pipeline_config
 
-from pipeline.command import beam_options
-from pipeline.run import run_pipeline
+from pipeline.run import write_dataset
 
 pytestmark = pytest.mark.usefixtures("copied_encoders")
 SPLITS = {"train": "train", "val": "validation", "test": "test"}
@@ -200,7 +199,7 @@ def test_every_picture_has_its_own_captions_and_every_row_is_in_the_accounts_onc
     config = pipeline_config(
         str(root / "source"), output, min_count=1, features="image", max_rejected=1.0, **flags
     )
-    manifest = run_pipeline(config, beam_options([]))
+    manifest = write_dataset(config).manifest
 
     kept = [picture for picture in pictures if not picture.is_missing]
     found, ids = read_back(output)
@@ -218,5 +217,5 @@ def test_every_picture_has_its_own_captions_and_every_row_is_in_the_accounts_onc
     by_split = sorted(row["split"] for row in table if row["stage"] != "caption")
     assert by_split == sorted(SPLITS[picture.split] for picture in lost)
     assert len(table) == len(empty) + len(lost)
-    read = {split: books.read for split, books in manifest.books.items() if books.read}
+    read = {split: counts.read for split, counts in manifest.image_counts.items() if counts.read}
     assert read == {ours: len(of_split(pictures, split)) for split, ours in SPLITS.items()}

@@ -23,10 +23,9 @@ from drawn_sources import write_tfds
 from PIL import Image
 from small_configs import pipeline_config
 
-from pipeline.command import beam_options
 from pipeline.config import SOURCES
 from pipeline.drawn_pictures import draw, random_scene
-from pipeline.run import run_pipeline
+from pipeline.run import write_dataset
 from pipeline.sources.find_source import find_source
 from pipeline.verify.verify_dataset import verify_dataset
 from tfrecords_schema.errors import InputError
@@ -207,7 +206,7 @@ def test_a_source_gives_its_pictures_captions_and_splits(source, tmp_path):
         flags.pop("input", str(tmp_path / "in")), tmp_path / "out", source=source,
         min_count=1, max_rejected=0.2, images_per_shard=4, **flags,
     )  # fmt: skip
-    manifest = run_pipeline(config, beam_options([]))
+    manifest = write_dataset(config).manifest
     found = records(tmp_path / "out", manifest)
     expected = {OURS[split_of(n)]: set() for n in PICTURES}
     for n in set(PICTURES) - {DAMAGED}:
@@ -222,8 +221,8 @@ def test_a_source_gives_its_pictures_captions_and_splits(source, tmp_path):
         assert texts == captions(number)
         alone = encoder(tf.constant([PICTURES[number]])).numpy()[0]
         np.testing.assert_allclose(features, alone, rtol=2**-9, atol=1e-3)
-    assert sum(books.rejected for books in manifest.books.values()) == 1
-    assert verify_dataset(str(tmp_path / "out"), manifest, beam_options([])) == []
+    assert sum(counts.rejected for counts in manifest.image_counts.values()) == 1
+    assert verify_dataset(tmp_path / "out") == []
 
 
 FOLDERS = "ab"
@@ -402,7 +401,7 @@ def test_pictures_that_are_called_the_same_keep_their_own_captions(layout, fract
         flags.pop("input", str(tmp_path / "in")), tmp_path / "out", min_count=1, features="image",
         max_rejected=0.0, images_per_shard=4, split_fractions=fractions, **flags,
     )  # fmt: skip
-    manifest = run_pipeline(config, beam_options([]))
+    manifest = write_dataset(config).manifest
     found, ids = read_squares(tmp_path / "out", manifest)
     assert found == sorted(
         ("train" if fractions else OURS[split], n, texts(n))
@@ -410,7 +409,7 @@ def test_pictures_that_are_called_the_same_keep_their_own_captions(layout, fract
     )
     assert ids == sorted(names)
     assert rejected(tmp_path / "out") == {}
-    assert sum(books.read for books in manifest.books.values()) == len(SQUARES)
+    assert sum(counts.read for counts in manifest.image_counts.values()) == len(SQUARES)
 
 
 @pytest.mark.slow
@@ -421,7 +420,7 @@ def test_an_id_column_that_names_two_files_is_refused_with_both(tmp_path):
         max_rejected=1.0, **flags,
     )  # fmt: skip
     with pytest.raises(InputError) as error:
-        run_pipeline(config, beam_options([]))
+        write_dataset(config)
     message = str(error.value)
     assert message.startswith("--id_column=file_name: ")
     assert sum(f"{tmp_path}/in/{split}/" in message for split in SPLITS) >= 2
@@ -434,7 +433,7 @@ def test_the_same_bytes_in_two_splits_are_reported(tmp_path):
     config = pipeline_config(
         str(tmp_path / "in"), tmp_path / "out", min_count=1, features="image", **flags
     )
-    run_pipeline(config, beam_options([]))
+    write_dataset(config)
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert report["same_pictures"] == [1, [[["test", "test/b/1.png"], ["train", "train/a/0.png"]]]]
 

@@ -14,8 +14,7 @@ from coloured_squares import COLOURS, read_back, write
 from PIL import Image
 from small_configs import pipeline_config
 
-from pipeline.command import beam_options
-from pipeline.run import run_pipeline
+from pipeline.run import write_dataset
 from tfrecords_schema.errors import InputError
 
 pytestmark = pytest.mark.usefixtures("copied_encoders")
@@ -46,7 +45,7 @@ def run(root, source="table", **flags):
         str(flags.pop("input", root / "in")), str(root / "out"), source=source, features="image",
         **{"min_count": 1, "max_rejected": 0.01} | flags,
     )  # fmt: skip
-    run_pipeline(config, beam_options([]))
+    write_dataset(config)
     found, ids = read_back(str(root / "out"))
     return {number: (split, texts) for split, number, texts in found}, sorted(ids)
 

@@ -371,7 +371,7 @@ def test_every_caption_is_kept_or_rejected(mentions, rules):
 
 
 @given(MENTIONS, JOIN_RULES)
-def test_the_books_count_what_comes_out(mentions, rules):
+def test_the_counts_hold_what_comes_out(mentions, rules):
     split = image_split(ID, mentions, rules)
     outputs = list(join_image(ID, mentions, rules))
     assert {output.split for output in outputs} == {split}

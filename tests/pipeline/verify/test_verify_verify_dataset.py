@@ -12,9 +12,9 @@ import pytest
 import tensorflow as tf
 from small_configs import pipeline_config
 
-from pipeline.command import beam_options
-from pipeline.run import run_pipeline
-from pipeline.verify.verify_dataset import main, verify_dataset
+from pipeline.run import write_dataset
+from pipeline.verify.command import main
+from pipeline.verify.verify_dataset import verify_dataset
 from tfrecords_schema.features import Record
 from tfrecords_schema.manifest import read_manifest, write_manifest
 from tfrecords_schema.parse import parse_record
@@ -28,7 +28,7 @@ def copy(dataset, tmp_path):
 
 
 def problems(directory):
-    found = verify_dataset(str(directory), read_manifest(str(directory)), beam_options([]))
+    found = verify_dataset(directory, [])
     assert not (directory / "receipts" / "problems.json").exists()
     return found
 
@@ -73,13 +73,13 @@ def test_nothing_is_wrong_with_a_whole_dataset(dataset, capsys):
 def test_several_threads_find_the_same(copy):
     shard_of(copy).unlink()
     flags = ["--direct_running_mode=multi_threading", "--direct_num_workers=2"]
-    found = verify_dataset(str(copy), read_manifest(str(copy)), beam_options(flags))
+    found = verify_dataset(copy, flags)
     assert found == [f"{shard_of(copy).name} is missing"]
 
 
 def test_a_dataset_of_text_is_verified_too(pictures, tmp_path):
     config = pipeline_config(pictures, tmp_path / "data", features="none")
-    run_pipeline(config, beam_options([]))
+    write_dataset(config)
     assert problems(tmp_path / "data") == []
 
 
@@ -166,13 +166,17 @@ def test_missing_files_are_found(copy):
         assert expected in found
 
 
-def test_books_that_do_not_add_up_are_found(copy):
+def test_images_that_do_not_add_up_are_found(copy):
     manifest = read_manifest(str(copy))
-    books = dict(manifest.books, train=dataclasses.replace(manifest.books["train"], read=97))
-    write_manifest(str(copy), dataclasses.replace(manifest, books=books, captions_rejected=4))
+    counts = dict(
+        manifest.image_counts, train=dataclasses.replace(manifest.image_counts["train"], read=97)
+    )
+    write_manifest(
+        str(copy), dataclasses.replace(manifest, image_counts=counts, captions_rejected=4)
+    )
     found = problems(copy)
     assert len(found) == 2
-    assert "the books of train do not add up" in found[0] and "0 captions" in found[1]
+    assert "the images of train do not add up" in found[0] and "0 captions" in found[1]
 
 
 def test_the_command_exits_with_1_and_tells_what_is_wrong(copy, capsys):

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfrecords_schema.dataset import open_dataset
+from tfrecords_schema.dataset import Dataset, open_dataset
 from tfrecords_schema.manifest import read_manifest
+from tfrecords_schema.vocabulary import Vocabulary
 from trainer.data import epoch_plan
 from trainer.data.batches import READ_AT_ONCE, evaluation_dataset, train_dataset
 from trainer.data.epoch_plan import plan_epoch
@@ -27,7 +28,9 @@ def plan_of(dataset, batch_size=8, readers=1, seed=0, epoch=0):
 
 def parts_of_batches(dataset, plan, context, start=0):
     """This pipeline's part of each batch, a row a replica."""
-    batches = train_dataset(open_dataset(dataset), plan, context, start)
+    batches = train_dataset(
+        Dataset(str(dataset), read_manifest(dataset), Vocabulary([])), plan, context, start
+    )
     parts = list(batches.as_numpy_iterator())
     assert len(parts) == plan.batches - start
     return parts

@@ -20,7 +20,7 @@ from trainer.data.epoch_plan import plan_epoch
 from trainer.data.shard_counts import miscounts_named, read_counted_references
 from trainer.decoding.search_config import SearchConfig
 from trainer.loop import train
-from trainer.scores.evaluate import evaluate
+from trainer.trained_run import load_run
 
 
 def changed(manifest, split, **added):
@@ -147,7 +147,7 @@ def test_evaluate_and_train_name_what_is_wrong_with_a_split(dataset, trained_run
     directory = str(tmp_path / "data")
     path = re.escape(without_captions(dataset, directory, "test", ids_alone=True))
     with pytest.raises(InputError, match=rf"--data: shard {path} .*of which 1 have no caption"):
-        evaluate(trained_run, "test", SearchConfig(1, 5, 0.0), directory)
+        load_run(trained_run, directory).evaluate("test", SearchConfig(1, 5, 0.0))
 
     right = read_manifest(directory)
     manifest, shard = changed(right, "train", images=-4)

@@ -95,7 +95,7 @@ def test_a_run_starts_from_frequencies_and_vectors(dataset, tmp_path):
     config = train_config(dataset, tmp_path / "run", word_vectors=str(path))
     run = Run(config, open_dataset(dataset), tf.distribute.get_strategy())
     counts = count_tokens(open_dataset(dataset)) + 1.0
-    for model in (run.model, run.average):
+    for model in (run.model, run.ema):
         np.testing.assert_allclose(model.words.bias, np.log(counts / counts.sum()), rtol=1e-5)
         assert np.array(model.words.embedding[9]).tolist() == [0.25] * 16
         assert np.abs(model.words.embedding[10]).max() < 0.1

@@ -12,7 +12,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 from tfrecords_schema.manifest import read_manifest
 from trainer.decoding.search_config import SearchConfig
 from trainer.export.caption_server import encode_pictures, map_or_else
-from trainer.export.export_run import export
+from trainer.trained_run import load_run
 
 SEARCH = SearchConfig(beam_width=3, max_words=15, length_penalty=0.0)
 
@@ -54,7 +54,7 @@ BAD = {
 @pytest.fixture(scope="module")
 def exported(trained_run, tmp_path_factory):
     output = str(tmp_path_factory.mktemp("export") / "model")
-    return export(trained_run, output, SEARCH, check=False)
+    return load_run(trained_run).export(output, SEARCH, check=False)
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +112,7 @@ def test_formats_decide_what_is_in_the_graph(exported, trained_run, tmp_path, go
     assert {"DecodeJpeg", "DecodePng", "DecodeGif", "DecodeBmp"} <= operations(exported)
     assert "DecodeWebP" not in operations(exported)
     output = str(tmp_path / "export")
-    path = export(trained_run, output, SEARCH, formats=("PNG", "WebP"), check=False)
+    path = load_run(trained_run).export(output, SEARCH, formats=("PNG", "WebP"), check=False)
     assert {"DecodePng", "DecodeWebP"} <= operations(path)
     assert not {"DecodeGif", "DecodeBmp"} & operations(path)
     serve = tf.saved_model.load(path).signatures["serving_default"]

@@ -15,8 +15,9 @@ import tensorflow as tf
 from drawn_runs import FAMILIES, SEARCH, write_run
 from PIL import Image
 
+from tfrecords_schema.exported_model import OLDEST_TENSORFLOW
 from trainer.config import ModelConfig
-from trainer.export.export_run import OLDEST_TENSORFLOW, export
+from trainer.trained_run import load_run
 
 REPOSITORY = str(Path(__file__).resolve().parents[3])
 HERE = os.path.join(REPOSITORY, "tests", "compat")
@@ -57,7 +58,7 @@ def exported(request, dataset, tmp_path_factory):
     run = write_run(
         dataset, directory / "run", model=model, model_config=ModelConfig(**FAMILIES[model])
     )
-    return export(run, str(directory / "export"), SEARCH, check=False)
+    return load_run(run).export(str(directory / "export"), SEARCH, check=False)
 
 
 @pytest.fixture(scope="module")

@@ -9,14 +9,14 @@ import trainer.export.export_check
 from tfrecords_schema.errors import InputError
 from trainer.decoding.search_config import SearchConfig
 from trainer.export.export_check import ExportError
-from trainer.export.export_run import export
+from trainer.trained_run import load_run
 
 SEARCH = SearchConfig(beam_width=2, max_words=12, length_penalty=0.0)
 SAVE = tf.saved_model.save
 
 
 def test_a_good_export_is_checked_on_training_pictures(trained_run, tmp_path, capsys):
-    path = export(trained_run, str(tmp_path / "export"), SEARCH)
+    path = load_run(trained_run).export(str(tmp_path / "export"), SEARCH)
     assert os.listdir(tmp_path / "export") == [os.path.basename(path)]
     assert "on 4 training pictures" in capsys.readouterr().out
 
@@ -34,7 +34,7 @@ def test_other_weights_in_the_file_are_found(trained_run, tmp_path, monkeypatch)
 
     monkeypatch.setattr(tf.saved_model, "save", save)
     with pytest.raises(ExportError, match=r"as the trainer does: it says .*not published"):
-        export(trained_run, str(tmp_path / "export"), SEARCH)
+        load_run(trained_run).export(str(tmp_path / "export"), SEARCH)
     assert os.listdir(tmp_path / "export") == []
 
 
@@ -45,7 +45,7 @@ def test_an_export_that_no_session_can_restore_is_found(trained_run, tmp_path, m
 
     monkeypatch.setattr(tf.saved_model, "save", save)
     with pytest.raises(ExportError, match="cannot be run in a session"):
-        export(trained_run, str(tmp_path / "export"), SEARCH)
+        load_run(trained_run).export(str(tmp_path / "export"), SEARCH)
     assert os.listdir(tmp_path / "export") == []
 
 
@@ -58,10 +58,10 @@ def test_features_that_the_encoder_does_not_make_are_found(trained_run, tmp_path
 
     monkeypatch.setattr(trainer.export.export_check, "parse_batch", parse_other)
     with pytest.raises(InputError, match=r"--data: the image_encoder of .* other features of"):
-        export(trained_run, str(tmp_path / "export"), SEARCH)
+        load_run(trained_run).export(str(tmp_path / "export"), SEARCH)
 
 
 def test_without_pictures_it_is_tried_on_noise(trained_run, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(trainer.export.export_check, "LOOKED_AT", 0)
-    export(trained_run, str(tmp_path / "export"), SEARCH)
+    load_run(trained_run).export(str(tmp_path / "export"), SEARCH)
     assert "on noise" in capsys.readouterr().out

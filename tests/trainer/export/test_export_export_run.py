@@ -18,14 +18,13 @@ from tfrecords_schema.manifest import read_manifest
 from tfrecords_schema.parse import parse_record
 from trainer.config import ModelConfig
 from trainer.decoding.search_config import SearchConfig
-from trainer.export.export_run import export
 from trainer.loop import train
-from trainer.runs.run_directory import load_run
 from trainer.runs.run_log import read_metrics
-from trainer.scores.evaluate import evaluate
+from trainer.scores.evaluate import evaluation_text
 from trainer.scores.metrics import score_cider
 from trainer.scores.validation import Validation
 from trainer.serving.caption_files import caption_files
+from trainer.trained_run import load_run
 
 SEARCH = SearchConfig(beam_width=3, max_words=15, length_penalty=0.0)
 
@@ -48,12 +47,12 @@ json.dump({
 
 @pytest.fixture(scope="module")
 def exported(trained_run, tmp_path_factory):
-    return export(trained_run, str(tmp_path_factory.mktemp("export") / "model"), SEARCH)
+    return load_run(trained_run).export(str(tmp_path_factory.mktemp("export") / "model"), SEARCH)
 
 
 @pytest.fixture(scope="module")
 def evaluated(trained_run):
-    scores = evaluate(trained_run, "test", SEARCH)
+    scores = load_run(trained_run).evaluate("test", SEARCH).scores
     with open(os.path.join(trained_run, "captions-test.json")) as file:
         return scores, {row["image_id"]: row["caption"] for row in json.load(file)}
 
@@ -66,10 +65,8 @@ def test_xla_gives_the_same_scores(trained_run, evaluated, monkeypatch):
         "compiled",
         lambda write, flag: asked.append(flag) or compiled(write, flag),
     )
-    assert (
-        evaluate(trained_run, "test", dataclasses.replace(SEARCH, jit_compile=True)) == evaluated[0]
-    )
-    trained = load_run(trained_run)
+    trained, search = load_run(trained_run), dataclasses.replace(SEARCH, jit_compile=True)
+    assert trained.evaluate("test", search).scores == evaluated[0]
     config = dataclasses.replace(trained.config, jit_compile=True)
     score = Validation(config, trained.dataset, trained.model)().cider
     scores = [row.get("validation_cider", 0) for row in read_metrics(trained_run)]
@@ -133,28 +130,26 @@ def test_scores_and_captions_of_a_split_are_written(evaluated, trained_run, data
     assert not any("<" in text for text in captions.values())
 
 
-def test_without_java_the_scores_say_so_and_leave_meteor_out(
-    trained_run, monkeypatch, tmp_path, capsys
-):
+def test_without_java_the_scores_say_so_and_leave_meteor_out(trained_run, monkeypatch, tmp_path):
     run = tmp_path / "run"
     run.mkdir()
     for name in ("config.json", "best"):
         os.symlink(os.path.join(trained_run, name), run / name)
     monkeypatch.setenv("PATH", str(tmp_path))
-    scores = evaluate(str(run), "test", SEARCH)
-    assert scores.keys() == {"BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "ROUGE-L", "CIDEr"}
-    assert "Java was not found" in capsys.readouterr().out
+    evaluation = load_run(run).evaluate("test", SEARCH)
+    assert evaluation.scores.keys() == {"BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "ROUGE-L", "CIDEr"}
+    assert "Java was not found" in evaluation_text(evaluation)
     assert json.loads((run / "scores-test.json").read_text())["tokenizer"] == "treebank"
 
 
 def test_versions_count_up_and_carry_fingerprints(trained_run, dataset, tmp_path):
     output = str(tmp_path / "export")
     os.makedirs(os.path.join(output, "7"))
-    path = export(trained_run, output, SEARCH, check=False)
+    path = load_run(trained_run).export(output, SEARCH, check=False)
     assert path == os.path.join(output, "8")
     with open(os.path.join(path, "assets.extra", "beamcap.json")) as file:
         metadata = json.load(file)
-    assert metadata["beam_width"] == 3
+    assert metadata["search"] == dataclasses.asdict(SEARCH)
     assert metadata.items() >= read_manifest(dataset).fingerprints().items()
     assert sorted(os.listdir(output)) == ["7", "8"]
 
@@ -180,11 +175,11 @@ def test_what_is_no_run_or_export_is_named(trained_run, tmp_path):
     with pytest.raises(InputError, match="holds no exported model"):
         caption_files(str(tmp_path), ["x.jpg"])
     with pytest.raises(InputError, match="is no beamcap run"):
-        export(str(tmp_path), str(tmp_path / "export"), SEARCH)
+        load_run(str(tmp_path)).export(str(tmp_path / "export"), SEARCH)
     with pytest.raises(InputError, match="has no such split, it has: train, validation, test"):
-        evaluate(trained_run, "holdout", SEARCH)
+        load_run(trained_run).evaluate("holdout", SEARCH)
     with pytest.raises(InputError, match="does not exist"):
-        evaluate(trained_run, "test", SEARCH, str(tmp_path / "nowhere"))
+        load_run(trained_run, tmp_path / "nowhere")
 
 
 @pytest.mark.slow

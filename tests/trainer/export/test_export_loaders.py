@@ -16,13 +16,11 @@ import tensorflow as tf
 from drawn_runs import FAMILIES, SEARCH, write_run
 from small_configs import pipeline_config
 
-from pipeline.command import beam_options
-from pipeline.run import run_pipeline
+from pipeline.run import write_dataset
 from trainer.config import ModelConfig
 from trainer.decoding.caption_split import SplitCaptioner
-from trainer.export.export_run import export
 from trainer.precision import set_precision
-from trainer.runs.run_directory import load_run
+from trainer.trained_run import load_run
 
 BFLOAT16 = ("attend", "transformer")  # precision is of what runs a graph, and not in any
 PICTURES = 4
@@ -71,7 +69,7 @@ def variables_of(saved_model):
 def images(pictures, tmp_path_factory):
     """A dataset of images, whose CNN can be trained."""
     directory = tmp_path_factory.mktemp("images") / "data"
-    run_pipeline(pipeline_config(pictures, directory, features="image"), beam_options([]))
+    write_dataset(pipeline_config(pictures, directory, features="image"))
     return str(directory)
 
 
@@ -83,7 +81,7 @@ def exports(dataset, images, trained_run, tmp_path_factory):
 
     def write(model, kind, run, expected):
         # It is checked here, not when it is written.
-        path = export(run, str(directory / f"{model}-{kind}"), SEARCH, check=False)
+        path = load_run(run).export(str(directory / f"{model}-{kind}"), SEARCH, check=False)
         written[model, kind] = Exported(path, *expected)
 
     write("attend", "average", trained_run, expected_of(trained_run))
@@ -197,7 +195,7 @@ def test_an_export_is_as_large_as_its_weights(dataset, tmp_path):
         dataset, tmp_path / "run",
         model_config=ModelConfig(units=1024, embedding_units=1024, annotation_units=1024),
     )  # fmt: skip
-    path = export(run, str(tmp_path / "export"), SEARCH, check=False)
+    path = load_run(run).export(str(tmp_path / "export"), SEARCH, check=False)
     weights = sum(4 * np.prod(weight.shape) for weight in load_run(run).model.weights)
 
     def size(directory):

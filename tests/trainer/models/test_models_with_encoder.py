@@ -10,8 +10,7 @@ from commands import complaint
 from run_ends import assert_same_end
 from small_configs import SMALL, pipeline_config, train_config
 
-from pipeline.command import beam_options
-from pipeline.run import run_pipeline
+from pipeline.run import write_dataset
 from tfrecords_schema.dataset import Dataset, open_dataset
 from tfrecords_schema.errors import InputError
 from trainer import loop
@@ -19,7 +18,6 @@ from trainer.command import main
 from trainer.config import TrainConfig
 from trainer.decoding.caption_split import SplitCaptioner
 from trainer.decoding.search_config import SearchConfig
-from trainer.export.export_run import export
 from trainer.loop import train
 from trainer.models.make_model import MODELS, read_encoder
 from trainer.models.with_encoder import WithEncoder
@@ -28,8 +26,8 @@ from trainer.objectives.cross_entropy import make_cross_entropy_step
 from trainer.objectives.self_critical import make_self_critical_step
 from trainer.optimizer import Update, make_optimizer
 from trainer.run_state import Run
-from trainer.runs.run_directory import load_run
 from trainer.scores.validation import Validated
+from trainer.trained_run import load_run
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +49,7 @@ def images(pictures, network_file, tmp_path_factory):
     """A dataset of images."""
     directory = str(tmp_path_factory.mktemp("images") / "data")
     config = pipeline_config(pictures, directory, features="image", encoder=network_file)
-    run_pipeline(config, beam_options([]))
+    write_dataset(config)
     return directory
 
 
@@ -89,7 +87,12 @@ def test_the_cnn_is_held_still_and_then_released_but_for_its_batch_normalization
 
 def trained_on(model, learning, features, **changes):
     """The scalars of two steps, and how often the CNN was asked in one."""
-    config = TrainConfig(data="-", run="-", initial_run="-", samples=3, **changes)
+    config = TrainConfig(
+        data="-",
+        run="-",
+        initial_run="-",
+        **{"samples": 3, **changes} if "objective" in changes else changes,
+    )
     asked = []
     plain = WithEncoder.regions
     with pytest.MonkeyPatch.context() as patch:
@@ -156,7 +159,7 @@ def test_a_run_that_is_continued_after_the_release_ends_the_same(images, tmp_pat
 def test_the_export_captions_as_the_run_does(images, pictures, tmp_path):
     run, search = str(tmp_path / "run"), SearchConfig(1, 12, 0.0)
     train(config_of(images, run, unfreeze_at=0, epochs=3, learning_rate=0.01))
-    path = export(run, str(tmp_path / "export"), search)
+    path = load_run(run).export(str(tmp_path / "export"), search)
     trained = load_run(run)
     caption = SplitCaptioner(trained.model, trained.dataset, "test", search)
     served = tf.saved_model.load(path).signatures["serving_default"]
@@ -180,7 +183,7 @@ def test_a_run_on_features_is_where_a_model_of_images_starts(
     images, pictures, network_file, trained_run, tmp_path
 ):
     features = str(tmp_path / "features")
-    run_pipeline(pipeline_config(pictures, features, encoder=network_file), beam_options([]))
+    write_dataset(pipeline_config(pictures, features, encoder=network_file))
     first = str(tmp_path / "first")
     train(train_config(features, first, epochs=1))
     config = config_of(images, tmp_path / "second", initial_run=first, epochs=1, learning_rate=1e-9)
@@ -189,7 +192,9 @@ def test_a_run_on_features_is_where_a_model_of_images_starts(
     for mine, theirs in zip(captioner.weights, load_run(first).model.weights, strict=True):
         np.testing.assert_allclose(mine, theirs, atol=1e-5)
     other = config_of(images, tmp_path / "other", initial_run=trained_run)
-    with pytest.raises(InputError, match="another dataset: its encoder is 'tiny', that of"):
+    with pytest.raises(
+        InputError, match="another dataset than --data: encoder was 'tiny' and is '"
+    ):
         train(other)
 
 

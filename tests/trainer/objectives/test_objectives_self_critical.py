@@ -15,9 +15,9 @@ from trainer.objectives.cider_reward import CiderReward
 from trainer.objectives.self_critical import make_self_critical_step, mean_of_others
 from trainer.optimizer import ClippedAdam, Update
 from trainer.replicas.stateless_random import replica_seed
-from trainer.runs.run_directory import load_run
 from trainer.runs.run_log import read_metrics
 from trainer.step import make_train_step
+from trainer.trained_run import load_run
 
 REWARD = CiderReward(
     [[[*ids[1:][ids[1:] > 0]] for ids in image if ids.any()] for image in CAPTIONS]
@@ -52,7 +52,13 @@ def test_drawn_captions_follow_the_models_distribution(kind):
 
 def self_critical_step(model, average, **changes):
     config = TrainConfig(
-        data="-", run="-", objective="self_critical", initial_run="-", samples=8, **changes
+        data="-",
+        run="-",
+        objective="self_critical",
+        initial_run="-",
+        samples=8,
+        max_words=20,
+        **changes,
     )
     optimizer = ClippedAdam(0.01, 5.0)
     optimizer.build(model.trainable_variables)
@@ -135,7 +141,9 @@ def test_a_first_stage_that_cannot_serve_is_named(trained_run, dataset, tmp_path
     with pytest.raises(InputError, match="--objective=self_critical needs --initial_run"):
         train_config(dataset, tmp_path / "run", objective="self_critical")
     with pytest.raises(InputError, match="--samples=1 needs --baseline=greedy"):
-        train_config(dataset, tmp_path / "run", samples=1)
+        train_config(
+            dataset, tmp_path / "run", objective="self_critical", initial_run="first", samples=1
+        )
     with pytest.raises(InputError, match=r"--initial_run: .*nowhere has no config.json"):
         train(train_config(dataset, tmp_path / "run", initial_run=str(tmp_path / "nowhere")))
     with pytest.raises(InputError, match=r"--initial_run: .* has a model of other weights"):

@@ -19,15 +19,16 @@ from trainer.loop import train
 from trainer.replicas import launch as module
 from trainer.replicas.launch import launch
 
-EPOCHS = 5
+EPOCHS = 12
 pytestmark = pytest.mark.skipif(
     not os.path.isdir("/proc/self/task"), reason="finds the workers by /proc"
 )
 
 
 def two_readers(dataset, run, **changes):
-    """Each worker reads its own shards."""
-    return multiworker_config(dataset, run, epochs=EPOCHS, checkpoint_every=3, readers=2, **changes)
+    """Each worker reads its own shards. The run lasts, so that it is still on when it is killed."""
+    changes = dict(epochs=EPOCHS, patience=EPOCHS) | changes
+    return multiworker_config(dataset, run, checkpoint_every=3, readers=2, **changes)
 
 
 @pytest.fixture(scope="module")

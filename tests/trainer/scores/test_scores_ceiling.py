@@ -16,8 +16,9 @@ from tfrecords_schema.vocabulary import UNK, read_vocabulary
 from trainer.decoding.search_config import SearchConfig
 from trainer.scores.ceiling import find_ceiling, of_low_ceiling, say_references
 from trainer.scores.distinct_captions import say_distinct
-from trainer.scores.evaluate import evaluate
+from trainer.scores.evaluate import evaluation_text
 from trainer.scores.metrics import tokenize_references
+from trainer.trained_run import load_run
 
 
 def records(dataset, split):
@@ -67,8 +68,8 @@ def test_the_ceiling_is_that_of_the_words_and_is_told_where_it_is_low():
 
 @pytest.mark.skipif(os.name != "posix", reason="needs POSIX: takes Java off the PATH")
 @pytest.mark.parametrize("sign", ["&", "।"])
-def test_evaluation_prints_and_keeps_the_ceiling_and_the_number_of_captions(
-    sign, trained_run, dataset, tmp_path, monkeypatch, capsys
+def test_evaluation_tells_and_keeps_the_ceiling_and_the_number_of_captions(
+    sign, trained_run, dataset, tmp_path, monkeypatch
 ):
     data, run = str(tmp_path / "data"), str(tmp_path / "run")
     shutil.copytree(dataset, data)
@@ -92,8 +93,8 @@ def test_evaluation_prints_and_keeps_the_ceiling_and_the_number_of_captions(
     write_manifest(data, dataclasses.replace(manifest, splits=splits))
 
     monkeypatch.setenv("PATH", str(tmp_path))
-    scores = evaluate(run, "test", SearchConfig(1, 12, 0.0), data)
-    output = capsys.readouterr().out
+    evaluation = load_run(run, data).evaluate("test", SearchConfig(1, 12, 0.0))
+    scores, output = evaluation.scores, evaluation_text(evaluation)
     with open(os.path.join(run, "scores-test.json")) as file:
         found = json.load(file)
     with open(os.path.join(run, "captions-test.json")) as file:

@@ -11,15 +11,14 @@ from pycocoevalcap.eval import COCOEvalCap
 from pycocotools.coco import COCO
 from small_configs import pipeline_config, train_config
 
-from pipeline.command import beam_options
 from pipeline.drawn_pictures import describe, draw, random_scene
-from pipeline.run import run_pipeline
+from pipeline.run import write_dataset
 from tfrecords_schema.parse import parse_record
 from tfrecords_schema.source_ids import ids_in_source
 from trainer.decoding.search_config import SearchConfig
 from trainer.loop import train
-from trainer.scores.evaluate import evaluate
 from trainer.scores.metrics import java_available
+from trainer.trained_run import load_run
 
 COUNTS = {"train": 24, "val": 8}
 SPLITS = {"train": "train", "val": "validation"}
@@ -76,7 +75,7 @@ def make_dataset(drawn, root, image_id, **changes):
         annotations(root / f"in/captions_{split}2014.json", images, split, image_id)
     flags = dict(source="coco", image_directory=str(directory), features="none", min_count=1)
     config = pipeline_config(str(root / "in"), root / "data", **flags | changes)
-    return run_pipeline(config, beam_options([])), str(root / "data")
+    return write_dataset(config).manifest, str(root / "data")
 
 
 def records(manifest, data, split):
@@ -95,7 +94,7 @@ def evaluated(drawn, tmp_path_factory):
     root = tmp_path_factory.mktemp("trained")
     manifest, data = make_dataset(drawn, root, id_of, features="grid")
     train(train_config(data, root / "run", batch_size=2, epochs=1, learning_rate=1e-2))
-    scores = evaluate(str(root / "run"), "validation", SearchConfig(1, 12, 0.0))
+    scores = load_run(str(root / "run")).evaluate("validation", SearchConfig(1, 12, 0.0)).scores
     return root, manifest, scores
 
 
@@ -161,7 +160,7 @@ def test_karpathys_file_leads_to_the_ids_of_coco(drawn, tmp_path):
         str(tmp_path / "dataset_coco.json"), tmp_path / "data", source="karpathy",
         image_directory=str(directory), features="none", min_count=1,
     )  # fmt: skip
-    manifest = run_pipeline(config, beam_options([]))
+    manifest = write_dataset(config).manifest
     names = records(manifest, str(tmp_path / "data"), "validation")
     ids = ids_in_source(names, manifest.integer_ids)
     expected = {images["val", n][0]: id_of("val", n) for n in range(COUNTS["val"])}

@@ -15,11 +15,11 @@ from tfrecords_schema.parse import parse_record
 from trainer.decoding.caption_split import SplitCaptioner
 from trainer.decoding.search_config import SearchConfig
 from trainer.loop import train
-from trainer.runs.run_directory import load_run
 from trainer.runs.run_log import read_metrics
 from trainer.scores.distinct_captions import ADVICE, of_few_captions
 from trainer.scores.metrics import score_cider, tokenize_references
 from trainer.scores.validation import Validated, Validation, is_better
+from trainer.trained_run import load_run
 
 
 def rows_of_epochs(run):
@@ -96,8 +96,8 @@ def test_of_one_validation_image_the_epoch_of_the_lowest_loss_is_kept(
     with_validation(dataset, data, lambda records: records[:1])
     kept, make, losses = [], Validation.__init__, iter([3.0, 2.5, 2.75, 2.9, 2.6])
 
-    def watched(self, config, manifest, model):
-        make(self, config, manifest, model)
+    def watched(self, config, dataset, model, show_progress):
+        make(self, config, dataset, model, show_progress)
         self.model = model
 
     def validated(self):
@@ -110,7 +110,7 @@ def test_of_one_validation_image_the_epoch_of_the_lowest_loss_is_kept(
     monkeypatch.setattr(Validation, "__call__", validated)
     config = train_config(data, run, epochs=9, patience=2)
     best = {"validation_cider": 0.0, "validation_loss": 2.5}
-    assert train(config) == best
+    assert train(config).best == best
     output = capsys.readouterr().out
     said = output.index(
         f"--data: CIDEr is 0 by definition on the validation split of {data}, which has 1 image: "
@@ -123,7 +123,7 @@ def test_of_one_validation_image_the_epoch_of_the_lowest_loss_is_kept(
     assert len(kept) == 4  # two without a better one
     assert [row["validation_loss"] for row in rows_of_epochs(run)] == [3.0, 2.5, 2.75, 2.9]
     # A run that goes on knows the best loss.
-    assert train(dataclasses.replace(config, patience=3)) == best
+    assert train(dataclasses.replace(config, patience=3)).best == best
     assert "CIDEr is 0 by definition" in capsys.readouterr().out
     assert len(kept) == 5
     for weight, second in zip(load_run(run).model.weights, kept[1], strict=True):

@@ -18,7 +18,7 @@ from commands import complaint
 
 from trainer.command import main
 from trainer.serving import picture_files
-from trainer.serving.caption_files import BATCH
+from trainer.serving.captioner import BATCH
 
 SCORES = [-0.25, -1.5]
 

@@ -16,9 +16,11 @@ import tensorflow as tf
 from apache_beam.io.filesystem import BeamIOError
 from commands import complaint
 
-from pipeline.command import beam_options, main
+from pipeline.command import main
+from pipeline.engines.beam_options import make_options
 from pipeline.engines.local_processes import make_pipeline
-from pipeline.failures import complete_shards, environment_failure, told_in_one_line
+from pipeline.engines.worker_failures import explain_failure
+from tfrecords_schema.command_errors import errors_told
 from tfrecords_schema.errors import InputError
 
 FLAGS = ["--encoder=tiny", "--images_per_shard=8", "--min_count=2", "--max_rejected=0.05"]
@@ -35,7 +37,7 @@ def os_error(number, path="/out/x"):
     [errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO],
 )
 def test_what_a_disk_does_is_told_as_the_system_says_it(number):
-    told = environment_failure(os_error(number))
+    told = explain_failure(os_error(number))
     assert os.strerror(number) in told and "/out/x" in told
 
 
@@ -50,14 +52,13 @@ def test_what_a_disk_does_is_told_as_the_system_says_it(number):
     ],
 )
 def test_as_tensorflow_and_beam_say_it(error):
-    assert "/out/a" in environment_failure(error)
+    assert "/out/a" in explain_failure(error)
 
 
 @pytest.mark.parametrize(
     "error",
     [
         ValueError("No space left on device"),
-        FileNotFoundError(errno.ENOENT, "No such file", "/out/x"),
         ConnectionResetError(errno.ECONNRESET, "Connection reset by peer"),
         tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor"),
         tf.errors.InvalidArgumentError(None, None, "shapes differ"),
@@ -73,7 +74,7 @@ def test_as_tensorflow_and_beam_say_it(error):
     ],
 )
 def test_all_else_may_be_a_defect(error):
-    assert environment_failure(error) == ""
+    assert explain_failure(error) == ""
 
 
 def raise_(make_error, _):
@@ -100,7 +101,10 @@ def raise_(make_error, _):
 )
 @pytest.mark.parametrize("mode", ["in_memory", "multi_threading"])
 def test_from_within_a_worker(make_error, expected, mode, capsys):
-    with pytest.raises(SystemExit) as stopped, told_in_one_line(lambda: "all is kept"):
+    with (
+        pytest.raises(SystemExit) as stopped,
+        errors_told(lambda: "all is kept", explain=explain_failure),
+    ):
         run_in_worker(make_error, mode)
     assert stopped.value.code == 2
     lines = capsys.readouterr().err.splitlines()
@@ -112,31 +116,19 @@ def test_from_within_a_worker(make_error, expected, mode, capsys):
 def test_a_defect_within_a_worker_keeps_its_stack_trace(make_error, mode):
     with pytest.raises(Exception, match=r"Permission denied|by zero") as raised:
         run_in_worker(make_error, mode)
-    assert environment_failure(raised.value) == ""
+    assert explain_failure(raised.value) == ""
 
 
 def run_in_worker(make_error, mode):
-    with make_pipeline(beam_options([f"--direct_running_mode={mode}"])) as pipeline:
+    with make_pipeline(make_options([f"--direct_running_mode={mode}"])) as pipeline:
         pipeline | beam.Create([0]) | beam.Map(functools.partial(raise_, make_error))
 
 
-def test_shards_are_counted_by_their_receipts(dataset, tmp_path):
-    assert complete_shards(dataset) == f"6 complete shards are kept in {dataset}"
-    assert complete_shards(str(tmp_path)) == f"no shard is complete yet in {tmp_path}"
-    (tmp_path / "receipts").mkdir()
-    shard = "captions-train.tfrecord-00000-of-00002.json"
-    for name in ("owner.json", "config.json", "shard_counts.json", f"{shard}.incomplete-abc"):
-        (tmp_path / "receipts" / name).write_text("{}")
-    assert complete_shards(str(tmp_path)) == f"no shard is complete yet in {tmp_path}"
-    (tmp_path / "receipts" / shard).write_text("{}")
-    assert complete_shards(str(tmp_path)) == f"1 complete shard is kept in {tmp_path}"
-
-
 def test_a_defect_is_not_told_in_a_line(pictures, tmp_path, monkeypatch, capsys):
-    def divide(*_):
+    def divide(*_, **__):
         raise ZeroDivisionError("division by zero")
 
-    monkeypatch.setattr("pipeline.command.run_pipeline", divide)
+    monkeypatch.setattr("pipeline.run.write_dataset", divide)
     with pytest.raises(ZeroDivisionError):
         main([f"--input={pictures}", f"--output={tmp_path / 'out'}"])
     assert capsys.readouterr().err == ""
@@ -144,13 +136,12 @@ def test_a_defect_is_not_told_in_a_line(pictures, tmp_path, monkeypatch, capsys)
 
 def test_a_defect_ends_the_command_with_its_stack_trace_and_status_1(tmp_path):
     code = (
-        "import runpy, pipeline.command as command\n"
-        "command.run_pipeline = lambda *_: 1 // 0\n"
+        "import runpy, pipeline.run\n"
+        "pipeline.run.write_dataset = lambda *_, **__: 1 // 0\n"
         "runpy.run_module('pipeline', run_name='__main__')"
     )
     arguments = [sys.executable, "-c", code, "--input=in", f"--output={tmp_path / 'out'}"]
-    environment = os.environ | {"GLIBC_TUNABLES": ""}  # else it is started again, without the code
-    result = subprocess.run(arguments, capture_output=True, text=True, env=environment)
+    result = subprocess.run(arguments, capture_output=True, text=True)
     assert result.returncode == 1
     assert result.stderr.rstrip().endswith("ZeroDivisionError: integer division or modulo by zero")
 
@@ -238,9 +229,9 @@ def test_a_missing_permission_is_told_in_a_line(pictures, dataset, tmp_path):
     shutil.copytree(pictures, source)
     new = tmp_path / "new"
     cases = [  # what may not be written or read, its rights, flags, what is kept
-        (tmp_path / "parent", 0o555, {"output": tmp_path / "parent" / "out"}, "no shard"),
+        (tmp_path / "parent", 0o555, {"output": tmp_path / "parent" / "out"}, ""),
         (tmp_path / "hidden", 0o000, {"output": tmp_path / "hidden"}, ""),
-        (begun / "receipts", 0o555, {"output": begun, "images_per_shard": 24}, "6 complete shards"),
+        (begun / "receipts", 0o555, {"output": begun, "images_per_shard": 24}, ""),
         (source / "Flickr8k.token.txt", 0o000, {"input": source}, ""),
         (source / "images", 0o000, {"input": source}, ""),
     ]
@@ -266,10 +257,10 @@ def test_the_lock_of_a_failed_job_is_given_back(pictures, tmp_path, monkeypatch,
     def fill(*_, **__):
         raise os_error(errno.ENOSPC)
 
-    monkeypatch.setattr("pipeline.build.write_dataset", fill)
+    monkeypatch.setattr("pipeline.build.write_shards", fill)
     out = tmp_path / "out"
     error = complaint(main, capsys, *FLAGS, f"--input={pictures}", f"--output={out}")
     line = error.splitlines()[-1]
-    assert line.startswith("error: [Errno 28] No space left on device: '/out/x'; no shard is")
+    assert line.startswith("error: /out/x: No space left on device; no shard is")
     assert line.endswith("the same command goes on")
     assert not (out / "receipts" / "owner.json").exists()

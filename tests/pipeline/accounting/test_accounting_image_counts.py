@@ -1,10 +1,15 @@
-"""The books: every image read was written, rejected, or a repeated mention."""
+"""Accounting: every image read was written, rejected, or a repeated mention."""
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.accounting.books import balance_books, check_captions, check_rejected, images_lost
+from pipeline.accounting.image_counts import (
+    check_captions,
+    check_rejected,
+    count_images,
+    images_lost,
+)
 from pipeline.accounting.receipts import Receipt
 from pipeline.accounting.rejects import (
     CAPTION,
@@ -19,7 +24,7 @@ from pipeline.accounting.rejects import (
     write_rejects,
 )
 from tfrecords_schema.errors import InputError
-from tfrecords_schema.manifest import Books
+from tfrecords_schema.manifest import ImageCounts
 
 
 def receipt(images):
@@ -36,8 +41,8 @@ def table(tmp_path_factory):
     return path
 
 
-def test_the_books_of_every_split_are_made():
-    books = balance_books(
+def test_the_images_of_every_split_are_counted():
+    counts = count_images(
         read={"train": 12, "test": 3, UNASSIGNED: 2},
         receipts={"train": [receipt(4), receipt(0), receipt(2)], "test": [receipt(3)]},
         rejected={
@@ -46,11 +51,11 @@ def test_the_books_of_every_split_are_made():
             (UNASSIGNED, SPLIT): 1, (UNASSIGNED, JOIN): 1, (UNASSIGNED, CAPTION): 9,
         },
     )  # fmt: skip
-    assert books == {
-        "train": Books(read=12, written=6, rejected=4, duplicates=2),
-        "validation": Books(),
-        "test": Books(read=3, written=3),
-        UNASSIGNED: Books(read=2, rejected=2),
+    assert counts == {
+        "train": ImageCounts(read=12, written=6, rejected=4, duplicates=2),
+        "validation": ImageCounts(),
+        "test": ImageCounts(read=3, written=3),
+        UNASSIGNED: ImageCounts(read=2, rejected=2),
     }
 
 
@@ -68,12 +73,12 @@ def test_the_books_of_every_split_are_made():
 )
 def test_an_image_that_is_unaccounted_for_is_an_error(read, written, rejected):
     with pytest.raises(RuntimeError, match="do not add up"):
-        balance_books(read, {"train": [receipt(written)]}, rejected)
+        count_images(read, {"train": [receipt(written)]}, rejected)
 
 
 def test_the_split_that_does_not_add_up_is_named():
     with pytest.raises(RuntimeError, match=r"test.*read=2, written=1"):
-        balance_books({"test": 2}, {"test": [receipt(1)]}, {})
+        count_images({"test": 2}, {"test": [receipt(1)]}, {})
 
 
 def test_what_costs_an_image_of_a_split_is_lost():

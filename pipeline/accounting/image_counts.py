@@ -1,36 +1,36 @@
-"""The books: every image read was written, rejected, or a repeated mention."""
+"""Accounting: every image read was written, rejected, or a repeated mention."""
 
 from pipeline.accounting.reasons import frequent_reason
 from pipeline.accounting.receipts import Receipt
 from pipeline.accounting.rejects import CAPTION, DUPLICATE, UNASSIGNED
 from tfrecords_schema.errors import InputError
-from tfrecords_schema.manifest import Books
+from tfrecords_schema.manifest import ImageCounts
 from tfrecords_schema.shards import SPLITS
 
 
-def balance_books(
+def count_images(
     read: dict[str, int], receipts: dict[str, list[Receipt]], rejected: dict[tuple[str, str], int]
-) -> dict[str, Books]:
-    """The books of every split and of `unassigned`.
+) -> dict[str, ImageCounts]:
+    """The counts of every split and of `unassigned`.
 
     Raises:
       RuntimeError: an image is unaccounted for. That is a defect of beamcap, not of the source.
     """
     costs_no_image = (CAPTION, DUPLICATE)
-    books = {}
+    counts = {}
     for split in (*SPLITS, UNASSIGNED):
         lost = sum(
             n for (s, stage), n in rejected.items() if s == split and stage not in costs_no_image
         )
-        books[split] = Books(
+        counts[split] = ImageCounts(
             read=read.get(split, 0),
             written=sum(receipt.shard["images"] for receipt in receipts.get(split, [])),
             rejected=lost,
             duplicates=rejected.get((split, DUPLICATE), 0),
         )
-        if not books[split].balance():
-            raise RuntimeError(f"images of split {split} do not add up: {books[split]}")
-    return books
+        if not counts[split].add_up():
+            raise RuntimeError(f"images of split {split} do not add up: {counts[split]}")
+    return counts
 
 
 def images_lost(rejected: dict[tuple[str, str], int]) -> int:

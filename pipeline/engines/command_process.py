@@ -1,0 +1,29 @@
+"""A command of the pipeline as a process of its own."""
+
+import logging
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+from tfrecords_schema import stop_signals
+from tfrecords_schema.start_tensorflow import start_tensorflow
+
+
+def run_in_process(parse: Callable[[], tuple[Any, ...]], run: Callable[..., None]) -> None:
+    """Calls `run` with what `parse` returns, and ends this process where that fails.
+
+    `--help` and bad flags end it before TensorFlow is imported, which takes seconds.
+    """
+    stop_signals.listen()
+    asked = parse()
+    start_tensorflow(log_level=3)  # a damaged image has its row in the rejects table
+    logging.getLogger().setLevel(logging.ERROR)  # Beam warns of optional packages on import
+
+    from pipeline.engines.worker_failures import hush_workers  # imports TensorFlow, Beam
+
+    hush_workers()
+    try:
+        run(*asked)
+    except Exception:  # a defect; threads and worker processes must not go on
+        traceback.print_exc()
+        stop_signals.end(1)

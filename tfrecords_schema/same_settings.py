@@ -1,0 +1,55 @@
+"""A directory that was begun with some settings and is continued: are they the same?"""
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from tfrecords_schema.errors import InputError
+
+
+def check_same_settings(
+    flag: str,
+    directory: str,
+    before: Mapping[str, Any],
+    now: Mapping[str, Any],
+    may_change: Collection[str] = (),
+) -> None:
+    """Checks that a directory is continued with the settings that it was begun with.
+
+    Args:
+      flag: that named the directory.
+      directory: for the message.
+      before: the settings that it was begun with.
+      now: those of this start.
+      may_change: names that are not compared.
+
+    Raises:
+      InputError: the message has each setting that differs, before and now.
+    """
+    if found := name_differences(before, now, may_change):
+        raise InputError(
+            f"--{flag}: {directory} was begun with another configuration: {'; '.join(found)}. "
+            "Give the same flags to continue it, or a new directory"
+        )
+
+
+def name_differences(
+    before: Mapping[str, Any], now: Mapping[str, Any], may_change: Collection[str] = ()
+) -> list[str]:
+    """`name was 1 and is 2` for each setting that differs, by name."""
+    old, new = flatten(before), flatten(now)
+    return [
+        f"{name} was {old.get(name)!r} and is {new.get(name)!r}"
+        for name in sorted(old.keys() | new.keys())
+        if old.get(name) != new.get(name) and name not in may_change
+    ]
+
+
+def flatten(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """{"a": {"b": 1}} -> {"a.b": 1}."""
+    flat: dict[str, Any] = {}
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            flat |= {f"{name}.{inner}": v for inner, v in flatten(value).items()}
+        else:
+            flat[name] = value
+    return flat
