@@ -208,6 +208,8 @@ def without_roots_rights():
 # Runs the pipeline's command with each list of flags while a path has other rights.
 ONE_AFTER_THE_OTHER = """
 import json, os, sys
+from tfrecords_schema.start_tensorflow import start_tensorflow
+start_tensorflow()
 from pipeline.command import main
 for path, rights, flags in json.load(sys.stdin):
     before = os.stat(path).st_mode
