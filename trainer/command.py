@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from tfrecords_schema.command_errors import errors_told
 from tfrecords_schema.errors import InputError
 from tfrecords_schema.flags import add_flags, command_name, given, to_arguments
 from tfrecords_schema.start_tensorflow import start_tensorflow
@@ -20,7 +21,10 @@ from trainer.command_flags import (
 )
 from trainer.config import ModelConfig, TrainConfig
 from trainer.decoding.search_config import SearchConfig
+from trainer.errors import ExportError, LostWorkerError
 from trainer.stop_request import STOPPED_STATUS, StoppedError
+
+STATUSES = {ExportError: 1, FloatingPointError: 1, LostWorkerError: 1}
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -49,36 +53,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     flags = make_parser().parse_args(arguments)
     try:
-        COMMANDS[flags.command].run(flags)
+        with errors_told(statuses=STATUSES):
+            COMMANDS[flags.command].run(flags)
     except KeyboardInterrupt:  # not as a command, which ends by `stop_signals`
-        _fail(130, "interrupted")
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)
     except StoppedError as error:
-        _fail(STOPPED_STATUS, str(error))
-    except InputError as error:
-        _fail(2, f"error: {error}")
-    except Exception as error:
-        status, message = _what_failed(error)
-        if not status:
-            raise
-        _fail(status, f"error: {message}")
-
-
-def _fail(status: int, message: str) -> None:
-    print(message, file=sys.stderr)
-    sys.exit(status)
-
-
-def _what_failed(error: Exception) -> tuple[int, str]:
-    """The status and the message for what is no defect; 0 for what is one."""
-    from tfrecords_schema.disk_failures import DISK_ERRORS, disk_failure
-    from trainer.export.export_check import ExportError
-    from trainer.replicas.distribution import LostWorkerError
-
-    if isinstance(error, DISK_ERRORS) and (failure := disk_failure(error)):
-        return 2, f"{failure}. Put that right and give the command again"
-    if isinstance(error, (ExportError, FloatingPointError, LostWorkerError)):
-        return 1, str(error)
-    return 0, ""
+        print(error, file=sys.stderr)
+        sys.exit(STOPPED_STATUS)
 
 
 def _start() -> None:

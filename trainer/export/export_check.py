@@ -24,6 +24,7 @@ from tfrecords_schema.manifest import Manifest
 from tfrecords_schema.parse import parse_batch, parse_record
 from trainer.decoding.beam_search import search_captions
 from trainer.decoding.search_config import SearchConfig
+from trainer.errors import ExportError
 from trainer.layers.model_input import as_model_input
 from trainer.models.captioner import Captioner
 
@@ -32,10 +33,6 @@ LOOKED_AT = 32  # records of the training split, for as many pictures that can b
 # Another order of summation moves features and scores a little, another weight by much more.
 FEATURE_TOLERANCE = 0.02  # of their norm
 SCORE_TOLERANCE = 0.02  # of the score, or nats where that is more
-
-
-class ExportError(Exception):
-    """An export that does not do what the trainer does; it is not published."""
 
 
 class Picture(NamedTuple):

@@ -9,6 +9,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfrecords_schema.errors import InputError, one_line
+from trainer.errors import LostWorkerError
 from trainer.replicas.tf_config import check_tf_config, names_cluster, without_tf_config
 
 
@@ -105,10 +106,6 @@ def _make_sum(strategy: tf.distribute.Strategy) -> Callable[[tf.Tensor], tf.Tens
         return strategy.reduce(tf.distribute.ReduceOp.SUM, replicas, axis=None)
 
     return reduce
-
-
-class LostWorkerError(Exception):
-    """Another worker of the run is gone."""
 
 
 @contextmanager
