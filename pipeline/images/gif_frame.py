@@ -1,8 +1,8 @@
-"""The first frame of a GIF, as a TensorFlow graph.
+"""Extracts the first frame of a GIF, as a TensorFlow graph.
 
-TensorFlow unfolds all the frames of a GIF, of which a small file can hold thousands, and leaves
-black what is transparent or beside the frame. So the file is written anew before it is decoded:
-the first frame alone, at the corner, with white for the transparent color.
+TensorFlow decodes all frames of a GIF, of which a small file can have thousands. It also leaves
+transparent pixels and those outside the frame black. So the file is rewritten before decoding: the
+first frame alone, at the corner, with white for the transparent color.
 """
 
 import tensorflow as tf
