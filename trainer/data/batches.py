@@ -72,7 +72,7 @@ def train_dataset(
         segment += 1
     by_reader = [_batches_of(dataset.directory, plan, reader, segment) for reader in rows_by_reader]
     batches = tf.data.Dataset.zip(tuple(by_reader)).skip(skipped)
-    # The filter reads all readers to their ends, where they check their counts.
+    # A filter, unlike take, reads all readers to their ends, where they check their counts.
     left = plan.batches - start
     batches = batches.enumerate().filter(lambda i, _: i < left).map(lambda _, parts: parts)
 

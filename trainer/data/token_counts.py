@@ -9,7 +9,7 @@ COUNTED_IMAGES = 20_000  # more images would hardly improve the counts
 
 
 def count_tokens(dataset: Dataset) -> np.ndarray:
-    """How often each id is a label in the captions of the first training images.
+    """Counts each id as a label in the captions of the first training images.
 
     Returns:
       int64 [vocabulary].
