@@ -18,8 +18,7 @@ def frequent_reason(table: str, split: str = "", of_captions: bool = False) -> s
     Args:
       table: path of the rejects table.
       split: the split whose rejects count; "" means all.
-      of_captions: whether rejects of captions count instead of images. If the wanted ones are
-        none, all count.
+      of_captions: whether rejects of captions count, instead of images; if none do, all count.
     """
     kinds: collections.Counter = collections.Counter()
     examples: dict[tuple[str, str, str], Reject] = {}
