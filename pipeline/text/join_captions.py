@@ -108,7 +108,7 @@ def image_split(image_id: str, mentions: Sequence[Mention], rules: JoinRules) ->
 
 
 def times_read(mentions: Sequence[Mention], rules: JoinRules, split: str) -> int:
-    """How many reads the counts have for one key.
+    """The number of images that one key adds to the counts of images read.
 
     It is 1, plus 1 for each duplicate; with several files it is their number.
     """
