@@ -104,10 +104,10 @@ _MEANING: dict[str, tuple[str, Any]] = {  # word -> field and value
 
 @dataclass(frozen=True)
 class Scene:
-    """What a picture shows: equal shapes in a row, or in a column at the left and the right.
+    """The contents of a picture: equal shapes in a row, or in a column at the left and the right.
 
     Raises:
-      InputError: a field has none of its VALUES.
+      InputError: the value of a field is not in VALUES.
     """
 
     count: int
