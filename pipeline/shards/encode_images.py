@@ -46,7 +46,7 @@ class File(NamedTuple):
 
     image: CaptionedImage
     content: bytes | Exception
-    digest: str  # SHA-256 of the content
+    digest: str  # `content_digest` of the content
     seconds: float
 
 
