@@ -22,7 +22,7 @@ class Receipt(NamedTuple):
     rejects: list[list[str]]  # the fields of Reject
     seconds: dict[str, float]  # stage -> time in it, summed over threads except for `write`
     time: float  # time of completion, in seconds since 1970
-    pictures: Sequence[tuple[str, str]] = ()  # (SHA-256 of the file, image id) of written images
+    pictures: Sequence[tuple[str, str]] = ()  # (digest of the file, image id) of written images
 
 
 def read_receipt(directory: str, shard: str) -> Receipt | None:
