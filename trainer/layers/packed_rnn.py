@@ -1,7 +1,7 @@
 """A recurrent layer over packed captions.
 
 On a GPU the whole recurrence is one cuDNN call of a Keras layer on padded captions. On a CPU it is
-a loop over steps, of which each has fewer rows, with its gradient written out. Automatic
+a loop over steps, whose number of rows falls, with its gradient written out. Automatic
 differentiation would accumulate the gradient of the recurrent weights at each step. Here one large
 matrix product after the loop computes it. Both use the weights of one Keras layer.
 
