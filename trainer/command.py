@@ -1,4 +1,4 @@
-"""The command line of the trainer. TensorFlow is imported once the flags are known to be good."""
+"""The command line of the trainer. TensorFlow is imported after the flags are checked."""
 
 import argparse
 import dataclasses
@@ -28,7 +28,7 @@ STATUSES = {ExportError: 1, FloatingPointError: 1, LostWorkerError: 1}
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """One subcommand a job, with the flags of its dataclasses."""
+    """Makes a parser with one subcommand a job, with the flags of its dataclasses."""
     parser = argparse.ArgumentParser(prog=command_name("trainer"), allow_abbrev=False)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, command in COMMANDS.items():
@@ -47,15 +47,15 @@ def make_parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs a command.
 
-    It exits with one line and a status: 2 where the user's input is at fault, 1 where training
-    diverged or another worker is gone, 75 where SIGTERM or Ctrl-C stopped a run, 130 where Ctrl-C
-    stopped anything else.
+    An error exits with one line and a status: 2 if the user's input is at fault, 1 if training
+    diverged or another worker is gone, 75 if SIGTERM or Ctrl-C stopped a run, 130 if Ctrl-C
+    stopped any other command.
     """
     flags = make_parser().parse_args(arguments)
     try:
         with errors_told(statuses=STATUSES):
             COMMANDS[flags.command].run(flags)
-    except KeyboardInterrupt:  # not as a command, which ends by `stop_signals`
+    except KeyboardInterrupt:  # only when called from Python: `stop_signals` ends the command
         print("interrupted", file=sys.stderr)
         sys.exit(130)
     except StoppedError as error:
@@ -64,14 +64,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _start() -> None:
-    """Imports TensorFlow. The functions below import what needs it."""
+    """Imports TensorFlow. The functions below import the modules that need it."""
     start_tensorflow()
 
     from absl import logging
 
     from tfrecords_schema.messages import print_messages
 
-    logging.set_verbosity(logging.ERROR)  # TFDS warns of its own deprecated names
+    logging.set_verbosity(logging.ERROR)  # hides TFDS's warnings of its own deprecated names
     print_messages()
 
 
@@ -99,18 +99,18 @@ def _launch(flags: argparse.Namespace) -> None:
     from trainer.check_inputs import check_inputs
     from trainer.replicas.launch import launch
 
-    # What each worker would refuse is refused once, before they start.
+    # Inputs that every worker would refuse are refused once, before the workers start.
     check_inputs(config)
     if status := launch(workers, to_arguments(config)):
         sys.exit(status)
 
 
 def _training(flags: argparse.Namespace) -> TrainConfig:
-    """The configuration of a training: that of its recipe, with the flags that were given."""
+    """The configuration of a training: the recipe's, changed by the given flags."""
     values = given(flags, TrainConfig, ModelConfig)
     recipe = recipes.choose(given(flags, RecipeFlag).get("recipe", ""), values)
     if recipe is recipes.self_critical:
-        _start()  # it reads the initial run
+        _start()  # this recipe reads the initial run with TensorFlow
     return recipe(**values)
 
 
@@ -127,7 +127,7 @@ def _evaluate(flags: argparse.Namespace) -> None:
     evaluation = run.evaluate(split, search, show_progress=True, save=False)
     try:
         print(evaluation_text(evaluation))
-    finally:  # also where standard output is what is full
+    finally:  # also if standard output cannot be written to
         run.save(evaluation)
 
 
@@ -153,7 +153,7 @@ def _caption(flags: argparse.Namespace) -> None:
 
 
 class Command(NamedTuple):
-    """A subcommand."""
+    """A subcommand of the trainer."""
 
     run: Callable[[argparse.Namespace], None]
     flags: tuple[type, ...]

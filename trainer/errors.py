@@ -1,8 +1,8 @@
-"""What ends a training or an export and is no bad input; see also `trainer.stop_request`."""
+"""Errors that end a training or an export, other than bad input; see `trainer.stop_request`."""
 
 
 class ExportError(Exception):
-    """An export that does not caption pictures as the trainer does."""
+    """The captions of an export differ from the trainer's, or it cannot be run."""
 
 
 class LostWorkerError(Exception):
