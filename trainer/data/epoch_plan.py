@@ -13,7 +13,7 @@ import numpy as np
 from tfrecords_schema.manifest import Manifest, Shard
 
 SEGMENT_SHARDS, SEGMENT_IMAGES, SEGMENT_BATCHES = 16, 16_384, 512  # minima; shards are per reader
-MOST_PADDING = 0.1  # largest share of batches that uneven shards may add to an epoch
+MOST_PADDING = 0.1  # largest share of the batches that uneven shards may leave empty
 
 
 class Segment(NamedTuple):
