@@ -1,8 +1,8 @@
-"""Captioned images to sharded TFRecords, on Apache Beam.
+"""Writes captioned images as sharded TFRecords, with Apache Beam.
 
     from pipeline import PipelineConfig, verify_dataset, write_dataset
 
-The names are imported when they are first used: TensorFlow and Beam take seconds.
+The names are imported on first use, since TensorFlow and Beam take seconds.
 """
 
 import importlib

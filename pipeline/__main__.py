@@ -1,4 +1,4 @@
-"""`python -m pipeline`: flags to configuration, one call."""
+"""`python -m pipeline`: parses the flags, and writes the dataset."""
 
 from pipeline.command import parse, run
 from pipeline.engines.command_process import run_in_process

@@ -1,10 +1,10 @@
-"""The pipeline, on one page.
+"""The two Beam jobs of the pipeline, on one page.
 
-Two Beam jobs. The first reads only text: it joins what the source says by image, counts images and
-words, and writes the vocabulary and the joined captions, so that whatever is wrong with the source
-is known before long work starts, and so that the second knows how many shards there are. The second
-groups captioned images by shard and writes the shards. Only names and captions are ever shuffled,
-never pixels or features, and as plain tuples, for which Beam has the quickest coder.
+The first job reads only text. It joins the mentions of the source by image, counts images and
+words, and writes the vocabulary and the joined captions. So faults of the source are known before
+long work starts, and the second job knows the number of shards. The second job groups captioned
+images by shard and writes the shards. Only names and captions are shuffled, never pixels or
+features, as plain tuples, for which Beam has the fastest coder.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -44,11 +44,11 @@ from tfrecords_schema.source_ids import number_of
 
 
 class SourceCollections(NamedTuple):
-    """What the source holds."""
+    """The images, rejects and counts of the source."""
 
     images: beam.PCollection  # CaptionedImage
     rejects: beam.PCollection  # Reject
-    counts: beam.PCollection  # ((what, split, ""), n), to be added up
+    counts: beam.PCollection  # ((what, split, ""), n), to be summed
 
 
 def read_captions(
@@ -59,16 +59,16 @@ def read_captions(
     paths: dict[str, str],
     known: frozenset[str] = frozenset(),
 ) -> None:
-    """The first job.
+    """Builds the first job.
 
     Args:
-      pipeline: to build in.
-      config: of the run.
-      source: what to read.
-      rules: of joining.
-      paths: of the file to write for each of `counts`, `rejects`, `joined_files` and `collision`,
-        for `vocabulary` where it is to be counted, and of the directory `joined`.
-      known: the words of the vocabulary where it is given.
+      pipeline: the pipeline to add to.
+      config: the configuration of the run.
+      source: the source to read.
+      rules: the rules for joining mentions.
+      paths: paths of the files to write: `counts`, `rejects`, `joined_files`, `collision`, and
+        `vocabulary` if it is to be counted; and of the directory `joined`.
+      known: the words of the vocabulary if it is given.
     """
     images, rejects, joining = read_source(pipeline, source, rules, paths["collision"])
     counts = images | CountText(config.clean, "vocabulary" in paths, known)  # Counted
@@ -105,24 +105,24 @@ def write_shards(
     rejects_path: str,
     same_pictures_path: str,
 ) -> None:
-    """The second job: the shards, their receipts, and what of their images was rejected.
+    """Builds the second job: it writes the shards, their receipts, and the rejects among them.
 
     Args:
-      pipeline: to build in.
-      joined: paths of the files that the first job has written.
-      job: where the shards go and what made them.
-      rejects_path: of the table of these rejects.
-      same_pictures_path: of the pictures that are in more than one split.
+      pipeline: the pipeline to add to.
+      joined: paths of the files from the first job.
+      job: the settings of the shards.
+      rejects_path: path of the table of these rejects.
+      same_pictures_path: path of the list of pictures that are in more than one split.
     """
     images = (
         pipeline
-        | "JoinedFiles" >> beam.Create(list(joined))  # it spreads them over the workers
+        | "JoinedFiles" >> beam.Create(list(joined))  # distributes them to the workers
         | "ReadJoined" >> beam.FlatMap(read_joined)  # CaptionedImage
     )
     shards = (
         pipeline
         | "Splits" >> beam.Create(list(job.shard_counts.items()), reshuffle=False)
-        # Every shard is named, so that one which no image falls into is written too.
+        # Every shard is named, so that one without images is written too.
         | "NameShards" >> beam.FlatMap(_name_shards)  # ((split, shard), None)
     )
     by_shard = images | "KeyByShard" >> beam.Map(_key_by_shard, job.shard_counts)
@@ -144,17 +144,17 @@ def write_shards(
 def read_source(
     pipeline: beam.Pipeline, source: Source, rules: JoinRules, collision_path: str
 ) -> SourceCollections:
-    """Reads the parts of a source and joins what they say by image.
+    """Reads the parts of a source and joins their mentions by image.
 
     Args:
-      pipeline: to build in.
-      source: what to read.
-      rules: of joining.
-      collision_path: of the file to write a name to that several images have, if any has.
+      pipeline: the pipeline to add to.
+      source: the source to read.
+      rules: the rules for joining mentions.
+      collision_path: path of the file with a name that several images share, if there is one.
     """
     mentions = (
         pipeline
-        | "Parts" >> beam.Create(source.parts)  # it spreads them over the workers
+        | "Parts" >> beam.Create(source.parts)  # distributes them to the workers
         | "ReadPart"
         >> beam.FlatMap(_read_part, source).with_outputs("rejects", "counts", main="mentions")
     )
@@ -197,14 +197,14 @@ def _read_part(part: Any, source: Source) -> Iterator[Any]:
                 captions += bool(found.text)
                 yield found.key, _said(found)
     except (InputError, OSError) as error:
-        # What the part still holds is not known: run.py fails the job with this row.
+        # The rest of the part is unknown: run.py fails the job because of this row.
         row = reject(repr(part), source.captions, UNASSIGNED, SOURCE, error)
         yield beam.pvalue.TaggedOutput("rejects", row)
     yield _counted(counting.CAPTIONS, "", captions)
 
 
 def _said(mention: Mention) -> tuple[Any, ...]:
-    """A mention without its key, and without the fields at its end that say nothing."""
+    """A mention without its key, and without empty fields at its end."""
     end = len(mention)
     while end > 1 and not mention[end - 1]:
         end -= 1
@@ -216,11 +216,11 @@ def _name(key: str, rest: Iterable[Any]) -> str:
 
 
 def _key_by_path(element: tuple[str, Iterable[Any]]) -> Iterator[tuple[str, Any]]:
-    """What is said of an image by its file's number, by the path of the image instead."""
+    """Replaces the number that an image has in its file by the path of the image, as the key."""
     key, rest = element
     mentions = [Mention(key, *fields) for fields in rest]
     files = image_files(mentions)
-    # One number of two images is left as it is, for the join to refuse.
+    # A number with several images keeps its key, so that the join rejects it.
     path = f"file {same_path(files[0].uri)}" if len(files) == 1 else f"number {key}"
     for mention in mentions:
         yield path, _said(mention)

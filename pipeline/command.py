@@ -10,7 +10,7 @@ from tfrecords_schema.messages import print_messages
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """The flags of beamcap itself; all others are Beam's."""
+    """Makes a parser of beamcap's own flags; all others are Beam's."""
     parser = argparse.ArgumentParser(
         prog=command_name("pipeline"),
         usage="%(prog)s --input=DIR --output=DATA [flags]",
@@ -23,7 +23,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def parse(arguments: Sequence[str] | None = None) -> tuple[PipelineConfig, list[str]]:
-    """The configuration and Beam's flags; it imports neither TensorFlow nor Beam.
+    """Returns the configuration and Beam's flags; imports neither TensorFlow nor Beam.
 
     A bad value of a flag ends the process with one line and status 2.
     """
@@ -33,7 +33,7 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[PipelineConfig, list[
 
 
 def run(config: PipelineConfig, beam_flags: Sequence[str]) -> None:
-    """Writes the dataset; status 2 and one line where the input or the disk is at fault."""
+    """Writes the dataset; exits with one line and status 2 for errors of the input or a disk."""
     from absl import logging as absl_logging
 
     from pipeline.accounting.receipts import complete_shards
@@ -43,13 +43,13 @@ def run(config: PipelineConfig, beam_flags: Sequence[str]) -> None:
     from pipeline.run import write_dataset
 
     print_messages()
-    absl_logging.set_verbosity(absl_logging.ERROR)  # TFDS warns of its own deprecated names
+    absl_logging.set_verbosity(absl_logging.ERROR)  # hides TFDS's warnings of its deprecated names
 
     def kept() -> str:
         return f"{complete_shards(config.output)}; the same command goes on"
 
     with errors_told(kept, explain=explain_failure):
-        # The launcher is the worker too where no other process is asked for.
+        # Unless there are worker processes, the launcher is the worker.
         set_up_tensorflow(config.worker_threads or core_count())
         write_dataset(config, make_options(beam_flags), show_progress=True)
 

@@ -1,4 +1,4 @@
-"""What one run of the pipeline is asked to do."""
+"""The configuration of a pipeline run, one field a flag."""
 
 import argparse
 import dataclasses
@@ -16,7 +16,7 @@ from tfrecords_schema.shards import SPLITS
 SOURCES = (
     "flickr8k", "flickr30k", "coco", "karpathy", "table", "webdataset", "folder", "tfds",
 )  # fmt: skip
-NETWORKS = (  # of keras.applications; see pipeline.encoder.networks
+NETWORKS = (  # from keras.applications; see pipeline.encoder.networks
     "vgg16", "vgg19", "resnet50", "resnet101", "resnet152", "inception_v3", "mobilenet_v2",
     "mobilenet_v3_large", "efficientnet_v2_b0", "efficientnet_v2_s", "efficientnet_v2_m",
     "efficientnet_v2_l", "convnext_tiny", "convnext_small", "convnext_base", "convnext_large",
@@ -24,17 +24,17 @@ NETWORKS = (  # of keras.applications; see pipeline.encoder.networks
 )  # fmt: skip
 TINY = "tiny"  # a small fixed network, for drawn pictures
 ENCODERS = (*NETWORKS, TINY)
-MODEL_FILES = (".keras", ".h5")  # of a user's own encoder
+MODEL_FILES = (".keras", ".h5")  # suffixes of a user's own encoder
 FEATURES = ("grid", "pooled", "image", "none")
-LEAVE_OUT = "leave_out"  # in place of a split: such images are counted apart and not written
+LEAVE_OUT = "leave_out"  # instead of a split: such images are counted but not written
 RESTVAL = ("train", LEAVE_OUT)
 CLEAN = ("none", "tutorial", "coco", CHARACTERS)
 RESIZE = ("stretch", "pad", "crop")
 PRECISIONS = ("float32", "bfloat16")
-MAX_PIXELS = 50_000_000  # 150 MB decoded; the largest phone cameras have about this
+MAX_PIXELS = 50_000_000  # 150 MB decoded; about the size of the largest phone cameras' images
 QUOTING = ("", "csv", "none")
 TEXT_CAPTIONS = ("lines", "whole")
-SPLIT_FRACTIONS = (0.8, 0.1, 0.1)  # the 80-10-10 of the literature
+SPLIT_FRACTIONS = (0.8, 0.1, 0.1)  # usual in the literature
 
 
 _SOURCE, _TEXT, _ENCODER, _IMAGES = "source", "text", "encoder", "images and features"
@@ -43,10 +43,10 @@ _COLUMNS, _SAMPLES = "columns of a table or TFDS", "fields of WebDataset and fol
 
 
 def fractions(text: str) -> tuple[float, ...]:
-    """`0.8,0.1,0.1` as numbers.
+    """Parses `0.8,0.1,0.1` as numbers.
 
     Raises:
-      argparse.ArgumentTypeError: a part is no number.
+      argparse.ArgumentTypeError: a part is not a number.
     """
     try:
         return tuple(float(part) for part in text.split(","))
@@ -57,15 +57,15 @@ def fractions(text: str) -> tuple[float, ...]:
 
 
 def names(text: str) -> tuple[str, ...]:
-    """`caption,image` as names."""
+    """Parses `caption,image` as names."""
     return tuple(name.strip() for name in text.split(","))
 
 
 def mapping(text: str) -> dict[str, str]:
-    """`restval=train,dev=validation` as a table.
+    """Parses `restval=train,dev=validation` as a dict.
 
     Raises:
-      argparse.ArgumentTypeError: a part is no `name=split`.
+      argparse.ArgumentTypeError: a part is not `name=split`.
     """
     pairs = [pair.partition("=") for pair in text.split(",")]
     if not all(name.strip() and equals and split.strip() for name, equals, split in pairs):
@@ -76,7 +76,7 @@ def mapping(text: str) -> dict[str, str]:
 
 
 def delimiter(text: str) -> str:
-    """One character; `tab` is a tab."""
+    """Parses a delimiter: one character, or `tab`."""
     return "\t" if text in ("tab", "\\t") else text
 
 
@@ -85,7 +85,7 @@ class PipelineConfig:
     """The flags of the pipeline, one field a flag.
 
     Raises:
-      InputError: a value that cannot be used; the message names the flag.
+      InputError: a value is invalid; the message names the flag.
     """
 
     source: str = flag("flickr8k", help="layout of --input", group=_SOURCE, choices=SOURCES)
@@ -261,7 +261,7 @@ class PipelineConfig:
     )
 
     def __post_init__(self) -> None:
-        """Refuses bad values."""
+        """Checks all values."""
         for name, what in (("input", "images and captions"), ("output", "the dataset")):
             if not getattr(self, name):
                 raise InputError(f"--{name} is empty, it must be the directory of {what}")
@@ -317,9 +317,9 @@ class PipelineConfig:
             )
 
     def content(self) -> dict[str, Any]:
-        """The fields that decide what is in the dataset, as JSON values.
+        """The fields that affect the contents of the dataset, as JSON values.
 
-        A file counts by what is in it, not only by its path.
+        A file has its SHA-256 too, not only its path.
         """
         fields = dataclasses.asdict(self)
         for name in ("output", "max_rejected", "max_unknown", "retry_rejected", "worker_threads"):

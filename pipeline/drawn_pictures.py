@@ -1,20 +1,20 @@
-"""Drawn pictures: captioned images whose truth is known, to try everything offline.
+"""Draws captioned pictures with known contents, for offline tests of everything.
 
     python -m pipeline.drawn_pictures draw --output=DIR --count=1500 --seed=0
     python -m pipeline.drawn_pictures check --pictures=DIR --captions=captions-test.json
 
-A picture shows one to three equal shapes, its captions come from a small grammar, and so a
-generated caption is true or false and not only similar. Held-out pictures are new drawings, mostly
-of scenes that training drew too: `check` shows that a captioner sees, not that it generalizes. The
-files lie as Flickr8k's do, and a few are damaged on purpose:
+A picture shows one to three equal shapes, and its captions come from a small grammar. So a
+generated caption is either true or false. Held-out pictures are new drawings, mostly of scenes that
+the training split has too: `check` shows that a captioner sees, not that it generalizes. The files
+have Flickr8k's layout, and a few are damaged on purpose:
 
     DIR/images/drawn_00000.jpg …     Flickr8k.token.txt     Flickr_8k.{train,dev,test}Images.txt
     DIR/truth.json                   image name -> the fields of its Scene; written last
-    DIR/parameters.json              what was asked for; written first
+    DIR/parameters.json              the parameters; written first
 
 The pictures are made for convolutions with random weights and an 8x8 grid. Such weights hardly tell
-a circle from a square, so there is a bar instead; every shape lies near a multiple of an eighth of
-the frame, so that the grid's cells see it alike wherever it is.
+a circle from a square, so there is a bar instead. Every shape is near a multiple of an eighth of
+the frame, so that it looks alike to the grid's cells everywhere.
 """
 
 import cmath
@@ -36,7 +36,7 @@ from tqdm import tqdm
 
 from tfrecords_schema.errors import InputError
 
-VERSION = 1  # of the pictures and sentences; raise it when either changes
+VERSION = 1  # version of the pictures and sentences; raise it when either changes
 COLORS = {
     "red": (225, 20, 20),
     "green": (0, 150, 40),
@@ -45,25 +45,25 @@ COLORS = {
     "pink": (245, 70, 200),
     "black": (15, 15, 15),
 }
-OUTLINES = {  # corners around 0, about 1 away: x to the right, y j down
+OUTLINES = {  # corners around 0, at a distance of about 1: x to the right, y j down
     "circle": [cmath.rect(1, math.tau * k / 60) for k in range(60)],
     "triangle": [-1j, 1 + 0.8j, -1 + 0.8j],
     "bar": [-0.95 - 0.4j, 0.95 - 0.4j, 0.95 + 0.4j, -0.95 + 0.4j],
-    "cross": [  # an x: a quarter turned around
+    "cross": [  # an x: one quarter, rotated four times
         corner * 1j**quarter * cmath.rect(1, math.pi / 4)
         for quarter in range(4)
         for corner in (1 - 0.22j, 1 + 0.22j, 0.22 + 0.22j)
     ],
 }
-RADIUS = {"small": 0.063, "large": 0.104}  # in the frame's side, like all lengths here
-CENTER = {  # of the group, x + y j from the top left
+RADIUS = {"small": 0.063, "large": 0.104}  # relative to the frame's side, like all lengths here
+CENTER = {  # center of the group, x + y j from the top left
     "left": 0.125 + 0.5j,
     "right": 0.875 + 0.5j,
     "top": 0.5 + 0.125j,
     "bottom": 0.5 + 0.875j,
     "middle": 0.5 + 0.5j,
 }
-STEP = {1: 0.0, 2: 0.5, 3: 0.375}  # from one shape of a group to the next
+STEP = {1: 0.0, 2: 0.5, 3: 0.375}  # distance between neighbouring shapes of a group
 VALUES: dict[str, tuple[Any, ...]] = {
     "count": tuple(STEP),
     "size": tuple(RADIUS),
@@ -79,7 +79,7 @@ PLACES = {
     **{end: (f"at the {end}", f"near the {end}") for end in ("top", "bottom")},
     "middle": ("in the middle", "in the center"),
 }
-FRAMES = (  # no two can give the same sentence
+FRAMES = (  # no two can produce the same sentence
     "there {be} {count} {size} {color} {shape} {place} of the {picture}",
     "{count} {size} {color} {shape} {place}",
     "{count} {size} {color} {shape} {be} {place} of the {picture}",
@@ -104,10 +104,10 @@ _MEANING: dict[str, tuple[str, Any]] = {  # word -> field and value
 
 @dataclass(frozen=True)
 class Scene:
-    """What a picture shows: equal shapes in a row, or in a column at the left and the right.
+    """The contents of a picture: equal shapes in a row, or in a column at the left and the right.
 
     Raises:
-      InputError: a field has none of its VALUES.
+      InputError: the value of a field is not in VALUES.
     """
 
     count: int
@@ -117,28 +117,28 @@ class Scene:
     position: str
 
     def __post_init__(self) -> None:
-        """Refuses what cannot be drawn."""
+        """Checks all values."""
         for field, values in VALUES.items():
             if getattr(self, field) not in values:
                 raise InputError(f"{field}={getattr(self, field)!r}: must be one of {list(values)}")
 
 
 def random_scene(rng: np.random.Generator) -> Scene:
-    """A scene, every field uniform over its values."""
+    """A random scene; every field is uniform over its values."""
     return Scene(*(values[int(rng.integers(len(values)))] for values in VALUES.values()))
 
 
 def draw(scene: Scene, rng: np.random.Generator, side: int = 96) -> Image.Image:
-    """An RGB picture of `scene`, `side` pixels wide and high.
+    """Draws an RGB picture of `scene`, `side` pixels wide and high.
 
-    `rng` varies the exact places, size, rotation, background tint and noise. The shapes neither
-    touch each other nor the frame.
+    `rng` varies the exact positions, size, rotation, background tint and noise. The shapes touch
+    neither each other nor the frame.
     """
 
     def vary(amount: float) -> float:
         return rng.uniform(-amount, amount)
 
-    drawn_side = 4 * side  # the mask is drawn larger and shrunk: smooth edges
+    drawn_side = 4 * side  # the mask is drawn larger and reduced, for smooth edges
     mask = Image.new("L", (drawn_side, drawn_side))
     upright = scene.position in ("left", "right")
     if scene.position == "middle":
@@ -161,12 +161,12 @@ def draw(scene: Scene, rng: np.random.Generator, side: int = 96) -> Image.Image:
 
 
 def describe(scene: Scene, rng: np.random.Generator, n: int = 5) -> list[str]:
-    """`n` different sentences true of `scene`, as Flickr8k writes them: "Two red circles ."
+    """`n` different true sentences about `scene`, in Flickr8k's style: "Two red circles ."
 
-    All of them tell count, color and shape; most also size and position.
+    All of them state count, color and shape; most also size and position.
 
     Raises:
-      InputError: `n` is more than there are sentence frames.
+      InputError: `n` is more than the number of sentence frames.
     """
 
     def one_of(words: Sequence[str]) -> str:
@@ -192,10 +192,10 @@ def describe(scene: Scene, rng: np.random.Generator, n: int = 5) -> list[str]:
 
 
 def claims(caption: str) -> dict[str, tuple[Any, ...]]:
-    """What a caption says: field of Scene -> the values it names, in order, with repeats.
+    """The claims of a caption: field of Scene -> the values it names, in order, with repeats.
 
-    Case and punctuation do not matter, nor does grammar ("two circle"). "A" counts only before a
-    shape and its adjectives: not in "a picture of two circles".
+    Case, punctuation and grammar ("two circle") do not matter. "A" counts only before a shape and
+    its adjectives, not in "a picture of two circles".
     """
     words = re.findall(r"[a-z]+", caption.lower())
     meanings = [_MEANING.get(word, ("", None)) for word in words]
@@ -210,8 +210,8 @@ def claims(caption: str) -> dict[str, tuple[Any, ...]]:
 def is_true(caption: str, scene: Scene) -> bool:
     """Whether `caption` names exactly the color, shape and count of `scene`.
 
-    Nothing is missing, there is no second value, and the count is said once: "a circle and a
-    circle" are two. Size and position are not judged.
+    Each must be there, without a second value, and the count only once: "a circle and a circle" are
+    two. Size and position are not checked.
     """
     said = claims(caption)
     exact = all(set(said[field]) == {getattr(scene, field)} for field in ("color", "shape"))
@@ -224,9 +224,9 @@ def write_pictures(
     """Draws `count` pictures with five captions each into the directory `output`.
 
     Four fifths are for training, a tenth each for development and test. `damaged` of them are, in
-    turn and in every split, empty, cut off or no image at all; their captions stay. The same
-    parameters give the same bytes: a complete drawing is left as it is, and one that was
-    interrupted is drawn again.
+    turn and in every split, empty, truncated or no image at all; their captions stay. The same
+    parameters give the same bytes. A complete drawing is not changed, an interrupted one is drawn
+    again.
 
     Raises:
       InputError: a parameter is out of range, or `output` holds something else.
@@ -236,7 +236,7 @@ def write_pictures(
         raise InputError(f"--count={count}: must be 10 to 100000")
     if seed < 0:
         raise InputError(f"--seed={seed}: must not be negative")
-    if not 0 <= damaged <= 3 * (tenth - 1):  # every split keeps a whole picture
+    if not 0 <= damaged <= 3 * (tenth - 1):  # every split keeps an intact picture
         raise InputError(f"--damaged={damaged}: must be 0 to {3 * (tenth - 1)} of {count}")
     images, truth, asked = output / "images", output / "truth.json", output / "parameters.json"
     parameters = {"version": VERSION, "count": count, "seed": seed, "damaged": damaged}
@@ -260,13 +260,13 @@ def write_pictures(
         "dev": shuffled[:tenth],
         "test": shuffled[tenth : 2 * tenth],
     }
-    # Each three damaged pictures lie in three splits; the next three change places.
+    # Each three damaged pictures are in three splits; the next three change places.
     damage = {list(splits.values())[(i + i // 3) % 3][i // 3]: i % 3 for i in range(damaged)}
     scenes, lines = {}, []
     for i, name in enumerate(tqdm(names, desc="drawing", unit=" pictures")):
         rng = np.random.default_rng([seed, i])
         scene = random_scene(rng)
-        file = io.BytesIO()  # full color resolution: small shapes keep their color
+        file = io.BytesIO()  # no chroma subsampling, so that small shapes keep their color
         draw(scene, rng).save(file, "JPEG", quality=90, subsampling=0)
         jpeg = file.getvalue()
         if name in damage:
@@ -281,17 +281,17 @@ def write_pictures(
 
 
 def check(pictures: str | os.PathLike[str], captions: str | os.PathLike[str]) -> float:
-    """Prints how many captions are true of their picture, and up to three that are not.
+    """Prints how many captions are true of their picture, and up to three false ones.
 
     Args:
-      pictures: a directory that `write_pictures` wrote.
+      pictures: a directory from `write_pictures`.
       captions: a JSON file of COCO results, `[{"image_id": "drawn_00042.jpg", "caption": …}]`.
 
     Returns:
       The fraction of captions that `is_true`, 0 to 1.
 
     Raises:
-      InputError: a file holds something else, or an image is unknown or captioned twice.
+      InputError: a file holds something else, or an image is unknown or has two captions.
       OSError: a file cannot be read.
     """
     truth = Path(pictures) / "truth.json"
@@ -331,7 +331,7 @@ def check(pictures: str | os.PathLike[str], captions: str | os.PathLike[str]) ->
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command line; returns 0, or 1 below --minimum, or 2 for what cannot be used."""
+    """Runs the command line; returns 0, 1 for a share below --minimum, or 2 for invalid input."""
     parser = argparse_flags.ArgumentParser(
         prog="python -m pipeline.drawn_pictures",
         description="Draws captioned pictures, and checks captions against them.",
@@ -368,7 +368,7 @@ def _read_json(path: Path) -> Any:
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
-    temporary = path.with_suffix(".incomplete")  # renamed: the file is whole or absent
+    temporary = path.with_suffix(".incomplete")  # renamed, so that the file is complete or absent
     _write_lines(temporary, [json.dumps(content, indent=1)])
     temporary.replace(path)
 

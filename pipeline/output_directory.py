@@ -1,4 +1,4 @@
-"""The output directory: its owner, and whether it is new, of this configuration or of another."""
+"""The output directory: its owner, and the check that it is new or of this configuration."""
 
 import json
 import os
@@ -17,12 +17,12 @@ from tfrecords_schema.same_settings import check_same_settings, name_differences
 from tfrecords_schema.shards import DATASET_NAME, shard_name
 
 CONFIG_FILE = "config.json"  # within receipts/
-STAGED_DIRECTORY = "staged_images"  # images out of containers; removed when all is done
+STAGED_DIRECTORY = "staged_images"  # images from containers; removed at the end of the run
 
 
 @contextmanager
 def hold_output(directory: str) -> Iterator[None]:
-    """Owns the output directory as long as the context lasts; see `owner_lock`.
+    """Owns the output directory within the context; see `owner_lock`.
 
     Raises:
       InputError: another job owns it, or it cannot be written to.
@@ -37,7 +37,7 @@ def check_output(config: PipelineConfig) -> None:
     """Checks that the output directory is new, empty, or this configuration's.
 
     Raises:
-      InputError: it holds another configuration's dataset, or other things.
+      InputError: it holds another configuration's dataset, or other files.
     """
     path, content = _config_path(config.output), config.content()
     if not tf.io.gfile.exists(config.output):
@@ -56,14 +56,14 @@ def check_output(config: PipelineConfig) -> None:
 
 
 def claim_output(config: PipelineConfig) -> None:
-    """Marks a directory that `check_output` let through, and clears what a kill left behind.
+    """Writes the configuration into a directory that passes `check_output`; removes leftovers.
 
     Raises:
       InputError: it cannot be written to.
     """
     path, content = _config_path(config.output), config.content()
     if tf.io.gfile.exists(path):
-        if name_differences(json.loads(read_text(path)), content):  # of a run that wrote no shard
+        if name_differences(json.loads(read_text(path)), content):  # from a run without a shard
             for name in tf.io.gfile.listdir(os.path.dirname(path)):
                 if not name.startswith(OWNER_FILE):
                     remove(os.path.join(os.path.dirname(path), name))
@@ -73,7 +73,7 @@ def claim_output(config: PipelineConfig) -> None:
 
 
 def remove_unfinished(directory: str) -> None:
-    """Removes the temporary files of attempts that were killed."""
+    """Removes the temporary files of killed runs."""
     for folder in ("", RECEIPT_DIRECTORY, STAGED_DIRECTORY):
         path = os.path.join(directory, folder)
         for name in tf.io.gfile.listdir(path) if tf.io.gfile.isdir(path) else []:
@@ -90,7 +90,7 @@ def remove(path: str) -> None:
 
 
 def refuse_leftovers(directory: str, shard_counts: dict[str, int]) -> None:
-    """Raises InputError where a shard is there that does not belong to these counts."""
+    """Raises InputError if there is a shard that does not belong to these counts."""
     expected = {shard_name(split, i, n) for split, n in shard_counts.items() for i in range(n)}
     for name in _shards(directory):
         if name not in expected:
@@ -106,7 +106,7 @@ def _config_path(directory: str) -> str:
 
 
 def _is_empty(directory: str) -> bool:
-    """Whether nothing is there, or what a job had begun to write when it was killed at once."""
+    """Whether the directory is empty, or has only the first files of a killed job."""
     names = {name.rstrip("/") for name in tf.io.gfile.listdir(directory)}
     if names - {RECEIPT_DIRECTORY}:
         return False

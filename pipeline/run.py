@@ -1,4 +1,4 @@
-"""From a configuration to a complete dataset: checks, two Beam jobs, accounting, the manifest."""
+"""Runs the pipeline: checks, two Beam jobs, accounting, the manifest."""
 
 import importlib.metadata
 import itertools
@@ -68,19 +68,19 @@ JOINED_DIRECTORY = "joined"  # within receipts/
 def write_dataset(
     config: PipelineConfig, beam_options: BeamOptions = (), show_progress: bool = False
 ) -> Dataset:
-    """Writes the dataset, or what is missing of it.
+    """Writes the dataset, or its missing parts.
 
     Args:
-      config: of the dataset.
-      beam_options: of the runner, see `make_options`; by default one local process.
-      show_progress: shows a progress bar on standard error.
+      config: the configuration of the dataset.
+      beam_options: options of the runner, see `make_options`; by default one local process.
+      show_progress: whether to show a progress bar on standard error.
 
     Returns:
       The complete dataset.
 
     Raises:
-      InputError: the source or an option cannot be used, the output holds another dataset, or more
-        images than `max_rejected` were rejected.
+      InputError: the source or an option cannot be used, the output holds another dataset, or a
+        larger share of images than `max_rejected` was rejected.
     """
     started = time.time()
     options = make_options(beam_options)
@@ -92,7 +92,7 @@ def write_dataset(
         return open_dataset(config.output, "output")
     given = read_words(config.vocabulary) if config.vocabulary else None
     with hold_output(config.output):
-        check_output(config)  # again: until now another job may have written here
+        check_output(config)  # again, since another job may have written here until now
         _write_dataset(config, options, source, given, started, show_progress)
     return open_dataset(config.output, "output")
 
@@ -105,7 +105,7 @@ def _write_dataset(
     started: float,
     show_progress: bool,
 ) -> None:
-    """Runs the two jobs and writes the manifest, in an output directory that this process holds."""
+    """Runs the two jobs and writes the manifest, in an output directory that this process owns."""
     claim_output(config)
     encoder = _prepare_encoder(config)
 
@@ -119,7 +119,7 @@ def _write_dataset(
     counts, vocabulary = _read_captions(config, options, source, rules, given, paths)
     counted = time.time()
 
-    # Of a retry: until it has ended the dataset is not whole.
+    # In a retry the dataset is incomplete until the end.
     remove(os.path.join(config.output, schema.MANIFEST_FILE))
     shard_counts = _shard_counts(config, counts.images)
     feature_dtype = IMAGE_DTYPE if config.features == "image" else config.feature_dtype
@@ -188,7 +188,7 @@ def _account(
     """Counts the images of each split.
 
     Raises:
-      InputError: too many images or captions were rejected, or a split of the source ends empty.
+      InputError: too many images or captions were rejected, or a split of the source is empty.
     """
     rejected = count_rejects(rejects_path)
     captions = sum(n for (_, stage), n in rejected.items() if stage == CAPTION)
@@ -217,7 +217,7 @@ def _prepare_encoder(config: PipelineConfig) -> schema.Encoder | None:
 
 
 def _receipt_paths(directory: str) -> dict[str, str]:
-    """Where the first job leaves things for the launcher and the second job."""
+    """The paths of the first job's results, for the launcher and the second job."""
     files = {
         "counts": "counts.json",
         "collision": "collision.json",
@@ -238,10 +238,10 @@ def _read_captions(
     given: Vocabulary | None,
     paths: dict[str, str],
 ) -> tuple[SourceCounts, Vocabulary]:
-    """Runs the first job and checks what it found.
+    """Runs the first job and checks its results.
 
     Raises:
-      InputError: the source cannot be used as it is; a table of rejects then says why.
+      InputError: the source cannot be used; a table of rejects then has the reasons.
     """
     for path in paths.values():
         remove(path)
@@ -250,7 +250,7 @@ def _read_captions(
     if given is not None:
         write_text(vocabulary_path, given.to_text())
     elif config.retry_rejected and tf.io.gfile.exists(vocabulary_path):
-        # A retry keeps the vocabulary: new words would change the ids in every shard.
+        # A retry keeps the vocabulary, since new words would change the ids in every shard.
         given = read_vocabulary(vocabulary_path)
     if given is None:
         remove(vocabulary_path)
@@ -268,7 +268,7 @@ def _read_captions(
     counts, vocabulary = read_counts(paths["counts"]), read_vocabulary(vocabulary_path)
     table = paths["rejects"]
     if not tf.io.gfile.exists(os.path.join(config.output, schema.MANIFEST_FILE)):
-        # In a retry the dataset's own table stays until the new one is whole.
+        # In a retry the dataset's own table stays until the new one is complete.
         table = os.path.join(config.output, REJECTS_FILE)
         tf.io.gfile.copy(paths["rejects"], table, overwrite=True)
     for row in read_rejects(table):
@@ -297,7 +297,7 @@ def _read_json(path: str) -> Any:
 
 
 def _shard_counts(config: PipelineConfig, images: dict[str, int]) -> dict[str, int]:
-    """Split -> number of shards; in a retry those that are there keep their number."""
+    """Maps splits to their number of shards; a retry keeps the numbers of existing splits."""
     path = os.path.join(config.output, RECEIPT_DIRECTORY, SHARD_COUNTS)
     counts = {split: -(-n // config.images_per_shard) for split, n in images.items()}
     if config.retry_rejected and tf.io.gfile.exists(path):
@@ -310,7 +310,7 @@ def _shard_counts(config: PipelineConfig, images: dict[str, int]) -> dict[str, i
 
 
 def _receipts(directory: str, shard_counts: dict[str, int]) -> dict[str, list[Receipt]]:
-    """Split -> the receipts of its shards, which the job has written."""
+    """Maps splits to the receipts of their shards, which the job has written."""
     receipts: dict[str, list[Receipt]] = {}
     for split in [split for split in SPLITS if split in shard_counts]:
         receipts[split] = []
@@ -322,6 +322,6 @@ def _receipts(directory: str, shard_counts: dict[str, int]) -> dict[str, list[Re
                     f"--output: the job has ended, but {name} is not in {directory}: give a "
                     "directory that this machine and all workers see under one name"
                 )
-            # What is in the tables is not kept.
+            # The parts that are in tables are not kept in memory.
             receipts[split].append(receipt._replace(rejects=[], pictures=()))
     return receipts

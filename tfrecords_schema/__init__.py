@@ -1,8 +1,8 @@
-"""A beamcap dataset on disk: what the pipeline writes and the trainer reads.
+"""A beamcap dataset on disk, the format that the pipeline writes and the trainer reads.
 
     from tfrecords_schema import open_dataset
 
-The names are imported when they are first used: TensorFlow takes seconds.
+The names are imported on first use, since TensorFlow takes seconds.
 """
 
 import importlib

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all.
+"""Atomic files: a reader sees a file complete or not at all.
 
 A file is written under a temporary name and renamed when complete.
 
@@ -7,9 +7,9 @@ A file is written under a temporary name and renamed when complete.
 | local disk, NFS, HDFS | a rename is atomic |
 | gs://, s3:// | a rename is a copy, and an object is visible only when its upload is complete |
 
-What a kill leaves is a file with a temporary name, which the next start removes. A directory is
-renamed at once on the first, but file by file in an object store: whoever writes one there writes a
-receipt after it, and takes a directory without receipt for half of one.
+A killed process leaves a file with a temporary name, which the next start removes. The rename of a
+directory is atomic on the filesystems of the first row only; an object store renames file by file.
+There the writer adds a receipt after the directory, and a directory without one is incomplete.
 """
 
 import os
@@ -19,15 +19,15 @@ from contextlib import contextmanager, suppress
 
 import tensorflow as tf
 
-TEMPORARY = ".incomplete-"  # what the name of an unfinished file or directory holds
+TEMPORARY = ".incomplete-"  # part of the name of an unfinished file or directory
 
 
 @contextmanager
 def complete_or_absent(path: str) -> Iterator[str]:
     """Yields a temporary path to write a file or directory to; renames it to `path` at the end.
 
-    What was at `path` is replaced. On an exception the temporary path is removed and `path`
-    stays as it was.
+    An earlier `path` is replaced. On an exception the temporary path is removed, and `path` stays
+    as it was.
     """
     temporary = f"{path}{TEMPORARY}{uuid.uuid4().hex[:8]}"
     try:
@@ -36,7 +36,7 @@ def complete_or_absent(path: str) -> Iterator[str]:
             tf.io.gfile.rmtree(path)
         tf.io.gfile.rename(temporary, path, overwrite=True)
     except BaseException:
-        with suppress(tf.errors.OpError):  # what was raised first is what is told
+        with suppress(tf.errors.OpError):  # the first error is the one to raise
             if tf.io.gfile.isdir(temporary):
                 tf.io.gfile.rmtree(temporary)
             elif tf.io.gfile.exists(temporary):
@@ -45,7 +45,7 @@ def complete_or_absent(path: str) -> Iterator[str]:
 
 
 def write_text(path: str, text: str) -> None:
-    """Writes `text` as UTF-8 to `path`, making its directory where it is missing."""
+    """Writes `text` as UTF-8 to `path`; makes its directory if it is missing."""
     tf.io.gfile.makedirs(os.path.dirname(path) or ".")
     with complete_or_absent(path) as temporary, tf.io.gfile.GFile(temporary, "wb") as file:
         file.write(text.encode("utf-8"))

@@ -5,7 +5,7 @@ import runpy
 import sys
 
 PROGRAM = "beamcap"
-COMMANDS = {  # -> module, and what it does
+COMMANDS = {  # command -> module, and help text
     "build": ("pipeline", "Writes captioned images as a dataset of sharded TFRecords."),
     "verify": ("pipeline.verify", "Reads every shard of a dataset and says what is wrong."),
     "train": ("trainer", "Trains a captioner on a dataset."),
@@ -19,8 +19,8 @@ COMMANDS = {  # -> module, and what it does
 def main() -> None:
     """Runs the command that the first argument names, in this process.
 
-    The module finds its own flags in `sys.argv`, whose first element is the command as it was
-    typed, for usage and messages. The packages are run and not imported: this one knows neither.
+    The module parses its own flags from `sys.argv`, whose first element is the command as typed,
+    for usage and messages. Packages are run, not imported, since this one depends on neither.
     """
     name, rest = (sys.argv[1:2] or [""])[0], sys.argv[2:]
     if name in ("-h", "--help"):
@@ -29,7 +29,7 @@ def main() -> None:
         print(PROGRAM, importlib.metadata.version(PROGRAM))
     elif name in COMMANDS:
         module = COMMANDS[name][0]
-        takes_command = module == "trainer"  # which has the same commands
+        takes_command = module == "trainer"  # it has subcommands of the same names
         sys.argv = [PROGRAM, name, *rest] if takes_command else [f"{PROGRAM} {name}", *rest]
         runpy.run_module(module, run_name="__main__")
     elif not name:

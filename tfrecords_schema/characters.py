@@ -1,9 +1,9 @@
-"""Text of scripts that write no space between words, as characters and back.
+"""Splits text of scripts without spaces between words into characters, and joins them again.
 
-The preset `characters` of the pipeline makes each character of such a script a word: "一只 dog"
-is 一, 只, dog. A character is a letter with its combining marks, and in Khmer and Myanmar with the
-letters stacked below it, so that no half of a letter is ever a word. Hangul is no such script:
-Korean has spaces. Digits of these scripts make numbers, as those of others do.
+The pipeline's preset `characters` makes each character of such a script a word: "一只 dog" is 一,
+只, dog. A character is a letter with its combining marks, and in Khmer and Myanmar with the letters
+stacked below it, so that no part of a letter is a word. Hangul is no such script, since Korean has
+spaces. Digits of these scripts form numbers, as in other scripts.
 """
 
 import re
@@ -14,7 +14,7 @@ from tfrecords_schema.typography import MARKS
 
 CHARACTERS = "characters"  # the preset's name, in flags and manifests
 
-# Letters alone, no marks, digits or punctuation; some code points are not assigned yet.
+# Letters only, without marks, digits and punctuation; some code points are still unassigned.
 _LETTERS = "".join(
     [
         "\u3005-\u3007\u3021-\u3029\u3031-\u3035\u3038-\u303c",  # signs of Han and kana, such as 々
@@ -30,34 +30,34 @@ _LETTERS = "".join(
     ]
 )
 _LETTER = f"[{_LETTERS}]"
-# Thai and Lao am, and the voicing signs of half-width kana, are letters that hang on another.
+# Thai and Lao am and the voicing signs of half-width kana are letters that attach to another.
 _HANGING = f"[{MARKS}\u0e33\u0eb3\uff9e\uff9f]"
-_STACKING = "[\u17d2\u1039]"  # puts the next letter below this one, in Khmer and in Myanmar
+_STACKING = "[\u17d2\u1039]"  # puts the next letter below this one, in Khmer and Myanmar
 _CHARACTER = f"{_LETTER}(?:{_STACKING}{_LETTER}|{_HANGING})*"
 
 CHARACTER = re.compile(_CHARACTER)
-# A tokenizer takes the comma of "只,3" for a part of the number.
+# A tokenizer would take the comma of "只,3" as a part of the number.
 _AND_COMMA = re.compile(f"({_CHARACTER})[,:]*")
 _GAP = re.compile(f"({_CHARACTER}) (?={_LETTER})")
-# For RE2, which cannot look ahead: what it joined is taken, so of neighbouring gaps it closes each
-# second one. Replaced twice by GAP_CLOSED, all are closed.
+# For RE2, which has no lookahead: a match consumes the second character, so one pass closes only
+# every second of neighbouring gaps. Two replacements by GAP_CLOSED close all.
 RE2_GAP = f"({_CHARACTER}) ({_LETTER})"
 GAP_CLOSED = r"\1\2"
 
 
 def of_characters(config: Mapping[str, Any]) -> bool:
-    """Whether the words of a dataset are characters, by the pipeline configuration that it has."""
+    """Whether the words of a dataset are characters, by its pipeline configuration."""
     return config.get("clean") == CHARACTERS
 
 
 def separate_characters(text: str) -> str:
-    """`text` with spaces around each character of a script without spaces.
+    """Puts spaces around each character of a script without spaces.
 
-    A comma or colon right after one is left out.
+    A comma or colon right after such a character is dropped.
     """
     return text if text.isascii() else _AND_COMMA.sub(r" \1 ", text)
 
 
 def join_characters(text: str) -> str:
-    """Words separated by spaces, as a reader writes them: "一 只 dog 在 跑" is "一只 dog 在跑"."""
+    """Joins words separated by spaces into text: "一 只 dog 在 跑" becomes "一只 dog 在跑"."""
     return text if text.isascii() else _GAP.sub(r"\1", text)

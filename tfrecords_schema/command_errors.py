@@ -1,4 +1,4 @@
-"""Errors of the commands: one line for what a user or a disk did, a stack trace for defects."""
+"""Errors of the commands: one line for errors of the user or a disk, a stack trace for defects."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -15,14 +15,14 @@ def errors_told(
     statuses: Mapping[type[Exception], int] | None = None,
     explain: Callable[[Exception], str] | None = None,
 ) -> Iterator[None]:
-    """Ends the process with one line on standard error; see `stop_signals.end`.
+    """Turns errors into one line on standard error, and ends the process; see `stop_signals.end`.
 
-    The status is 2 for an InputError and for what a disk did. Other errors may be defects and pass.
+    The status is 2 for an InputError and for a disk error. Other errors may be defects and pass.
 
     Args:
-      kept: says what is left of the work and what the same command does; also for signals.
-      statuses: other errors whose message is the line, and their status.
-      explain: gives the line of what a disk did, empty for other errors; default: `disk_failure`.
+      kept: returns what is kept of the work and what the same command does; also for signals.
+      statuses: exit statuses of other errors, whose message is the line.
+      explain: returns the line for a disk error, "" for other errors; default: `disk_failure`.
     """
     with ExitStack() as stack:
         if kept is not None:

@@ -1,4 +1,4 @@
-"""A dataset on disk: one object for all who read it."""
+"""A dataset on disk: one object for all its readers."""
 
 import os
 from collections.abc import Sequence
@@ -18,14 +18,14 @@ from tfrecords_schema.manifest import (
 from tfrecords_schema.parse import parse_record
 from tfrecords_schema.vocabulary import Vocabulary
 
-PARSE_AT_ONCE = 2  # records, or batches
+PARSE_AT_ONCE = 2  # records, or batches, parsed in parallel
 
 
 class Dataset:
-    """A whole dataset, whose files are those that its manifest tells of."""
+    """A complete dataset, whose files match its manifest."""
 
     def __init__(self, directory: str, manifest: Manifest, vocabulary: Vocabulary):
-        """`open_dataset` makes one."""
+        """Makes the object; use `open_dataset`."""
         self.directory, self.manifest, self.vocabulary = directory, manifest, vocabulary
         self.has_characters = of_characters(manifest.config)
         """Whether each character of a script without spaces is a word."""
@@ -41,38 +41,38 @@ class Dataset:
         return [split for split in self.manifest.splits if self.images(split)]
 
     def images(self, split: str) -> int:
-        """How many images a split has; 0 where there is no such split."""
+        """The number of images of a split; 0 if there is no such split."""
         return self.manifest.images(split)
 
     @property
     def encoder_path(self) -> str:
-        """The SavedModel from image bytes to features."""
+        """The path of the SavedModel from image bytes to features."""
         return os.path.join(self.directory, ENCODER_DIRECTORY)
 
     @property
     def encoder_keras_path(self) -> str:
-        """The CNN alone, as a Keras model file."""
+        """The path of the CNN alone, a Keras model file."""
         return os.path.join(self.directory, ENCODER_KERAS_FILE)
 
     def shard_paths(self, split: str) -> list[str]:
-        """The files of a split that have images, in order."""
+        """The shard files of a split that have images, in order."""
         shards = self.manifest.splits.get(split, [])
         return [os.path.join(self.directory, shard.file) for shard in shards if shard.images]
 
     def records(self, split: str, images: int = -1) -> tf.data.Dataset:
-        """The serialized records of the first `images` of a split in file order; -1: of all."""
+        """The serialized records of the first `images` images of a split in file order; -1: all."""
         return without_autotune(tf.data.TFRecordDataset(self.shard_paths(split)).take(images))
 
     def parsed(self, split: str, names: Sequence[str], images: int = -1) -> tf.data.Dataset:
         """Some features of the records of a split; see `records` and `parse_record`.
 
         Args:
-          split: of the dataset.
-          names: of the features.
-          images: the first ones, or all (-1).
+          split: the split.
+          names: the names of the features.
+          images: the number of images, from the first on; -1 means all.
 
         Returns:
-          Dicts from name to a tensor or ragged tensor.
+          A dataset of dicts from name to a tensor or ragged tensor.
         """
         features = self.features
 
@@ -84,7 +84,7 @@ class Dataset:
         return self.records(split, images).map(parse, PARSE_AT_ONCE)
 
     def references(self, split: str, images: int = -1) -> dict[str, list[str]]:
-        """image_id -> its captions as the source has them, of the images of `records`."""
+        """Maps the image_id of the images of `records` to their captions as in the source."""
         records = self.parsed(split, ("image_id", "captions"), images)
         return {
             record["image_id"].decode(): [text.decode() for text in record["captions"]]
@@ -92,21 +92,21 @@ class Dataset:
         }
 
     def fingerprints(self) -> dict[str, str]:
-        """What checkpoints and exports keep, to tell this dataset from another one."""
+        """The fingerprints in checkpoints and exports, which identify this dataset."""
         return self.manifest.fingerprints()
 
 
 def open_dataset(directory: str | os.PathLike, flag: str = "data") -> Dataset:
     """Opens the dataset in a directory.
 
-    Shards are not read: a shard that was damaged without a change of its size is found when it is.
+    Shards are not read. A damaged shard of unchanged size is detected when it is read.
 
     Args:
-      directory: of the dataset.
-      flag: that named it, for messages.
+      directory: the directory of the dataset.
+      flag: the flag that named it, for messages.
 
     Raises:
-      InputError: no dataset is there, or it is not whole; the message begins with the flag.
+      InputError: there is no complete dataset; the message begins with the flag.
     """
     directory = os.path.expanduser(os.fspath(directory))
     try:
@@ -117,10 +117,10 @@ def open_dataset(directory: str | os.PathLike, flag: str = "data") -> Dataset:
 
 
 def without_autotune(dataset: tf.data.Dataset) -> tf.data.Dataset:
-    """`dataset` without tf.data's autotuner.
+    """Turns off tf.data's autotuner for `dataset`.
 
-    The autotuner's thread sleeps for ever longer, up to 60 s, and the end of the data can wait
-    until it wakes. Nothing here needs it: the numbers of calls are given.
+    The autotuner's thread sleeps longer and longer, up to 60 s, and the end of the data may wait
+    until it wakes. It is not needed here, since all parallelism is set explicitly.
     """
     options = tf.data.Options()
     options.autotune.enabled = False

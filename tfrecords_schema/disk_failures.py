@@ -1,6 +1,6 @@
-"""Errors of a disk or an object store: full, read-only, a file or bucket that is not there.
+"""Errors of a disk or an object store, such as a full or read-only disk or a missing bucket.
 
-They are no defects, so a message of one line names the file and the reason.
+They are no defects, so the message is one line with the file and the reason.
 """
 
 import errno
@@ -14,25 +14,25 @@ import tensorflow as tf
 from tfrecords_schema.atomic_file import TEMPORARY
 from tfrecords_schema.errors import InputError, one_line
 
-DISK_ERRORS = (OSError, tf.errors.OpError)  # what Python and TensorFlow raise of files
+DISK_ERRORS = (OSError, tf.errors.OpError)  # file errors of Python and TensorFlow
 _REASONS = {os.strerror(number) for number in errno.errorcode}
 _SCHEME = re.compile(r"File system scheme '(.*)' not implemented \(file: '(.*)'\)")
 _OF_STORES = ("Error executing an HTTP request", "GCS path ")
-# Ours, and TensorFlow's of a checkpoint that is being written.
+# The names of this module, and of TensorFlow for a checkpoint that is being written.
 TEMPORARY_NAMES = re.compile(rf"{re.escape(TEMPORARY)}\w+|_temp/part-\S+\.tempstate\d+")
 
 
 def disk_failure(error: Exception) -> str:
-    """The file and what is wrong with it, in one line; empty where the error may be a defect.
+    """The file and its error, in one line; empty if the error may be a defect.
 
-    TensorFlow's errors of a file are `path; reason`, with the operating system's words.
+    TensorFlow's errors about a file are `path; reason`, with the operating system's message.
     """
     line = one_line(error)
     if isinstance(error, OSError) and error.strerror:
         if isinstance(error, ConnectionError) and not isinstance(error, BrokenPipeError):
             return ""
         if error.errno and error.strerror not in _REASONS:
-            line = f"{os.strerror(error.errno)}: {line}"  # HDF5 gives several lines of its own
+            line = f"{os.strerror(error.errno)}: {line}"  # HDF5's own message has several lines
         else:
             line = f"{error.filename or 'standard output'}: {error.strerror}"
     elif isinstance(error, tf.errors.OpError):
@@ -42,7 +42,7 @@ def disk_failure(error: Exception) -> str:
         elif found := _SCHEME.fullmatch(line):
             line = f"{found[2]}: TensorFlow has no file system for {found[1]}://"
         elif line.startswith(_OF_STORES):
-            line = " ".join(str(error).split())  # the last of its lines names the file
+            line = " ".join(str(error).split())  # the last line names the file
         elif line.endswith(" is not a directory"):
             pass
         else:
@@ -53,13 +53,13 @@ def disk_failure(error: Exception) -> str:
 
 
 def failure_line(error: Exception) -> str:
-    """What went wrong with a file that was written, in one line."""
+    """The error of a failed write, in one line."""
     return disk_failure(error) or one_line(error)
 
 
 @contextmanager
 def writing_to(flag: str, directory: str) -> Iterator[None]:
-    """Raises an InputError that names the flag and the directory where a disk refuses to write."""
+    """Turns an error of writing to a directory into an InputError that names it and the flag."""
     try:
         yield
     except DISK_ERRORS as error:
@@ -70,7 +70,7 @@ def writing_to(flag: str, directory: str) -> Iterator[None]:
 
 @contextmanager
 def file_named(path: str) -> Iterator[None]:
-    """Puts `path` into errors of Python's files, which do not name the file that was full."""
+    """Adds `path` to errors of Python's files, which do not name the file on a full disk."""
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""The types in which a dataset may store an image's features."""
+"""The dtypes of the features in a dataset."""
 
 FEATURE_DTYPES = ("float16", "float32")
-IMAGE_DTYPE = "uint8"  # of a dataset that has the images themselves in place of features
+IMAGE_DTYPE = "uint8"  # for a dataset that holds the images themselves instead of features

@@ -1,7 +1,8 @@
-"""Command-line flags from the fields of dataclasses: one table for both packages.
+"""Command-line flags from the fields of dataclasses, for both packages.
 
-A field that `flag` makes has its help, choices and bounds beside its default. `add_flags` makes a
-parser of them. `check_flags` and `given` refuse bad values, from Python and from the command line.
+A field made by `flag` has its help, choices and bounds next to its default. `add_flags` makes a
+parser from such fields. `check_flags` and `given` reject bad values in Python and on the command
+line.
 """
 
 import argparse
@@ -15,12 +16,12 @@ from typing import Any, NamedTuple
 from tfrecords_schema.errors import InputError
 from tfrecords_schema.image_formats import listed
 
-REQUIRED = dataclasses.MISSING  # in place of a default
+REQUIRED = dataclasses.MISSING  # instead of a default
 _TYPES: dict[Any, Any] = {bool: bool, int: int, float: (int, float), str: str}
 
 
 class Flag(NamedTuple):
-    """What a flag accepts, and what `--help` says of it."""
+    """The values that a flag accepts, and its text in `--help`."""
 
     help: str
     group: str
@@ -29,19 +30,19 @@ class Flag(NamedTuple):
     most: float | None = None  # the largest value; inf allows infinity
     above: float | None = None  # values are larger than this
     below: float | None = None  # values are smaller than this
-    of: Mapping[str, Sequence[str]] = {}  # flag -> its values that this flag goes with
+    of: Mapping[str, Sequence[str]] = {}  # other flag -> its values that allow this flag
     path: bool = False  # a file or directory: `~` is expanded
-    parse: Callable[[str], Any] | None = None  # from the text on the command line
+    parse: Callable[[str], Any] | None = None  # parses the text of the command line
 
 
 def flag(default: Any = REQUIRED, help: str = "", group: str = "", **settings: Any) -> Any:
-    """A dataclass field that is a flag.
+    """A dataclass field that is also a command-line flag.
 
     Args:
-      default: its value where it is not given.
-      help: what it is, for `--help`.
-      group: of flags in `--help`.
-      **settings: the other fields of `Flag`.
+      default: the default value.
+      help: the description in `--help`.
+      group: the group of flags in `--help`.
+      **settings: other fields of `Flag`.
     """
     return dataclasses.field(default=default, metadata={"flag": Flag(help, group, **settings)})
 
@@ -56,14 +57,14 @@ def flags_of(kind: Any) -> dict[str, tuple[dataclasses.Field, Flag]]:
 
 
 def command_name(module: str) -> str:
-    """`beamcap build` where the console script runs a module, else `python -m MODULE`."""
+    """`beamcap build` if the console script runs the module, else `python -m MODULE`."""
     return sys.argv[0] if sys.argv[0].split(" ")[0] == "beamcap" else f"python -m {module}"
 
 
 def add_flags(parser: argparse.ArgumentParser, *kinds: type) -> None:
     """Adds the flags of dataclasses to a parser, in their groups.
 
-    A flag that is not given leaves no attribute, so that the caller knows which were; see `given`.
+    An absent flag sets no attribute, so that the caller knows which were given; see `given`.
     """
     groups: dict[str, Any] = {}
     for kind in kinds:
@@ -93,12 +94,12 @@ def _help(field: dataclasses.Field, flag: Flag) -> str:
 
 
 def goes_with(flag: Flag) -> list[str]:
-    """The other flags that a flag needs, as `--model=merge or inject`."""
+    """The other flags that a flag needs, such as `--model=merge or inject`."""
     return [f"--{name}={listed(tuple(values))}" for name, values in flag.of.items()]
 
 
 def default_text(field: dataclasses.Field) -> str:
-    """The default of a flag as it is written on the command line; empty where there is none."""
+    """The default of a flag as written on the command line; empty if there is none."""
     if field.default is REQUIRED or field.default in ("", (), None):
         return ""
     is_list = isinstance(field.default, (tuple, list))
@@ -109,7 +110,7 @@ def given(namespace: argparse.Namespace, *kinds: type) -> dict[str, Any]:
     """The flags of dataclasses that were on the command line.
 
     Raises:
-      InputError: a value is none of the choices or out of bounds; the message names the flag.
+      InputError: a value is not one of the choices or out of bounds; the message names the flag.
     """
     return {
         name: _checked(name, field, flag, getattr(namespace, name))
@@ -120,7 +121,7 @@ def given(namespace: argparse.Namespace, *kinds: type) -> dict[str, Any]:
 
 
 def to_arguments(config: Any) -> list[str]:
-    """The command line that gives a dataclass of plain values and of such dataclasses."""
+    """The command line for a dataclass of plain values and of such dataclasses."""
     arguments = []
     for field in dataclasses.fields(config):
         name, value = field.name, getattr(config, field.name)
@@ -134,25 +135,25 @@ def to_arguments(config: Any) -> list[str]:
 
 
 def check_flags(config: Any) -> None:
-    """Checks the values of a frozen dataclass; paths are expanded, and numbers become Python's.
+    """Checks the values of a frozen dataclass. Expands paths, and converts NumPy numbers to Python.
 
     Raises:
-      InputError: a value has another type, is none of the choices or out of bounds; the message
-        names the flag.
+      InputError: a value has another type, is not one of the choices or is out of bounds; the
+        message names the flag.
     """
     for name, (field, flag) in flags_of(config).items():
         object.__setattr__(config, name, _checked(name, field, flag, getattr(config, name)))
 
 
 def check_goes_with(config: Any, values: Mapping[str, Any]) -> None:
-    """Checks that flags which are not at their default go with the values of other flags.
+    """Checks that flags with other values than their default are valid with other flags.
 
     Args:
       config: a dataclass.
-      values: of the flags that `Flag.of` names.
+      values: the values of the flags that `Flag.of` names.
 
     Raises:
-      InputError: a flag does not go with one of `values`.
+      InputError: a flag is not valid with one of `values`.
     """
     for name, (field, flag) in flags_of(config).items():
         value = getattr(config, name)
@@ -164,7 +165,7 @@ def check_goes_with(config: Any, values: Mapping[str, Any]) -> None:
 
 
 def _checked(name: str, field: dataclasses.Field, flag: Flag, value: Any) -> Any:
-    """A value as its field has it; see `check_flags`."""
+    """The value converted to its field's type; see `check_flags`."""
     if flag.path and isinstance(value, (str, os.PathLike)):
         value = os.path.expanduser(os.fspath(value))
     if flag.parse and isinstance(value, str):
@@ -185,7 +186,7 @@ def _checked(name: str, field: dataclasses.Field, flag: Flag, value: Any) -> Any
 
 
 def _of_type(name: str, kind: Any, value: Any) -> Any:
-    """The value as its field's type: numbers of NumPy become Python's, and lists tuples."""
+    """The value in its field's type: NumPy numbers become Python's, lists become tuples."""
     if hasattr(value, "item") and getattr(value, "ndim", None) == 0:
         value = value.item()
     if kind not in _TYPES:
@@ -206,7 +207,7 @@ def _is_within(flag: Flag, value: float) -> bool:
 
 
 def bounds(flag: Flag) -> str:
-    """What a number must do, as `be at least 1`; empty where any finite number will do."""
+    """The condition on a number, such as `be at least 1`; empty if any finite number is valid."""
     least, most, above, below = flag.least, flag.most, flag.above, flag.below
     if least is not None and below is not None:
         return f"lie in {least} to {below}, without {below}"

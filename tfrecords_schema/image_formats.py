@@ -1,18 +1,18 @@
-"""The formats of images: one list for sources, decoder and export."""
+"""The image formats, one list for sources, decoder and export."""
 
 from tfrecords_schema.errors import InputError
 
-# What the names of image files end in -> the format, as a person calls it.
+# Suffix of image files -> the usual name of the format.
 FORMATS = {
     ".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".gif": "GIF", ".bmp": "BMP", ".webp": "WebP",
 }  # fmt: skip
 IMAGE_SUFFIXES = tuple(FORMATS)
-# Those that are decoded, in the order in which an image encoder counts them.
+# The decoded formats, in the order of the image encoder's format numbers.
 JPEG, PNG, GIF, BMP, WEBP, UNKNOWN = range(6)
 FORMAT_NAMES = tuple(dict.fromkeys(FORMATS.values()))
-# What every TensorFlow that an export runs on can decode.
+# The formats that every TensorFlow that an export runs on can decode.
 DEFAULT_FORMATS = ("JPEG", "PNG", "GIF", "BMP")
-# Pictures too, but none that the decoder reads. They are rejected by name.
+# Image formats that the decoder cannot read. They are rejected by name.
 OTHER_FORMATS = {
     ".avif": "AVIF", ".heic": "HEIC", ".heif": "HEIC", ".tif": "TIFF", ".tiff": "TIFF",
     ".jxl": "JPEG XL", ".jp2": "JPEG 2000",
@@ -20,16 +20,16 @@ OTHER_FORMATS = {
 
 
 def listed(names: tuple[str, ...]) -> str:
-    """`JPEG, PNG or GIF`."""
+    """The names as `JPEG, PNG or GIF`."""
     *others, last = names
     return f"{', '.join(others)} or {last}" if others else last
 
 
 def parse_formats(text: str) -> tuple[str, ...]:
-    """The value of `--formats`, names separated by commas, as those of FORMAT_NAMES.
+    """The value of `--formats`, names separated by commas, in the spelling of FORMAT_NAMES.
 
     Raises:
-      InputError: a name is none of them, or there is none.
+      InputError: there is no name, or one that is not in FORMAT_NAMES.
     """
     by_name = {name.lower(): name for name in FORMAT_NAMES}
     asked = {name.strip().lower() for name in text.split(",")} - {""}

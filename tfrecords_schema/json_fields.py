@@ -1,4 +1,4 @@
-"""Dataclasses from the JSON objects that they were written as."""
+"""Makes dataclasses from their JSON objects."""
 
 import dataclasses
 import json
@@ -13,15 +13,15 @@ _ACCEPTED: dict[type, tuple[type, ...]] = {float: (float, int)}  # JSON writes 1
 
 
 class JsonError(Exception):
-    """What is wrong with the content of a file of JSON; the message does not name the file."""
+    """The content of a JSON file is wrong; the message does not name the file."""
 
 
 def read_json_object(path: str) -> dict[str, Any]:
-    """The JSON object in the file at `path`.
+    """Reads the JSON object in the file at `path`.
 
     Raises:
       JsonError: the file holds something else.
-      OSError, tf.errors.OpError: it cannot be read.
+      OSError, tf.errors.OpError: the file cannot be read.
     """
     try:
         fields = json.loads(read_text(path))
@@ -37,8 +37,8 @@ def make_instance(kind: type[T], fields: Any, name: str = "") -> T:
 
     Args:
       kind: a dataclass.
-      fields: that were JSON. Those that `kind` has a default for may be missing.
-      name: of the object, for messages.
+      fields: the fields from JSON. Fields with a default may be missing.
+      name: the name of the object, for messages.
 
     Raises:
       JsonError: a field is missing, unknown, or of another type.

@@ -1,7 +1,7 @@
-"""What Keras must be set to, whatever KERAS_BACKEND and the user's keras.json say.
+"""The settings of Keras, which override KERAS_BACKEND and the user's keras.json.
 
-With another backend, another type of numbers or channels first the models that we build would be
-others, or none. The backend is chosen when Keras is imported, the rest at any time.
+Another backend, another float type or channels first would change the models or break them. The
+backend is chosen when Keras is imported, the other settings at any time.
 """
 
 import os
@@ -12,9 +12,9 @@ BACKEND = "tensorflow"
 
 
 def choose_backend() -> None:
-    """Has this process, and those that it starts, import Keras with TensorFlow.
+    """Makes this process and its children import Keras with TensorFlow.
 
-    It is for commands, before anything imports Keras or TensorFlow, which tries to.
+    Commands call it before anything imports Keras, or TensorFlow, which imports Keras.
     """
     os.environ["KERAS_BACKEND"] = BACKEND
 
@@ -23,7 +23,7 @@ def import_keras() -> None:
     """Imports Keras.
 
     Raises:
-      InputError: it does not like the user's keras.json.
+      InputError: Keras rejects the user's keras.json.
     """
     try:
         import keras  # noqa: F401
@@ -34,12 +34,12 @@ def import_keras() -> None:
 
 
 def set_up_keras() -> None:
-    """Sets what models are built with; call it before one is built or read.
+    """Sets the dtype and the image data format; call it before a model is built or read.
 
     Raises:
       InputError: the program has imported Keras with another backend.
     """
-    import keras  # here, because importing this module comes before `choose_backend`
+    import keras  # imported late, since this module is imported before `choose_backend` is called
 
     if keras.config.backend() != BACKEND:
         raise InputError(

@@ -1,7 +1,7 @@
-"""The manifest: the handshake between the pipeline and the trainer.
+"""The manifest, the interface between the pipeline and the trainer.
 
-It is the last file that the pipeline writes, so a directory that has one is a whole dataset.
-It says what should be there (files, counts, sizes, fingerprints), so a reader can tell that it is.
+It is the last file that the pipeline writes, so a directory with a manifest is a complete dataset.
+It lists the files, counts, sizes and fingerprints, so that a reader can check them.
 """
 
 import dataclasses
@@ -35,12 +35,12 @@ class Shard:
     images: int
     captions: int
     bytes: int
-    sha256: str  # of the file
+    sha256: str  # SHA-256 of the file
 
 
 @dataclasses.dataclass(frozen=True)
 class ImageCounts:
-    """Accounting of one split's images: read = written + rejected + duplicates.
+    """Counts of one split's images: read = written + rejected + duplicates.
 
     `duplicates` counts the second and later mentions of one image in the source; the image
     itself is counted as written or rejected.
@@ -58,10 +58,10 @@ class ImageCounts:
 
 @dataclasses.dataclass(frozen=True)
 class Encoder:
-    """The image encoder that made the features."""
+    """The image encoder that computed the features."""
 
     name: str
-    sha256: str  # of its weights and of all else that makes the features of an image
+    sha256: str  # of its weights and of everything else that affects the features of an image
     image_size: int  # side of its square input, pixels
     feature_shape: tuple[
         int, ...
@@ -70,10 +70,10 @@ class Encoder:
 
 @dataclasses.dataclass(frozen=True)
 class Manifest:
-    """A whole dataset.
+    """A complete dataset.
 
-    `image_counts` also has the row `unassigned`, of images in no split. In the file its name is
-    `books`, so that every version reads it.
+    `image_counts` also has the row `unassigned`, for images in no split. In the file its name is
+    `books`, which every version reads.
     """
 
     splits: dict[str, list[Shard]]
@@ -83,22 +83,22 @@ class Manifest:
     vocabulary_sha256: str
     encoder: Encoder | None  # None: a dataset of text alone
     feature_dtype: str
-    config: dict[str, Any]  # of the pipeline that wrote it
+    config: dict[str, Any]  # configuration of the pipeline that wrote it
     versions: dict[str, str]  # package -> version that wrote it
     schema_version: int = SCHEMA_VERSION
-    # Whether the ids that end in a number are that integer in the source, see `source_ids`. False
-    # too where an earlier version wrote the dataset.
+    # Whether ids that end in a number are that integer in the source, see `source_ids`. Also False
+    # if an earlier version wrote the dataset.
     integer_ids: bool = False
 
     def images(self, split: str) -> int:
-        """Number of images in the split; 0 where there is no such split."""
+        """The number of images in a split; 0 if there is no such split."""
         return sum(shard.images for shard in self.splits.get(split, []))
 
     def feature_shape(self) -> tuple[int, ...]:
-        """Shape of one image's features; of images, (side, side, 3).
+        """The shape of one image's features, or (side, side, 3) if the records hold images.
 
         Raises:
-          InputError: the dataset is one of text alone.
+          InputError: the dataset is text alone.
         """
         if self.encoder is None:
             raise InputError(
@@ -108,7 +108,7 @@ class Manifest:
         return self.encoder.feature_shape
 
     def has_images(self) -> bool:
-        """Whether the records hold images in place of features."""
+        """Whether the records hold images instead of features."""
         return self.feature_dtype == IMAGE_DTYPE
 
     def features(self) -> tfds.features.FeaturesDict:
@@ -117,7 +117,7 @@ class Manifest:
         return record_features(shape, self.feature_dtype)
 
     def fingerprints(self) -> dict[str, str]:
-        """What checkpoints and exports carry on, to be told from another dataset's."""
+        """The fingerprints in checkpoints and exports, which identify this dataset."""
         encoder = "" if self.encoder is None else self.encoder.sha256
         return {"vocabulary_sha256": self.vocabulary_sha256, "encoder_sha256": encoder}
 
@@ -133,7 +133,7 @@ def read_manifest(directory: str) -> Manifest:
     """Reads the manifest of the dataset at `directory`.
 
     Raises:
-      InputError: no dataset is there, it is not complete, or another version wrote it.
+      InputError: there is no dataset, it is incomplete, or another version wrote it.
     """
     path = os.path.join(directory, MANIFEST_FILE)
     try:
@@ -145,7 +145,7 @@ def read_manifest(directory: str) -> Manifest:
                 "did not finish (run the same pipeline command again to continue it)"
             )
         fields = read_json_object(path)
-    except (OSError, tf.errors.OpError) as error:  # also of a bucket that is not there
+    except (OSError, tf.errors.OpError) as error:  # also for a missing bucket
         raise InputError(f"{path} cannot be read: {one_line(error)}") from error
     except JsonError as error:
         raise InputError(f"{path} is damaged: {error}. {write_anew(MANIFEST_FILE)}") from error
@@ -181,12 +181,12 @@ def _make_manifest(fields: dict[str, Any]) -> Manifest:
         "encoder": encoder,
     }
     manifest = make_instance(Manifest, {**fields, **inner})
-    manifest.features()  # that it can be made
+    manifest.features()  # raises an error if the features are invalid
     return manifest
 
 
 def write_anew(*files: str) -> str:
-    """What to do about damaged files of a dataset."""
+    """The advice for damaged files of a dataset."""
     names = " and ".join(dict.fromkeys((*files, MANIFEST_FILE)))
     return (
         f"Copy the dataset anew, or remove its {names} and give the command of its pipeline again: "
@@ -195,16 +195,16 @@ def write_anew(*files: str) -> str:
 
 
 def check_dataset(directory: str, manifest: Manifest) -> vocabulary.Vocabulary:
-    """Checks that vocabulary and shards are those of the manifest, by fingerprint and size.
+    """Checks the vocabulary and the shards against the manifest, by fingerprint and size.
 
-    Shards are not read; a shard damaged without a change of size is found by its record CRCs
-    when it is read.
+    Shards are not read. A damaged shard of unchanged size is detected by its record CRCs when it
+    is read.
 
     Returns:
       The vocabulary.
 
     Raises:
-      InputError: naming the file and the difference.
+      InputError: a file differs; the message names the file and the difference.
     """
     path = os.path.join(directory, VOCABULARY_FILE)
     try:

@@ -1,6 +1,6 @@
-"""Messages of the functions: Python's logging, on the logger `beamcap`.
+"""Messages of the functions, on the logger `beamcap` of Python's logging.
 
-A program that imports beamcap sees them once it sets logging up. The commands print them.
+A program that imports beamcap sees them once it configures logging. The commands print them.
 """
 
 import logging
@@ -10,14 +10,14 @@ logger.addHandler(logging.NullHandler())
 
 
 class _Printer(logging.Handler):
-    """Prints to whatever `sys.stdout` is at that time."""
+    """Prints to the current `sys.stdout`."""
 
     def emit(self, record: logging.LogRecord) -> None:
         print(record.getMessage(), flush=True)
 
 
 def print_messages() -> None:
-    """Prints the messages from now on, as commands do; it may be called again."""
+    """Prints all later messages, as commands do; it may be called again."""
     if not any(isinstance(handler, _Printer) for handler in logger.handlers):
         logger.addHandler(_Printer())
     logger.setLevel(logging.INFO)

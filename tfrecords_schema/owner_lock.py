@@ -1,19 +1,19 @@
-"""One owner of a directory at a time: an `owner.json` in it says who it is.
+"""A lock on a directory: the file `owner.json` names the one process that may write.
 
-The same protocol serves the local disk and an object store, which has neither exclusive creation
-nor an atomic rename, only a last writer.
+The same protocol works on a local disk and on an object store, which has neither exclusive creation
+nor an atomic rename; there the last writer wins.
 
-- Who wants the directory writes a mark of its own: host, process, a random token. On a local disk
-  this is done under a lock of the kernel's, so that one wins. Elsewhere it looks again a little
-  later, and is the owner if the mark is still its own.
-- The owner renews the mark every `BEAT_S`, and looks at that time whether it is still its own. If
-  another job has taken over, it stops.
-- A mark of this machine whose process has ended is taken over at once. Any other mark is watched:
-  if it is renewed, its owner lives; if not for `EXPIRES_S` by the watcher's own clock, it is taken
-  over. Clocks of two machines are never compared.
+- A process that wants the directory writes its own mark: host, process, a random token. On a local
+  disk it does so under a kernel lock, so that one process wins. Elsewhere it reads the mark again a
+  little later, and is the owner if the mark is still its own.
+- The owner renews the mark every `BEAT_S`, and checks that it is still its own. If another job has
+  taken over, it stops.
+- A mark of this machine whose process has ended is taken over at once. Any other mark is watched.
+  If it is renewed, its owner is alive. If it is not renewed for `EXPIRES_S` by the watcher's own
+  clock, it is taken over. Clocks of two machines are never compared.
 
-Two jobs may both take themselves for the owner where a store takes longer than `SETTLE_S`, but no
-longer than `BEAT_S`. That does no harm to what is written whole or not at all, such as shards.
+Two jobs may both act as the owner, if a store takes between `SETTLE_S` and `BEAT_S` to show a new
+mark. That does no harm to atomic files, such as shards.
 """
 
 import os
@@ -40,22 +40,22 @@ from tfrecords_schema.owner_mark import (
 
 OWNER_FILE = "owner.json"
 BEAT_S = 10.0  # between two renewals of the mark
-EXPIRES_S = 40.0  # a mark that has stayed the same for so long is of a dead job
-SETTLE_S = 6.0  # TensorFlow may show what was in a bucket five seconds ago
-POLL_S = 1.0  # between two looks at another's mark
+EXPIRES_S = 40.0  # a mark that is unchanged for this time belongs to a dead job
+SETTLE_S = 6.0  # TensorFlow may show contents of a bucket that are up to five seconds old
+POLL_S = 1.0  # between two reads of another job's mark
 
 
 @contextmanager
 def hold_directory(directory: str, flag: str, folder: str = "") -> Iterator[None]:
-    """Owns a directory as long as the context lasts; makes it where it is missing.
+    """Owns a directory within the context; makes it if it is missing.
 
     Args:
-      directory: to be owned.
-      flag: by which the user gave it, for messages.
-      folder: within it, where the mark lies.
+      directory: the directory to own.
+      flag: the flag that named it, for messages.
+      folder: the folder within it for the mark.
 
     Raises:
-      InputError: another job owns it or, at any time within the context, has taken it over.
+      InputError: another job owns it, or has taken it over within the context.
       OSError, tf.errors.OpError: the mark cannot be written.
     """
     hold = _Hold(directory, flag, folder)
@@ -64,7 +64,7 @@ def hold_directory(directory: str, flag: str, folder: str = "") -> Iterator[None
             hold.acquire()
             yield
         except BaseException as error:
-            if hold.lost:  # Beam turns the interrupt into another error
+            if hold.lost:  # Beam turns the KeyboardInterrupt into another error
                 raise InputError(hold.lost) from error
             raise
         finally:
@@ -87,7 +87,7 @@ class _Hold:
         self._renewing = threading.Lock()
 
     def acquire(self) -> None:
-        """Becomes the owner, and renews the mark from now on.
+        """Becomes the owner, and starts to renew the mark.
 
         Raises:
           InputError: another job is the owner.
@@ -106,7 +106,7 @@ class _Hold:
                 tf.io.gfile.remove(self._path)
 
     def _take(self) -> None:
-        """Writes the mark, after a wait where it cannot be known whether another owner lives."""
+        """Writes the mark. Waits first if it is unknown whether another owner is alive."""
         watched, since = "", 0.0
         while True:
             with alone_in(self._folder) as is_alone:
@@ -122,7 +122,7 @@ class _Hold:
                 time.sleep(SETTLE_S)
                 if self._owns(read_mark(self._path)):
                     return
-                continue  # another one has written after this one
+                continue  # another job has written its mark later
             if running or (watched and found != watched):
                 raise InputError(
                     f"--{self._flag}: another job writes to {self._directory}: "
@@ -138,9 +138,9 @@ class _Hold:
             time.sleep(POLL_S)
 
     def _keep(self, is_main: bool) -> None:
-        """Renews the mark until the end, or until it is another's: then it ends this job."""
+        """Renews the mark until release. Ends this job if another one has taken over."""
         while not self._ended.wait(BEAT_S) and not self.lost:
-            # A full disk, or a store that is away for a time: the next time may do.
+            # The disk may be full, or the store unavailable; the next renewal may succeed.
             with suppress(OSError, tf.errors.OpError):
                 self._renew()
             if self.lost and stop_signals.is_listening():
@@ -153,7 +153,7 @@ class _Hold:
             if self._ended.is_set():
                 return
             found = read_mark(self._path)
-            if not found or self._owns(found):  # without a mark someone has tidied up
+            if not found or self._owns(found):  # a missing mark was deleted by someone
                 self._mark["renewed"] += 1
                 write_mark(self._path, self._mark)
             else:
@@ -168,7 +168,7 @@ class _Hold:
 
 
 def _interrupt_main_thread() -> None:
-    """A KeyboardInterrupt, where Python's own handler would raise one."""
+    """Raises a KeyboardInterrupt in the main thread, if Python's own handler is installed."""
     main = threading.main_thread().ident
     if main is not None and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.pthread_kill(main, signal.SIGINT)

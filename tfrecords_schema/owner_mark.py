@@ -1,4 +1,4 @@
-"""The mark that says which process owns a directory: reading, writing, who lives."""
+"""The mark of the process that owns a directory: reads, writes and checks it."""
 
 import errno
 import fcntl
@@ -15,7 +15,7 @@ import tensorflow as tf
 
 
 def new_mark() -> dict[str, Any]:
-    """A mark of this process, unlike any other."""
+    """Makes a unique mark of this process."""
     return {
         "token": uuid.uuid4().hex,
         "host": socket.gethostname(),
@@ -28,13 +28,13 @@ def new_mark() -> dict[str, Any]:
 
 
 def write_mark(path: str, mark: dict[str, Any]) -> None:
-    """Replaces what is at `path`; a reader never sees half of it."""
+    """Replaces the mark at `path`; a reader never sees half of it."""
     text = json.dumps(mark)
-    if "://" in path:  # an object is there when it is whole
+    if "://" in path:  # an object becomes visible only when complete
         with tf.io.gfile.GFile(path, "wb") as file:
             file.write(text)
         return
-    temporary = f"{path}.{mark['token']}~"  # where no lock is, another writer has its own
+    temporary = f"{path}.{mark['token']}~"  # unique, since without a lock others write too
     with open(temporary, "w") as file:
         file.write(text)
     os.replace(temporary, path)
@@ -42,7 +42,7 @@ def write_mark(path: str, mark: dict[str, Any]) -> None:
 
 @contextmanager
 def alone_in(folder: str) -> Iterator[bool]:
-    """Keeps the other processes out where the filesystem can do that; yields whether it can."""
+    """Locks out other processes if the filesystem can do that; yields whether it can."""
     if "://" in folder:
         yield False
         return
@@ -51,7 +51,7 @@ def alone_in(folder: str) -> Iterator[bool]:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             locked = True
-        except OSError:  # such as NFS, for a directory
+        except OSError:  # for example a directory on NFS
             locked = False
         yield locked
     finally:
@@ -59,7 +59,7 @@ def alone_in(folder: str) -> Iterator[bool]:
 
 
 def read_mark(path: str) -> str:
-    """What is in the mark; empty where there is none."""
+    """The text of the mark; empty if there is none."""
     try:
         with tf.io.gfile.GFile(path, "rb") as file:
             return file.read(1 << 16).decode("utf-8", "replace")
@@ -68,7 +68,7 @@ def read_mark(path: str) -> str:
 
 
 def parse_mark(text: str) -> dict[str, Any]:
-    """The fields of a mark; none where it is half written."""
+    """The fields of a mark; empty if it is incomplete."""
     try:
         mark = json.loads(text)
     except ValueError:
@@ -77,7 +77,7 @@ def parse_mark(text: str) -> dict[str, Any]:
 
 
 def is_running(mark: dict[str, Any]) -> bool | None:
-    """Whether the process that wrote the mark runs; None where that cannot be seen from here."""
+    """Whether the process of a mark runs; None if that is unknown on this machine."""
     if mark.get("machine") != _machine() or not isinstance(mark.get("pid"), int):
         return None
     start, known = _process_start(mark["pid"]), mark.get("process_start")
@@ -87,10 +87,10 @@ def is_running(mark: dict[str, Any]) -> bool | None:
 
 
 def _machine() -> str:
-    """A name for all the processes that see each other by their numbers.
+    """An identifier shared by all processes that see each other's process ids.
 
-    It holds the host's name, its boot, and the namespace of process numbers: containers may share
-    the first two.
+    It has the host's name, its boot id, and the PID namespace, since containers may share the
+    first two.
     """
     try:
         with open("/proc/sys/kernel/random/boot_id") as file:
@@ -104,14 +104,14 @@ def _machine() -> str:
 
 
 def _process_start(pid: int) -> str | None:
-    """When a process began, in the kernel's units; numbers of processes are used again.
+    """The start time of a process, in the kernel's units; process ids are reused.
 
-    It is empty where the process is there and its start cannot be seen, None where it has ended.
+    It is empty if the process runs and its start time is unknown, None if the process has ended.
     """
     try:
         with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
-            fields = file.read().rpartition(")")[2].split()  # after the name, which may be anything
-        return None if fields[0] in "ZX" else fields[19]  # Z: ended, its parent has not looked
+            fields = file.read().rpartition(")")[2].split()  # after the name, which may hold spaces
+        return None if fields[0] in "ZX" else fields[19]  # Z is a zombie: ended, not yet reaped
     except OSError:
         pass
     try:
@@ -122,7 +122,7 @@ def _process_start(pid: int) -> str | None:
 
 
 def name_owner(text: str) -> str:
-    """Who wrote a mark, for a message."""
+    """A description of the process of a mark, for a message."""
     mark = parse_mark(text)
     if not isinstance(mark.get("since"), float):
         return "its mark cannot be read"

@@ -1,7 +1,7 @@
-"""Bytes to tensors: of one record, or of many together.
+"""Parses records into tensors, one record or a batch.
 
-Many together are several times as fast: a large part of the time of one record is that of calling
-the graph that parses it, and its features are copied once more when records become a batch.
+A batch is several times as fast: for a single record much of the time is the call of the parsing
+graph, and its features are copied again when records are batched.
 """
 
 import tensorflow as tf
@@ -30,7 +30,7 @@ def parse_record(
 def parse_batch(
     features: tfds.features.FeaturesDict, serialized_B: tf.Tensor
 ) -> dict[str, tf.Tensor]:
-    """What a trainer needs of many records.
+    """The tensors of many records that a trainer needs.
 
     Args:
       features: the table that the records were written by.
@@ -69,9 +69,9 @@ def parse_batch(
 
 
 def caption_shapes(serialized_B: tf.Tensor) -> tf.Tensor:
-    """int32 [B, 2]: of each record the captions, and the tokens of the longest one."""
+    """int32 [B, 2]: for each record the number of captions, and the tokens of the longest one."""
     stored = {CAPTION_IDS_LENGTHS: tf.io.RaggedFeature(tf.int64)}
     lengths = tf.io.parse_example(serialized_B, stored)[CAPTION_IDS_LENGTHS]
-    longest_B = tf.maximum(tf.reduce_max(lengths, axis=1), 0)  # 0 where there are no captions
+    longest_B = tf.maximum(tf.reduce_max(lengths, axis=1), 0)  # 0 for a record without captions
     captions_B = tf.cast(lengths.row_lengths(), tf.int64)
     return tf.cast(tf.stack([captions_B, longest_B], axis=1), tf.int32)

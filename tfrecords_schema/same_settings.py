@@ -1,4 +1,4 @@
-"""A directory that was begun with some settings and is continued: are they the same?"""
+"""Compares the settings of a directory that is continued with those it was begun with."""
 
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -16,14 +16,14 @@ def check_same_settings(
     """Checks that a directory is continued with the settings that it was begun with.
 
     Args:
-      flag: that named the directory.
-      directory: for the message.
+      flag: the flag that named the directory.
+      directory: the directory, for the message.
       before: the settings that it was begun with.
-      now: those of this start.
+      now: the settings of this start.
       may_change: names that are not compared.
 
     Raises:
-      InputError: the message has each setting that differs, before and now.
+      InputError: settings differ; the message has each of them, before and now.
     """
     if found := name_differences(before, now, may_change):
         raise InputError(
@@ -35,7 +35,7 @@ def check_same_settings(
 def name_differences(
     before: Mapping[str, Any], now: Mapping[str, Any], may_change: Collection[str] = ()
 ) -> list[str]:
-    """`name was 1 and is 2` for each setting that differs, by name."""
+    """`name was 1 and is 2` for each setting that differs, sorted by name."""
     old, new = flatten(before), flatten(now)
     return [
         f"{name} was {old.get(name)!r} and is {new.get(name)!r}"
@@ -45,7 +45,7 @@ def name_differences(
 
 
 def flatten(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """{"a": {"b": 1}} -> {"a.b": 1}."""
+    """Flattens nested settings: {"a": {"b": 1}} -> {"a.b": 1}."""
     flat: dict[str, Any] = {}
     for name, value in settings.items():
         if isinstance(value, Mapping):

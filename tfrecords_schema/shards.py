@@ -1,16 +1,16 @@
-"""Shard names, and which shard an image goes to.
+"""Shard names, and the shard of each image.
 
-The shard of an image is a SHA-256 of its id, modulo the number of shards. SHA-256 because it is
-the same in every process, version and language (Python's `hash` is salted per process), spreads
-any kind of id evenly, and is in every standard library; its speed does not matter at one short
-string an image. Changing it would move every image, so it is part of the schema version.
+The shard of an image is the SHA-256 of its id, modulo the number of shards. SHA-256 is the same in
+every process, version and language (Python's `hash` is salted per process), distributes any kind of
+id evenly, and is in every standard library. Its speed does not matter for one short string an
+image. Another hash would move every image, so the hash is part of the schema version.
 """
 
 import hashlib
 import os
 
 SPLITS = ("train", "validation", "test")
-DATASET_NAME = "captions"  # TFDS puts it in front of every shard's name
+DATASET_NAME = "captions"  # TFDS's prefix of every shard's name
 
 
 def stable_hash(text: str, salt: str = "") -> int:
@@ -18,7 +18,7 @@ def stable_hash(text: str, salt: str = "") -> int:
     salted = f"{salt}\0{text}"
     try:
         encoded = salted.encode("utf-8", "surrogateescape")
-    except UnicodeEncodeError:  # a surrogate that stands for no byte, as JSON can have it
+    except UnicodeEncodeError:  # a surrogate that encodes no byte, which JSON may have
         encoded = salted.encode("utf-8", "surrogatepass")
     digest = hashlib.sha256(encoded).digest()
     return int.from_bytes(digest[:8], "big")
@@ -35,5 +35,5 @@ def shard_name(split: str, shard: int, shard_count: int) -> str:
 
 
 def shard_path(directory: str, split: str, shard: int, shard_count: int) -> str:
-    """Where the shard lies in the dataset at `directory`."""
+    """The path of the shard in the dataset at `directory`."""
     return os.path.join(directory, shard_name(split, shard, shard_count))

@@ -1,4 +1,4 @@
-"""Importing TensorFlow without the log lines that it writes before anyone can ask it not to."""
+"""Imports TensorFlow without the log lines that it writes before its log level is set."""
 
 import contextlib
 import os
@@ -10,16 +10,16 @@ from tfrecords_schema.keras_settings import choose_backend, import_keras
 
 
 def start_tensorflow(log_level: int = 2) -> None:
-    """Imports TensorFlow and finds the devices, with standard error turned away meanwhile.
+    """Imports TensorFlow and finds the devices, with standard error discarded meanwhile.
 
-    Its C++ libraries log what they did not find (CUDA on a machine without GPU) straight to file
-    descriptor 2, before their log level counts. Python errors are raised as ever.
+    Its C++ libraries log missing hardware (CUDA on a machine without GPU) directly to file
+    descriptor 2, before their log level takes effect. Python errors are raised as usual.
 
-    Keras is imported too, so that it runs on TensorFlow. Where it does not like the user's
-    keras.json the process ends with one line and status 2.
+    Keras is imported too, so that it runs on TensorFlow. If it rejects the user's keras.json, the
+    process ends with one line and status 2.
 
     Args:
-      log_level: of the C++ libraries, 2 for errors and 3 for what ends the process.
+      log_level: the log level of the C++ libraries, 2 for errors and 3 for fatal errors.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", str(log_level))
     choose_backend()
@@ -36,9 +36,9 @@ def start_tensorflow(log_level: int = 2) -> None:
 
 @contextlib.contextmanager
 def native_stderr_discarded() -> Iterator[None]:
-    """Turns file descriptor 2 away, where C libraries write what no log level holds back.
+    """Discards file descriptor 2, where C libraries write messages that no log level stops.
 
-    Python's exceptions pass through. What Python itself writes to `sys.stderr` within is lost too.
+    Python's exceptions pass through. Python's own output to `sys.stderr` is lost too.
     """
     screen, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)

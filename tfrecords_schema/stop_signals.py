@@ -1,14 +1,14 @@
-"""Ctrl-C and SIGTERM at any moment: one line, the workers ended, the lock given back.
+"""Handles Ctrl-C and SIGTERM at any moment: prints one line, ends workers and releases the lock.
 
-Python's own way is an exception in the main thread. It does not come while a C++ call lasts, gets
-lost in callbacks, is turned into another by Beam, and leaves threads that end their shards first.
-So a thread waits for the signals, tells what is kept, and ends the process. Whatever was under way
-is written under temporary names, see `tfrecords_schema.atomic_file`: an end is a kill without loss.
+Python's own handling is an exception in the main thread. It is delayed during a C++ call, gets lost
+in callbacks, is turned into another error by Beam, and leaves threads that finish their shards. So
+a thread waits for the signals, prints what is kept, and ends the process. Unfinished files have
+temporary names, see `tfrecords_schema.atomic_file`, so this end loses no complete work.
 
-Who can do better than end, such as a training run that can save, takes the first signal by
-`first_signal`; the second one ends the process all the same.
+Code that can do better than end, such as a training run that can save, handles the first signal
+with `first_signal`; the second one always ends the process.
 
-Only a process that called `listen` is ended so; elsewhere Python's own way stays.
+This applies only to a process that called `listen`; others keep Python's own handling.
 """
 
 import os
@@ -20,26 +20,26 @@ from contextlib import contextmanager, suppress
 from typing import NoReturn
 
 SIGNALS = {int(signal.SIGINT): "interrupted", int(signal.SIGTERM): "terminated"}
-GRACE_S = 10  # after which the end waits for nothing
+GRACE_S = 10  # limit of all waits at the end
 
-_screen: int | None = None  # a copy of standard error, which TensorFlow's import turns away
+_screen: int | None = None  # a copy of standard error, which is discarded while TensorFlow loads
 _ending = threading.Lock()
-_status: int | None = None  # of a process that the first signal ends; 128 + its number if None
+_status: int | None = None  # exit status after the first signal; None means 128 + its number
 _kept: list[Callable[[], str]] = [lambda: "nothing was changed yet; the same command goes on"]
 _first: list[Callable[[], None]] = []
 _at_end: list[Callable[[], None]] = []
 
 
 def hold_back() -> None:
-    """Keeps the signals back until `listen`, also through an exec."""
+    """Blocks the signals until `listen`, also across an exec."""
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
 
 
 def listen(status: int | None = None) -> None:
-    """Ends this process by `end` when a signal comes; a signal that is ignored stays so.
+    """Makes a signal end this process by `end`; an ignored signal stays ignored.
 
     Args:
-      status: of the process that the first signal ends, in place of 128 + its number.
+      status: exit status after the first signal, instead of 128 + its number.
     """
     global _screen, _status
     _screen, _status = os.dup(2), status
@@ -53,7 +53,7 @@ def listen(status: int | None = None) -> None:
 
 @contextmanager
 def at_end(act: Callable[[], None]) -> Iterator[None]:
-    """Has `end` call `act`, as long as the context lasts."""
+    """Makes `end` call `act`, within the context."""
     _at_end.append(act)
     try:
         yield
@@ -63,9 +63,9 @@ def at_end(act: Callable[[], None]) -> Iterator[None]:
 
 @contextmanager
 def first_signal(act: Callable[[], None]) -> Iterator[None]:
-    """Has the first signal call `act`, in a thread, and not end the process, within the context.
+    """Makes the first signal call `act` in a thread instead of ending the process, in the context.
 
-    TensorFlow's servers of several workers catch SIGTERM for themselves; this takes it back.
+    TensorFlow's servers of several workers catch SIGTERM themselves; this overrides them.
     """
     _first.append(act)
     if is_listening() and threading.current_thread() is threading.main_thread():
@@ -78,7 +78,7 @@ def first_signal(act: Callable[[], None]) -> Iterator[None]:
 
 @contextmanager
 def kept(tell: Callable[[], str]) -> Iterator[None]:
-    """Has the line for a signal say what `tell` returns, as long as the context lasts."""
+    """Makes the message for a signal include what `tell` returns, within the context."""
     _kept.append(tell)
     try:
         yield
@@ -87,17 +87,17 @@ def kept(tell: Callable[[], str]) -> Iterator[None]:
 
 
 def is_listening() -> bool:
-    """Whether this process was told to `listen`."""
+    """Whether this process has called `listen`."""
     return _screen is not None
 
 
 def end(status: int, message: str = "") -> NoReturn:
-    """Ends the process now: its worker processes first, then what `at_end` was given.
+    """Ends the process now: first its worker processes, then the actions of `at_end`.
 
-    No thread goes on. Where this process does not `listen` it is a SystemExit.
+    No thread continues. Without `listen` it raises a SystemExit.
 
     Args:
-      status: of the process.
+      status: the exit status.
       message: a line for standard error; nothing is written there after it.
     """
     if _screen is None:
@@ -105,13 +105,13 @@ def end(status: int, message: str = "") -> NoReturn:
             print(message, file=sys.stderr)
         sys.exit(status)
     if not _ending.acquire(blocking=False):
-        threading.Event().wait()  # another thread ends the process
+        threading.Event().wait()  # another thread is ending the process
     last_way_out = threading.Timer(GRACE_S, os._exit, [status])
     last_way_out.daemon = True
     last_way_out.start()
     if message:
         os.write(_screen, f"{_new_line()}{message}\n".encode(errors="backslashreplace"))
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # threads will miss their workers
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # hides errors of threads about ended workers
     _end_children()
     for act in reversed(_at_end):
         with suppress(Exception):
@@ -122,14 +122,14 @@ def end(status: int, message: str = "") -> NoReturn:
 
 
 def _catch() -> None:
-    """Has the signals that are not ignored wake the thread that waits for them."""
+    """Makes the signals that are not ignored wake the thread that waits for them."""
     for number in SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, lambda *_: None)
 
 
 def _wait(receive: int) -> None:
-    """Waits for signals, which are written to `receive` as bytes, until one ends the process."""
+    """Waits for signals, read as bytes from `receive`, until one ends the process."""
     number, status = _next_signal(receive), _status
     if _first:
         _first[-1]()
@@ -137,10 +137,10 @@ def _wait(receive: int) -> None:
     status = 128 + number if status is None else status
     end_later = threading.Timer(GRACE_S, end, [status, SIGNALS[number]])
     end_later.daemon = True
-    end_later.start()  # a filesystem that does not answer
+    end_later.start()  # for a filesystem that does not answer
     try:
         what = _kept[-1]()
-    except Exception:  # such as a directory that has gone
+    except Exception:  # for example the directory is gone
         what = "the same command goes on"
     end(status, f"{SIGNALS[number]}: {what}")
 
@@ -153,13 +153,13 @@ def _next_signal(receive: int) -> int:
 
 
 def _new_line() -> str:
-    """A line end where a progress bar stands on the screen."""
+    """A line feed if a progress bar is on the screen, else empty."""
     tqdm = getattr(sys.modules.get("tqdm"), "tqdm", None)
     return "\n" if getattr(tqdm, "_instances", None) else ""
 
 
 def _end_children() -> None:
-    """Kills the processes that this one has started, and theirs, until there is none."""
+    """Kills all child processes and their children, until there are none."""
     import psutil
 
     while children := psutil.Process().children(recursive=True):

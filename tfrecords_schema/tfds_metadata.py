@@ -1,4 +1,4 @@
-"""The files by which TFDS reads a dataset without beamcap."""
+"""Writes the metadata files with which TFDS reads a dataset without beamcap."""
 
 import tensorflow_datasets as tfds
 
@@ -7,7 +7,7 @@ from tfrecords_schema.shards import DATASET_NAME
 
 
 def write_tfds_metadata(directory: str, manifest: Manifest) -> None:
-    """Writes `features.json` and `dataset_info.json`, by which TFDS reads the dataset."""
+    """Writes `features.json` and `dataset_info.json`, with which TFDS reads the dataset."""
     template = tfds.core.ShardedFileTemplate(
         data_dir=directory, dataset_name=DATASET_NAME, filetype_suffix="tfrecord"
     )

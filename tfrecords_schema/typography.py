@@ -1,9 +1,9 @@
-# ruff: noqa: RUF001, RUF002  the signs that look alike are what this is about
-"""Unicode text with the punctuation of a typewriter, and how to take punctuation off its words.
+# ruff: noqa: RUF001, RUF002  this module is about signs that look alike
+"""Maps Unicode punctuation to ASCII, and strips punctuation from words.
 
-The pipeline makes words of captions and the trainer scores them: both read text by these rules.
-Quotes, dashes and dots become what Stanford's PTB tokenizer makes of them; signs that it leaves
-alone, such as the accent in "man´s", become the ASCII sign that is meant.
+Both the pipeline, which tokenizes captions, and the trainer, which scores them, use these rules.
+Quotes, dashes and dots become what Stanford's PTB tokenizer makes of them. Signs that it ignores,
+such as the accent in "man´s", become the ASCII sign that is meant.
 """
 
 import re
@@ -17,8 +17,8 @@ _ASCII = {
     "-": "‐‑−",
     "..": "‥",
     "...": "…⋯",
-    # Ends of sentences and clauses. Many scripts write no space after them, and Tibetan and
-    # Ethiopic have signs between words in place of a space.
+    # Ends of sentences and clauses. Many scripts write no space after them. Tibetan and Ethiopic
+    # have signs instead of spaces between words.
     " ": "\u200b。、｡､।॥؟،؛۔၊။។៕་།༎፡።፣፤",
     # Invisible: soft hyphen, byte order mark, direction of writing.
     "": "\u00ad\ufeff\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060"
@@ -29,9 +29,9 @@ _TYPEWRITER = _FULLWIDTH | {ord(c): plain for plain, signs in _ASCII.items() for
 
 
 def _by_category() -> dict[str, list[int]]:
-    """Unicode category -> its code points from 128 on, rising.
+    """Maps each Unicode category to its code points from 128 on, ascending.
 
-    From 0x20000 on there are only letters of Han, and marks that choose a variant of a letter.
+    From 0x20000 on only Han letters, and marks that select a variant of a letter, are assigned.
     """
     found: dict[str, list[int]] = {}
     for code in (*range(128, 0x20000), *range(0xE0100, 0xE01F0)):
@@ -40,7 +40,7 @@ def _by_category() -> dict[str, list[int]]:
 
 
 def _ranges(codes: Iterable[int]) -> str:
-    """Code points as the inside of a character class, which `re` and RE2 read alike."""
+    """The code points as the inside of a character class, for both `re` and RE2."""
     ranges: list[list[int]] = []
     for code in sorted(codes):
         if ranges and ranges[-1][1] == code - 1:
@@ -56,8 +56,8 @@ def _codes(*categories: str) -> list[int]:
 
 _CODES = _by_category()
 PUNCTUATION = "".join(map(chr, _codes("Ps", "Pe", "Pi", "Pf", "Po", "Pd", "Pc")))
-# Insides of character classes. Marks include the two joiners, which stand within words of Persian
-# and of Indian scripts. Symbols include signs of fonts, and emoji newer than Python's tables.
+# Insides of character classes. Marks include the two joiners, which occur within words of Persian
+# and of Indian scripts. Symbols include private-use signs, and emoji newer than Python's tables.
 MARKS = _ranges([*_codes("Mn", "Mc", "Me"), 0x200C, 0x200D])
 _NEW_EMOJI = [code for code in _codes("Cn") if 0x1F000 <= code < 0x1FB00]
 _SYMBOLS = _ranges([*_codes("So", "Sc", "Sm", "Sk", "Co"), *_NEW_EMOJI])
@@ -79,13 +79,13 @@ def plain_text(text: str) -> str:
 
 
 def without_signs(text: str) -> str:
-    """`text` with a space for Unicode symbols, brackets, and punctuation at the ends of words.
+    """Replaces Unicode symbols, brackets, and punctuation at the ends of words by a space.
 
-    ASCII signs stay, for a tokenizer to judge; so does a sign within a word, as in "col·lecció".
+    ASCII signs stay for the tokenizer; so does a sign within a word, as in "col·lecció".
     """
     return text if text.isascii() else _APART.sub(" ", text)
 
 
 def count_symbols(text: str) -> int:
-    """How many Unicode symbols `text` has; neighbours, such as three emoji, are one."""
+    """The number of Unicode symbols in `text`; neighbours, such as three emoji, count as one."""
     return 0 if text.isascii() else len(_ONE_SYMBOL.findall(text))

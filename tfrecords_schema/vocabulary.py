@@ -1,8 +1,8 @@
-"""The vocabulary: tokens to ids and back, and its file.
+"""The vocabulary: maps tokens to ids and back, and reads its file.
 
 The file has one token a line; a token's id is its line number from 0. The four reserved tokens
-come first, then the words by falling count, ties by the word itself, so that equal counts give
-equal files wherever and in whatever order the counting ran.
+come first, then the words by descending count, ties by the word itself. So equal counts give equal
+files, in whatever order and on whatever machines they were counted.
 """
 
 import hashlib
@@ -21,10 +21,10 @@ class Vocabulary:
     """An immutable list of tokens, the reserved ones first."""
 
     def __init__(self, words: Iterable[str]):
-        """Makes a vocabulary of `words` (without the reserved tokens), in the order given.
+        """Makes a vocabulary of `words` (without the reserved tokens), in the given order.
 
         Raises:
-          InputError: a word is empty, holds whitespace, is reserved or comes twice.
+          InputError: a word is empty, holds whitespace, is reserved or repeated.
         """
         self.tokens = (*RESERVED, *words)
         self._ids: dict[str, int] = {}
@@ -36,21 +36,21 @@ class Vocabulary:
 
     @classmethod
     def from_counts(cls, counts: Mapping[str, int], min_count: int = 1) -> "Vocabulary":
-        """The words seen at least `min_count` times, by falling count, ties by word."""
+        """The words with at least `min_count` occurrences, by descending count, ties by word."""
         kept = [word for word, n in counts.items() if n >= min_count and word not in RESERVED]
         return cls(sorted(kept, key=lambda word: (-counts[word], word)))
 
     def __len__(self) -> int:
-        """Number of tokens, reserved ones included."""
+        """The number of tokens, including the reserved ones."""
         return len(self.tokens)
 
     def ids(self, words: Iterable[str]) -> list[int]:
-        """<start>, the words' ids, <end>. A word that is not a known word becomes <unk>."""
+        """<start>, the words' ids, <end>. An unknown word becomes <unk>."""
         known = (self._ids.get(word, UNK) for word in words)
         return [START, *(i if i >= len(RESERVED) else UNK for i in known), END]
 
     def words(self, ids: Iterable[int]) -> list[str]:
-        """The words of `ids` up to the first <end>, reserved tokens left out."""
+        """The words of `ids` up to the first <end>, without reserved tokens."""
         words = []
         for i in ids:
             if i == END:
@@ -60,7 +60,7 @@ class Vocabulary:
         return words
 
     def written(self) -> list[str]:
-        """What each token is in a caption: the word, or "" for a reserved token."""
+        """The text of each token in a caption: the word, or "" for a reserved token."""
         return ["" if token in RESERVED else token for token in self.tokens]
 
     def to_text(self) -> str:
@@ -68,7 +68,7 @@ class Vocabulary:
         return "".join(f"{token}\n" for token in self.tokens)
 
     def sha256(self) -> str:
-        """Fingerprint: hexadecimal SHA-256 of the vocabulary file."""
+        """The hexadecimal SHA-256 of the vocabulary file."""
         return hashlib.sha256(self.to_text().encode()).hexdigest()
 
 
@@ -76,7 +76,7 @@ def read_vocabulary(path: str) -> Vocabulary:
     """Reads a vocabulary file.
 
     Raises:
-      InputError: not there, or not a vocabulary file.
+      InputError: the file is missing, or not a vocabulary file.
     """
     lines = _read_lines(path)
     try:
@@ -90,10 +90,10 @@ def read_vocabulary(path: str) -> Vocabulary:
 
 
 def read_words(path: str) -> Vocabulary:
-    """The vocabulary of a vocabulary file, or of a plain list of one word a line.
+    """Reads the vocabulary of a vocabulary file, or of a plain list of one word a line.
 
     Raises:
-      InputError: not there, without words, or a word that a vocabulary cannot have.
+      InputError: the file is missing, has no words, or has a word that is not allowed.
     """
     lines = [line.removesuffix("\r") for line in _read_lines(path)]
     lines[0] = lines[0].removeprefix("\ufeff")

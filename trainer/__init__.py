@@ -1,8 +1,8 @@
-"""TFRecords to a trained captioner and a SavedModel, on tf.distribute.
+"""Trains captioners on TFRecords with tf.distribute, and exports a SavedModel.
 
     from trainer import TrainConfig, load_captioner, load_run, recipes, train
 
-The names are imported when they are first used: TensorFlow takes seconds. See docs/python.md.
+The names are imported on first use, since TensorFlow takes seconds. See docs/python.md.
 """
 
 import importlib

@@ -1,4 +1,4 @@
-"""`python -m trainer COMMAND`: flags to configuration, one call."""
+"""`python -m trainer COMMAND`: parses the flags, and runs the command."""
 
 import sys
 
@@ -14,6 +14,6 @@ if __name__ == "__main__":
     end_with_launcher()
     use_few_arenas()
 
-    from trainer.command import main  # it imports TensorFlow once it has read the flags
+    from trainer.command import main  # it imports TensorFlow after it has parsed the flags
 
     main()

@@ -1,4 +1,4 @@
-"""Checks before a training: a bad input is refused before anything is written."""
+"""Checks the inputs of a training before anything is written."""
 
 import tensorflow as tf
 
@@ -19,7 +19,7 @@ def check_inputs(config: TrainConfig) -> Dataset:
       InputError: the dataset or the run directory cannot be used.
     """
     dataset = open_dataset(config.data)
-    dataset.manifest.feature_shape()  # that it has one
+    dataset.manifest.feature_shape()  # raises an error if the dataset has no features
     for name in OF_IMAGES if not dataset.manifest.has_images() else ():
         if (value := getattr(config, name)) != getattr(TrainConfig, name):
             raise InputError(

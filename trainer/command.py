@@ -1,4 +1,4 @@
-"""The command line of the trainer. TensorFlow is imported once the flags are known to be good."""
+"""The command line of the trainer. TensorFlow is imported after the flags are checked."""
 
 import argparse
 import dataclasses
@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from tfrecords_schema.command_errors import errors_told
 from tfrecords_schema.errors import InputError
 from tfrecords_schema.flags import add_flags, command_name, given, to_arguments
 from tfrecords_schema.start_tensorflow import start_tensorflow
@@ -20,11 +21,14 @@ from trainer.command_flags import (
 )
 from trainer.config import ModelConfig, TrainConfig
 from trainer.decoding.search_config import SearchConfig
+from trainer.errors import ExportError, LostWorkerError
 from trainer.stop_request import STOPPED_STATUS, StoppedError
+
+STATUSES = {ExportError: 1, FloatingPointError: 1, LostWorkerError: 1}
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """One subcommand a job, with the flags of its dataclasses."""
+    """Makes a parser with one subcommand a job, with the flags of its dataclasses."""
     parser = argparse.ArgumentParser(prog=command_name("trainer"), allow_abbrev=False)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, command in COMMANDS.items():
@@ -43,53 +47,31 @@ def make_parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs a command.
 
-    It exits with one line and a status: 2 where the user's input is at fault, 1 where training
-    diverged or another worker is gone, 75 where SIGTERM or Ctrl-C stopped a run, 130 where Ctrl-C
-    stopped anything else.
+    An error exits with one line and a status: 2 if the user's input is at fault, 1 if training
+    diverged or another worker is gone, 75 if SIGTERM or Ctrl-C stopped a run, 130 if Ctrl-C
+    stopped any other command.
     """
     flags = make_parser().parse_args(arguments)
     try:
-        COMMANDS[flags.command].run(flags)
-    except KeyboardInterrupt:  # not as a command, which ends by `stop_signals`
-        _fail(130, "interrupted")
+        with errors_told(statuses=STATUSES):
+            COMMANDS[flags.command].run(flags)
+    except KeyboardInterrupt:  # only when called from Python: `stop_signals` ends the command
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)
     except StoppedError as error:
-        _fail(STOPPED_STATUS, str(error))
-    except InputError as error:
-        _fail(2, f"error: {error}")
-    except Exception as error:
-        status, message = _what_failed(error)
-        if not status:
-            raise
-        _fail(status, f"error: {message}")
-
-
-def _fail(status: int, message: str) -> None:
-    print(message, file=sys.stderr)
-    sys.exit(status)
-
-
-def _what_failed(error: Exception) -> tuple[int, str]:
-    """The status and the message for what is no defect; 0 for what is one."""
-    from tfrecords_schema.disk_failures import DISK_ERRORS, disk_failure
-    from trainer.export.export_check import ExportError
-    from trainer.replicas.distribution import LostWorkerError
-
-    if isinstance(error, DISK_ERRORS) and (failure := disk_failure(error)):
-        return 2, f"{failure}. Put that right and give the command again"
-    if isinstance(error, (ExportError, FloatingPointError, LostWorkerError)):
-        return 1, str(error)
-    return 0, ""
+        print(error, file=sys.stderr)
+        sys.exit(STOPPED_STATUS)
 
 
 def _start() -> None:
-    """Imports TensorFlow. The functions below import what needs it."""
+    """Imports TensorFlow. The functions below import the modules that need it."""
     start_tensorflow()
 
     from absl import logging
 
     from tfrecords_schema.messages import print_messages
 
-    logging.set_verbosity(logging.ERROR)  # TFDS warns of its own deprecated names
+    logging.set_verbosity(logging.ERROR)  # hides TFDS's warnings of its own deprecated names
     print_messages()
 
 
@@ -117,18 +99,18 @@ def _launch(flags: argparse.Namespace) -> None:
     from trainer.check_inputs import check_inputs
     from trainer.replicas.launch import launch
 
-    # What each worker would refuse is refused once, before they start.
+    # Inputs that every worker would refuse are refused once, before the workers start.
     check_inputs(config)
     if status := launch(workers, to_arguments(config)):
         sys.exit(status)
 
 
 def _training(flags: argparse.Namespace) -> TrainConfig:
-    """The configuration of a training: that of its recipe, with the flags that were given."""
+    """The configuration of a training: the recipe's, changed by the given flags."""
     values = given(flags, TrainConfig, ModelConfig)
     recipe = recipes.choose(given(flags, RecipeFlag).get("recipe", ""), values)
     if recipe is recipes.self_critical:
-        _start()  # it reads the initial run
+        _start()  # this recipe reads the initial run with TensorFlow
     return recipe(**values)
 
 
@@ -145,7 +127,7 @@ def _evaluate(flags: argparse.Namespace) -> None:
     evaluation = run.evaluate(split, search, show_progress=True, save=False)
     try:
         print(evaluation_text(evaluation))
-    finally:  # also where standard output is what is full
+    finally:  # also if standard output cannot be written to
         run.save(evaluation)
 
 
@@ -171,7 +153,7 @@ def _caption(flags: argparse.Namespace) -> None:
 
 
 class Command(NamedTuple):
-    """A subcommand."""
+    """A subcommand of the trainer."""
 
     run: Callable[[argparse.Namespace], None]
     flags: tuple[type, ...]

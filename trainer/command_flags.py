@@ -1,4 +1,4 @@
-"""The flags of the trainer's commands that are no part of a configuration."""
+"""The flags of the trainer's commands that are not part of a configuration."""
 
 import dataclasses
 
@@ -12,7 +12,7 @@ CAPTION_FORMATS = ("text", "jsonl", "csv")
 
 @dataclasses.dataclass(frozen=True)
 class RecipeFlag:
-    """Which recipe gives the defaults."""
+    """The recipe that sets the defaults."""
 
     recipe: str = flag(
         "",
@@ -25,14 +25,14 @@ class RecipeFlag:
 
 @dataclasses.dataclass(frozen=True)
 class WorkersFlag:
-    """Into how many processes `launch` divides a training."""
+    """The number of processes that `launch` starts."""
 
     workers: int = flag(2, "processes on this machine", "devices", least=1)
 
 
 @dataclasses.dataclass(frozen=True)
 class RunFlags:
-    """Which trained run a command reads."""
+    """The trained run that a command reads."""
 
     run: str = flag(REQUIRED, "directory of a trained run", "data and run", path=True)
     data: str = flag(
@@ -42,14 +42,14 @@ class RunFlags:
 
 @dataclasses.dataclass(frozen=True)
 class SplitFlag:
-    """Which split `evaluate` captions."""
+    """The split that `evaluate` captions."""
 
     split: str = flag("test", "split to caption", "data and run", choices=SPLITS)
 
 
 @dataclasses.dataclass(frozen=True)
 class ExportFlags:
-    """Where an export goes, and what it reads."""
+    """The output of an export, and the image formats that it reads."""
 
     output: str = flag(
         REQUIRED, "directory of versions, as TensorFlow Serving wants it", "output", path=True
@@ -64,7 +64,7 @@ class ExportFlags:
 
 @dataclasses.dataclass(frozen=True)
 class CaptionFlags:
-    """Which export captions images, and how captions are printed."""
+    """The export that captions images, and the format of the output."""
 
     model: str = flag(
         REQUIRED, "an exported version, such as EXPORT/1; EXPORT: its latest", "model", path=True

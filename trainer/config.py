@@ -1,4 +1,4 @@
-"""What one training run is asked to do: the flags of `train`, one field a flag."""
+"""The configuration of a training run: the flags of `train`, one field a flag."""
 
 import dataclasses
 import math
@@ -13,7 +13,7 @@ PRECISIONS = ("float32", "bfloat16", "float16")
 SCHEDULES = ("constant", "cosine", "noam", "plateau")
 OBJECTIVES = ("cross_entropy", "self_critical")
 BASELINES = ("samples", "greedy")
-SEEDS = 2**32  # NumPy takes seeds below it
+SEEDS = 2**32  # NumPy's seeds are below it
 
 _RECURRENT = {"model": ("attend", "attend_after", "merge", "inject")}
 _ATTENTION = {"model": ("attend", "attend_after")}
@@ -27,16 +27,16 @@ _IMAGES, _DEVICES, _VALIDATION = "images (a dataset of --features=image)", "devi
 
 
 def _share(default: float, help: str, group: str = _REGULARIZATION, **settings: Any) -> Any:
-    """A share of a whole, such as a dropout rate."""
+    """A flag for a share of a whole, such as a dropout rate."""
     return flag(default, help, group, least=0, below=1, **settings)
 
 
 @dataclasses.dataclass(frozen=True)
 class ModelConfig:
-    """The size and kind of a captioner.
+    """The kind and the sizes of a captioner.
 
     Raises:
-      InputError: a value that cannot be used; the message names the flag.
+      InputError: a value is invalid; the message names the flag.
     """
 
     cell: str = flag("lstm", "recurrent cell", _MODEL, choices=("lstm", "gru"), of=_RECURRENT)
@@ -82,7 +82,7 @@ class ModelConfig:
     output_dropout: float = _share(0.5, "dropout before the softmax")
 
     def __post_init__(self) -> None:
-        """Refuses bad values."""
+        """Checks all values."""
         check_flags(self)
 
 
@@ -91,7 +91,7 @@ class TrainConfig:
     """The flags of `train`. The defaults are those of the recipe `attend`.
 
     Raises:
-      InputError: a value that cannot be used; the message names the flag.
+      InputError: a value is invalid; the message names the flag.
     """
 
     data: str = flag(REQUIRED, "dataset directory", _DATA, path=True)
@@ -231,7 +231,7 @@ class TrainConfig:
     model_config: ModelConfig = dataclasses.field(default_factory=ModelConfig)
 
     def __post_init__(self) -> None:
-        """Refuses bad values."""
+        """Checks all values."""
         for name in ("data", "run"):
             if not getattr(self, name):
                 raise InputError(f"--{name} is empty, it must be a directory")
@@ -258,4 +258,4 @@ class TrainConfig:
             raise InputError("--warmup_steps=0 must be at least 1 with --schedule=noam")
 
 
-OF_IMAGES = ("unfreeze_at", "flip", "crop", "color_jitter")  # for a dataset of images
+OF_IMAGES = ("unfreeze_at", "flip", "crop", "color_jitter")  # flags for datasets of images only

@@ -23,7 +23,7 @@ NOT_FINITE_FILE = "not_finite.json"
 
 
 def train_epoch(run: Run, stop: threading.Event, show_progress: bool) -> dict[str, float]:
-    """Trains for one epoch, or for the rest of one that was begun.
+    """Trains for one epoch, or for the rest of an epoch that was begun.
 
     Returns:
       The epoch's row for the log: step, epoch, loss, seconds, images_per_second.
@@ -83,8 +83,8 @@ def train_epoch(run: Run, stop: threading.Event, show_progress: bool) -> dict[st
                     raise _not_finite(run, values["loss"], step, ids)
                 note(values)
             if len(numbers) == left:
-                next(batches, None)  # the dataset looks whether its counts are right at its end
-                break  # what is saved after validation has the same step
+                next(batches, None)  # reaching the end makes the dataset check its counts
+                break  # the checkpoint after validation has the same step
             is_stopped = sum_of_workers(strategy, float(stop.is_set())) > 0
             if is_stopped or step % config.checkpoint_every < at_once:
                 run.save()
@@ -104,16 +104,16 @@ def train_epoch(run: Run, stop: threading.Event, show_progress: bool) -> dict[st
 
 
 def steps_at_once() -> int:
-    """How many steps one call of the compiled loop makes.
+    """The number of steps in one call of the compiled loop.
 
-    A GPU would wait for Python after each call, so that a call makes many steps. On a CPU a call
-    costs nothing beside a step, and with one step a call a run is stopped after the current step.
+    A GPU would be idle between calls, so a call makes many steps. On a CPU the time of a call is
+    negligible, and with one step a call a run stops after the current step.
     """
     return LOG_EVERY if tf.config.list_physical_devices("GPU") else 1
 
 
 def _not_finite(run: Run, loss: float, step: int, image_ids: np.ndarray) -> FloatingPointError:
-    """The error for a loss that is not finite; the batch's images are written to a file."""
+    """The error for a loss that is not finite. The batch's image ids are written to a file."""
     names = [name.decode() for name in image_ids.ravel() if name]
     path = os.path.join(run.config.run, NOT_FINITE_FILE)
     if run.log:

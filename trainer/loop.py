@@ -1,14 +1,13 @@
-"""The training loop: epochs, validation, the best weights, early stopping, continuing.
+"""The training loop: epochs, validation, the best weights, early stopping, resuming.
 
-What is validated, kept and exported is an exponential moving average (EMA) of the weights, which
-generalizes better than the last weights (Polyak and Juditsky 1992). After each epoch the validation
-split is captioned greedily and scored with CIDEr. CIDEr chooses the model, and where CIDEr does not
-tell models apart the validation loss does: see `trainer.scores.validation`.
+The model that is validated, kept and exported has an exponential moving average (EMA) of the
+weights, which generalizes better than the last weights (Polyak and Juditsky 1992). After each epoch
+the validation split is captioned greedily and scored with CIDEr. CIDEr chooses the model; for equal
+CIDEr the validation loss does: see `trainer.scores.validation`.
 
-A checkpoint has all that the rest of a run depends on, also in the middle of an epoch: weights,
-their EMA, the optimizer, and `Progress`. Order of the data and dropout are functions of
-(seed, epoch, step). So a run that is continued ends with the very weights of one that was never
-stopped.
+A checkpoint has the full state of a run, also in the middle of an epoch: weights, their EMA, the
+optimizer, and `Progress`. The order of the data and dropout are functions of (seed, epoch, step).
+So a resumed run ends with exactly the weights of an uninterrupted one.
 """
 
 import math
@@ -42,24 +41,24 @@ OnEpoch = Callable[[dict[str, Any]], None]
 def train(
     config: TrainConfig, on_epoch: OnEpoch | None = None, show_progress: bool = False
 ) -> TrainedRun:
-    """Trains a run to its end, from its last checkpoint where it was begun before.
+    """Trains a run to its end, from its last checkpoint if there is one.
 
     Progress is reported on the logger `beamcap`; see `tfrecords_schema.messages`.
 
     Args:
-      config: the run.
-      on_epoch: called after each epoch with its row of `TrainedRun.history`, when the epoch is
-        saved. Of several workers only the chief calls it.
-      show_progress: whether a terminal shows a bar.
+      config: the configuration of the run.
+      on_epoch: called after each epoch with its row of `TrainedRun.history`, once the epoch is
+        saved. With several workers only the chief calls it.
+      show_progress: whether a terminal shows a progress bar.
 
     Returns:
-      The run, whose model has the weights that validation has chosen.
+      The run, whose model has the best weights by validation.
 
     Raises:
       InputError: the dataset or the run directory cannot be used.
       FloatingPointError: the loss is not finite.
       LostWorkerError: another worker is gone.
-      StoppedError: SIGTERM came; the run is saved.
+      StoppedError: SIGTERM was received; the run is saved.
     """
     dataset = check_inputs(config)
     with precision_set(config.precision), lost_workers_named():
@@ -70,7 +69,7 @@ def train(
                 f"--batch_size={config.batch_size} must be a multiple of the {replicas} replicas"
             )
         with damaged_shards_named(dataset):
-            # All that may be wrong is found before the run is claimed.
+            # All checks of the inputs come before the run is claimed.
             run = Run(config, dataset, strategy)
             with own_run(config, dataset, strategy) as epochs_before:
                 run.begin(epochs_before)
@@ -82,7 +81,7 @@ def train(
 def _train_epochs(
     run: Run, stop: threading.Event, on_epoch: OnEpoch | None, show_progress: bool
 ) -> None:
-    """Trains until all epochs are done or the model no longer improves; see `train`."""
+    """Trains until all epochs are done or early stopping ends the training; see `train`."""
     config, dataset, strategy = run.config, run.dataset, run.strategy
     progress, log = run.progress, run.log
     validate = Validation(config, dataset, run.ema, show_progress)
@@ -131,7 +130,7 @@ def _train_epochs(
 
 
 def _end_epoch(run: Run, cider: float, loss: float) -> None:
-    """Counts an epoch, keeps its weights if they are better, else lowers a plateau's rate."""
+    """Counts an epoch. Keeps its weights if they are the best, else may lower a plateau's rate."""
     config, progress = run.config, run.progress
     progress.epoch.assign_add(1)
     progress.begin_epoch()

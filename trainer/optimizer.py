@@ -15,20 +15,20 @@ def learning_rate(
 ) -> float:
     """The learning rate of one step.
 
-    constant  the peak, after warm-up, as in all of them
+    constant  the peak after warm-up, which all schedules have
     cosine    half a cosine from the peak to 0 over the run (Loshchilov and Hutter 2017,
               arXiv:1608.03983, equation 5, without restarts)
-    noam      falls with the square root of the step (Vaswani et al. 2017, arXiv:1706.03762,
-              equation 3, scaled so that the peak is its peak)
+    noam      falls with the inverse square root of the step (Vaswani et al. 2017,
+              arXiv:1706.03762, equation 3, scaled so that its maximum is the peak)
     plateau   the peak times `factor`, which falls when validation no longer improves
 
     Args:
       schedule: one of `trainer.config.SCHEDULES`.
       peak: the highest rate.
-      warmup_steps: steps over which the rate rises evenly from 0; noam needs at least one.
-      step: the step to be made, from 1.
-      done: share of the run that lies behind, 0 to 1.
-      factor: what plateau has come to, 0 to 1.
+      warmup_steps: steps over which the rate rises linearly from 0; noam needs at least one.
+      step: number of the step, from 1.
+      done: share of the run before the step, 0 to 1.
+      factor: current factor of the plateau schedule, 0 to 1.
     """
     warmup = min(1.0, step / warmup_steps) if warmup_steps else 1.0
     shape = {
@@ -43,13 +43,13 @@ def learning_rate(
 class ClippedAdam(keras.optimizers.Adam):
     """Adam (Kingma and Ba 2015) on gradients clipped by their global norm after all-reduce.
 
-    Keras clips each replica's gradients before they are summed, which makes the result depend on
-    the number of replicas. Of an embedding it squares the gradients of a word's places one by one,
-    where Adam squares their sum.
+    Keras clips each replica's gradients before they are summed, so its result depends on the number
+    of replicas. For an embedding, Keras squares the gradient of each occurrence of a word, while
+    Adam squares their sum.
     """
 
     def __init__(self, learning_rate: float, clip_norm: float):
-        """`clip_norm` bounds the norm of the gradient of the global batch."""
+        """`clip_norm` is the largest norm of the gradient of the global batch."""
         super().__init__(learning_rate)
         self._clip_norm = clip_norm
 
@@ -57,8 +57,8 @@ class ClippedAdam(keras.optimizers.Adam):
         dense = [(tf.convert_to_tensor(grad), variable) for grad, variable in grads_and_vars]
         gradients, variables = zip(*super()._all_reduce_sum_gradients(dense), strict=True)
         norm = tf.linalg.global_norm(gradients)
-        # Most gradients are short enough, and are not read and written for nothing. Where the norm
-        # is not finite, clipping makes them all NaN, so that the loss tells.
+        # Most gradients are below the bound, and need no pass over memory. If the norm is not
+        # finite, clipping makes all gradients NaN, so that the loss shows it.
         clipped = tf.cond(
             norm <= self._clip_norm,
             lambda: list(gradients),
@@ -68,7 +68,7 @@ class ClippedAdam(keras.optimizers.Adam):
 
 
 def make_optimizer(config: TrainConfig) -> keras.optimizers.Optimizer:
-    """The optimizer of a run, with scaled losses where it computes in float16."""
+    """Makes the optimizer of a run; float16 adds loss scaling."""
     optimizer = ClippedAdam(config.learning_rate, config.clip_norm)
     if config.precision == "float16":
         return keras.optimizers.LossScaleOptimizer(optimizer)
@@ -76,7 +76,7 @@ def make_optimizer(config: TrainConfig) -> keras.optimizers.Optimizer:
 
 
 class Update(NamedTuple):
-    """Variables, and the optimizer that changes them."""
+    """Variables, and the optimizer that updates them."""
 
     optimizer: keras.optimizers.Optimizer
     variables: list
@@ -85,19 +85,19 @@ class Update(NamedTuple):
 def apply_updates(
     updates: list[Update], compute: Callable[[], tuple[tf.Tensor, tf.Tensor]]
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Changes all variables by the gradient of a loss.
+    """Updates all variables by the gradient of a loss.
 
     Args:
-      updates: what is changed.
-      compute: gives this replica's part of the loss, and anything else.
+      updates: the variables and their optimizers.
+      compute: function that returns this replica's part of the loss, and another tensor.
 
     Returns:
-      What `compute` gives.
+      The result of `compute`.
     """
     with tf.GradientTape(persistent=len(updates) > 1) as tape:
         loss, other = compute()
         scaled = [update.optimizer.scale_loss(loss) for update in updates]
-    # All gradients before the first update: what they are the gradients of must not change.
+    # All gradients are computed before the first update, which changes variables.
     gradients = [
         tape.gradient(own, update.variables) for own, update in zip(scaled, updates, strict=True)
     ]

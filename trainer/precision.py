@@ -1,12 +1,12 @@
-"""In which numbers a run computes.
+"""The floating-point precision of a run.
 
 Weights, their gradients and their updates are float32 in every run. In bfloat16 and float16 (mixed
-precision, Micikevicius et al. 2018, arXiv:1710.03740) TensorFlow's own rewriter of graphs turns
-products of matrices, and what stands between them, to the narrow type, and leaves sums, softmax and
-the loss alone. It has one for the float16 of GPUs and one for the bfloat16 of CPUs.
+precision, Micikevicius et al. 2018, arXiv:1710.03740) TensorFlow's graph optimizer casts matrix
+products, and the operations between them, to the narrow type; sums, softmax and the loss stay
+float32. It has one pass for float16 on GPUs and one for bfloat16 on CPUs.
 
-The gradients of float16 would be lost where they are small: the loss is scaled up, by a factor that
-is halved when a gradient overflows and doubled after 2,000 steps without that (section 3.2).
+Small gradients would underflow in float16. So the loss is scaled up by a factor that is halved when
+a gradient overflows, and doubled after 2,000 steps without overflow (section 3.2).
 """
 
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from tfrecords_schema.errors import InputError
 
-# TensorFlow's option -> the precision that it is for.
+# TensorFlow's option -> its precision
 OPTIONS = {
     "auto_mixed_precision": "float16",
     "auto_mixed_precision_onednn_bfloat16": "bfloat16",
@@ -24,12 +24,12 @@ OPTIONS = {
 
 
 def set_precision(precision: str) -> None:
-    """Has the graphs that are made from now on compute in one of `trainer.config.PRECISIONS`.
+    """Sets the precision of new graphs to one of `trainer.config.PRECISIONS`.
 
     On a CPU without bfloat16 instructions TensorFlow logs that and computes in float32.
 
     Raises:
-      InputError: the best devices of this machine do not have it.
+      InputError: the best devices of this machine do not support it.
     """
     has_gpu = bool(tf.config.list_physical_devices("GPU"))
     if precision == "float16" and not has_gpu:
@@ -45,7 +45,7 @@ def set_precision(precision: str) -> None:
 def precision_set(precision: str) -> Iterator[None]:
     """Calls `set_precision`, and restores TensorFlow's options after the context.
 
-    A program that trains and then evaluates computes the same scores as one that only evaluates.
+    So a program that trains and then evaluates gets the same scores as one that only evaluates.
 
     Raises:
       InputError: see `set_precision`.

@@ -1,34 +1,34 @@
-"""How far a run is: counts, sums and scores that are saved in its checkpoints."""
+"""The progress of a run: counts, sums and scores that are saved in its checkpoints."""
 
 import math
 
 import tensorflow as tf
 
-RECENT_SCALARS = 4  # at least as many as a step gives, but the number of its images
+RECENT_SCALARS = 4  # the largest number of scalars of a step, without the number of its images
 
 
 class Progress(tf.Module):
-    """How far a run is; part of its checkpoint."""
+    """The progress of a run, a part of its checkpoint."""
 
     def __init__(self) -> None:
-        """The progress of a run before its first epoch."""
+        """Sets the values before the first epoch."""
         super().__init__()
 
         def number(value: float, dtype: tf.DType) -> tf.Variable:
             return tf.Variable(value, dtype=dtype, trainable=False)
 
         self.epoch = number(0, tf.int64)  # epochs completed
-        # Of the epoch after them:
+        # The current epoch:
         self.batches = number(0, tf.int64)
         self.images = number(0, tf.int64)
         self.loss_sum = number(0, tf.float64)  # one loss a batch
         self.recent_steps = number(0, tf.int64)  # since the last row of the log
         self.recent_sums = tf.Variable(tf.zeros(RECENT_SCALARS, tf.float64), trainable=False)
-        # Of the whole run:
+        # The whole run:
         self.best = number(-1.0, tf.float64)  # validation CIDEr
         self.best_loss = number(math.inf, tf.float64)  # validation loss of the same model
         self.epochs_without_improvement = number(0, tf.int64)
-        self.factor = number(1.0, tf.float64)  # of the learning rate, of the plateau schedule
+        self.factor = number(1.0, tf.float64)  # of the learning rate in the plateau schedule
 
     def begin_epoch(self) -> None:
         """Sets the counts of an epoch to 0."""

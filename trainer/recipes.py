@@ -1,14 +1,14 @@
-"""Recipes: what each captioner is best trained with, and what it then reached.
+"""Recipes: the best known training settings of each captioner, and its scores with them.
 
 A recipe is a function of a dataset, a run and changes. It returns the configuration of a training.
-Changes win over the recipe. They are fields of TrainConfig or of ModelConfig, by name.
+Changes override the recipe. They are fields of TrainConfig or of ModelConfig, by name.
 
     recipes.transformer("data", "run", epochs=8, units=256)
     beamcap train --recipe=transformer --data=data --run=run --epochs=8 --units=256
 
 Scores are CIDEr on Flickr8k's dev split (1,000 images, trained on 6,000), with a MobileNetV2 grid.
-`greedy` has no beams, `beams` are five with the search that `search` returns. They were measured
-with --precision=bfloat16 on 2 cores of an AMD EPYC, other work beside them, or on one of the cores.
+`greedy` is greedy search, `beams` is five beams with the settings of `search`. They were measured
+with --precision=bfloat16 on 2 cores of an AMD EPYC, shared with other work, or on one of the cores.
 docs/benchmarks has every run.
 """
 
@@ -22,7 +22,7 @@ from tfrecords_schema.flags import flags_of
 from trainer.config import ModelConfig, TrainConfig
 from trainer.decoding.search_config import SearchConfig
 
-_POOLED: dict[str, Any] = {  # captioners of one vector an image
+_POOLED: dict[str, Any] = {  # for captioners that use one vector an image
     "schedule": "constant",
     "epochs": 16,
     "embedding_dropout": 0.3,
@@ -39,7 +39,7 @@ _TUTORIAL: dict[str, Any] = {  # plain cross-entropy at a constant rate
     "output_dropout": 0.0,
 }
 
-SELF_CRITICAL: dict[str, Any] = {  # beside the model of the initial run
+SELF_CRITICAL: dict[str, Any] = {  # added to the model settings of the initial run
     "objective": "self_critical",
     "epochs": 6,
     "max_words": 20,
@@ -184,14 +184,14 @@ def self_critical(data: str, run: str, **changes: Any) -> TrainConfig:
       arXiv:1612.00563; the baseline is that of Luo 2020, arXiv:2003.09971.
 
     Raises:
-      InputError: the initial run is not there, or its configuration is damaged.
+      InputError: the initial run is missing, or its configuration is damaged.
     """
     own = dict(SELF_CRITICAL)
     if first := _first_config(changes.get("initial_run", ""), run):
         own |= {"model": first.model}
         own |= {name: getattr(first.model_config, name) for name in flags_of(ModelConfig)}
     if changes.get("model", own.get("model")) == "attend_after":
-        own["learning_rate"] = 1e-4  # 2e-4 gained it less
+        own["learning_rate"] = 1e-4  # 2e-4 improved it less
     return _make(data, run, own, changes)
 
 
@@ -208,11 +208,11 @@ def choose(recipe: str, changes: dict[str, Any]) -> Callable[..., TrainConfig]:
     """The recipe of a command line.
 
     Args:
-      recipe: its name. Where it is empty, an objective that has a recipe decides, then the model.
-      changes: the other flags that were given.
+      recipe: its name. If it is empty, an objective with a recipe decides, else the model.
+      changes: the other given flags.
 
     Raises:
-      InputError: the recipe is of the first stage, and the objective of the second one.
+      InputError: the objective is a recipe of its own, other than `recipe`.
     """
     objective = changes.get("objective", "")
     if recipe and objective in RECIPES and objective != recipe:
@@ -225,21 +225,22 @@ def choose(recipe: str, changes: dict[str, Any]) -> Callable[..., TrainConfig]:
 
 
 def search(config: TrainConfig, **changes: Any) -> SearchConfig:
-    """The search that suits a trained model, where no other one was asked for.
+    """The default search settings for a trained model.
 
-    Beams of `transformer` want longer captions than the others': 51.8 at a length penalty of 1.25
-    and 51.4 at 1, on average of its recipe's runs. After self-critical training 1 was measured.
+    Beams of `transformer` need a preference for longer captions than other models: its recipe's
+    mean CIDEr is 51.8 at a length penalty of 1.25 and 51.4 at 1. After self-critical training only
+    1 was measured.
 
     Args:
-      config: the run's.
-      **changes: fields of SearchConfig, which win.
+      config: the configuration of the run.
+      **changes: fields of SearchConfig, which override the defaults.
     """
     is_transformer = config.model == "transformer" and config.objective == "cross_entropy"
     return SearchConfig(**{**({"length_penalty": 1.25} if is_transformer else {}), **changes})
 
 
 def _make(data: str, run: str, own: dict[str, Any], changes: dict[str, Any]) -> TrainConfig:
-    """The configuration of a recipe's own values and of changes, in which sizes may be flat."""
+    """The configuration from a recipe's own values and from changes; both may hold model sizes."""
     sizes = flags_of(ModelConfig)
     model_config = changes.get("model_config") or ModelConfig(**_only(own, sizes))
     values = {name: value for name, value in (own | changes).items() if name not in sizes}
@@ -252,10 +253,10 @@ def _only(values: dict[str, Any], names: Container[str]) -> dict[str, Any]:
 
 
 def _first_config(initial_run: str, run: str) -> TrainConfig | None:
-    """The configuration of the initial run, or where it has gone of the run that it began."""
+    """The configuration of the initial run; if that is gone, of the run that started from it."""
     if not initial_run:
-        return None  # TrainConfig says that it is needed
-    import tensorflow as tf  # here, for the names of recipes are known before TensorFlow starts
+        return None  # TrainConfig raises the error that it is needed
+    import tensorflow as tf  # imported late, so that listing the recipes needs no TensorFlow
 
     from trainer.runs.run_config import CONFIG_FILE, read_config
 

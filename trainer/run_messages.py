@@ -1,11 +1,11 @@
-"""The lines that a training reports: before its first epoch, after each epoch, at its end."""
+"""The messages of a training: before its first epoch, after each epoch, and at its end."""
 
 from trainer.data.epoch_plan import plan_epoch
 from trainer.replicas.distribution import input_context
 from trainer.run_state import Run
 from trainer.scores.validation import Validation
 
-LONGEST_WARMUP = 0.2  # of a run; a longer one is reported
+LONGEST_WARMUP = 0.2  # share of a run; a longer warm-up is reported
 
 
 def first_messages(run: Run, validate: Validation) -> list[str]:
@@ -27,7 +27,7 @@ def first_messages(run: Run, validate: Validation) -> list[str]:
 
 
 def _long_warmup(run: Run) -> str:
-    """A line where the learning rate rises over a large part of the run; else empty."""
+    """A message if warm-up takes a large part of the run; else empty."""
     config = run.config
     plan = plan_epoch(run.dataset.manifest, config.batch_size, config.readers, config.seed, 0)
     steps = plan.batches * config.epochs
@@ -40,7 +40,7 @@ def _long_warmup(run: Run) -> str:
 
 
 def validation_text(run: Run, cider: float, loss: float) -> str:
-    """The validation scores of an epoch, and the best value of the one that decides."""
+    """The validation scores of an epoch, and the best value of the deciding score."""
     best_cider, best_loss = float(run.progress.best), float(run.progress.best_loss)
     if best_cider > 0:
         return f"validation CIDEr {cider:.1f} (best {best_cider:.1f}), validation loss {loss:.3f}"
@@ -48,7 +48,7 @@ def validation_text(run: Run, cider: float, loss: float) -> str:
 
 
 def best_text(run: Run) -> str:
-    """The validation scores of the model that is kept."""
+    """The validation scores of the best model."""
     cider, loss = float(run.progress.best), float(run.progress.best_loss)
     if cider > 0:
         return f"best validation CIDEr {cider:.1f}, with a validation loss of {loss:.3f}"

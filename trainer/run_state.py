@@ -28,7 +28,7 @@ from trainer.step import TrainLoop, make_train_loop, make_train_step
 
 
 class Run:
-    """The state of a run in training, which the training loop changes.
+    """The state of a run in training. The training loop changes it.
 
     Attributes:
       ema: a model with the exponential moving average (EMA) of the weights of `model`; without
@@ -37,9 +37,9 @@ class Run:
     """
 
     def __init__(self, config: TrainConfig, dataset: Dataset, strategy: tf.distribute.Strategy):
-        """Makes the model, with its first weights where there is no checkpoint yet.
+        """Makes the model, and initializes its weights if there is no checkpoint yet.
 
-        Nothing is written. `begin` goes on from the last checkpoint.
+        Nothing is written. `begin` restores the last checkpoint.
 
         Raises:
           InputError: `--initial_run` or `--word_vectors` cannot be used.
@@ -49,7 +49,7 @@ class Run:
         with strategy.scope():
             self.model = make_model(config, dataset)
             self.ema = make_model(config, dataset) if config.average_decay else self.model
-            # The part that learns from the start comes first; its optimizer counts the steps.
+            # The part that is trained from the start comes first; its optimizer counts the steps.
             learning = [self.model]
             if isinstance(self.model, WithEncoder):
                 learning = [self.model.captioner, self.model.encoder]
@@ -86,13 +86,13 @@ class Run:
         self.log: RunLog | None = None
 
     def begin(self, epochs_before: int) -> None:
-        """Goes on from the last checkpoint, if there is one, and opens the log.
+        """Restores the last checkpoint, if there is one, and opens the log.
 
         Args:
-          epochs_before: the run's `--epochs` until now.
+          epochs_before: the previous value of the run's `--epochs`.
 
         Raises:
-          InputError: no checkpoint can be read, or workers have read different ones.
+          InputError: no checkpoint can be read, or workers have read different checkpoints.
         """
         is_restored = self.checkpoints.restore()
         workers = input_context(self.strategy).num_input_pipelines
@@ -111,7 +111,7 @@ class Run:
             self.log = RunLog(self.config.run, self.steps, self.config.objective)
 
     def _of_other_epochs(self, before: int) -> str:
-        """A message that says how a new `--epochs` changes the schedules."""
+        """A message about how a new `--epochs` changes the schedules."""
         config, progress = self.config, self.progress
         plan = plan_epoch(
             self.dataset.manifest,
@@ -136,7 +136,7 @@ class Run:
 
     @property
     def steps(self) -> int:
-        """The steps made so far."""
+        """The number of steps made so far."""
         return int(self.updates[0].optimizer.iterations.numpy())
 
     def train_loop(self) -> TrainLoop:
@@ -163,8 +163,8 @@ class Run:
         """The learning rates of all optimizers at a step.
 
         Args:
-          step: counted from 1.
-          done: share of the run that was made before it.
+          step: number of the step, from 1.
+          done: share of the run before the step.
         """
         config, factor = self.config, float(self.progress.factor)
         peaks = (config.learning_rate, config.encoder_learning_rate)[: len(self.updates)]

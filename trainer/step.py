@@ -21,12 +21,12 @@ def make_train_step(
     strategy: tf.distribute.Strategy,
     average_decay: float,
 ) -> TrainStep:
-    """A compiled function from a distributed batch to the scalars of a step.
+    """Compiles a function from a distributed batch to the scalars of a step.
 
     The batch has image_features [B, regions..., D] of any float type and caption_ids int32
     [B, captions, T]; images without captions are padding. The second argument is float32, the
-    share of words that scheduled sampling replaces. The function updates the model and `ema`,
-    the model of the EMA of its weights, unless that is the model itself.
+    share of words that scheduled sampling replaces. The function updates the model, and also
+    `ema`, which has the EMA of the weights, unless that is the model itself.
     """
 
     @tf.function(reduce_retracing=True, autograph=False)
@@ -38,7 +38,7 @@ def make_train_step(
         }
         if ema is model:
             return scalars
-        # Early on the EMA follows closely, or it would be of the random weights at the start.
+        # The decay is small in early steps, so that the EMA forgets the initial weights.
         steps = tf.cast(optimizer.iterations, tf.float32)
         decay = tf.minimum(average_decay, (1 + steps) / (10 + steps))
 
@@ -58,18 +58,19 @@ def make_train_loop(
     updates: list[Update],
     strategy: tf.distribute.Strategy,
 ) -> TrainLoop:
-    """A compiled function that makes several steps, so that Python is not asked between them.
+    """Compiles a function that makes several steps in one call from Python.
 
     Args:
-      train_step: of `make_train_step`.
-      scalars: that it gives.
+      train_step: the result of `make_train_step`.
+      scalars: the names of its results.
       updates: the optimizers, whose learning rates are set before each step.
-      strategy: of the run.
+      strategy: the strategy of the run.
 
     Returns:
       A function of an iterator over batches of `trainer.data.batches`, learning rates float32
-      [steps, updates] and shares float32 [steps] of `train_step`. It makes as many steps and gives
-      their scalars float32 [steps, scalars], and their image_id, string [steps, replicas, images].
+      [steps, updates] and shares float32 [steps] of `train_step`. It makes this number of steps,
+      and returns their scalars float32 [steps, scalars] and their image_id, string [steps,
+      replicas, images].
     """
 
     @tf.function(reduce_retracing=True, autograph=False)

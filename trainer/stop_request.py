@@ -1,8 +1,8 @@
-"""SIGTERM and Ctrl-C: what a cluster sends before it takes a machine away, and what a user types.
+"""Stops a run on SIGTERM, which a cluster sends before it takes a machine away, and on Ctrl-C.
 
-The command listens from its first moment, see `tfrecords_schema.stop_signals`. Until a run trains
-there is nothing to save, and a signal ends the process. Then the first one asks the run to save
-and stop, and a second one ends it.
+The command handles signals from its start, see `tfrecords_schema.stop_signals`. Before training
+there is nothing to save, so a signal ends the process. In training the first signal asks the run
+to save and stop, and a second one ends it.
 """
 
 import signal
@@ -16,14 +16,14 @@ STOPPED_STATUS = 75  # EX_TEMPFAIL of sysexits.h: try again
 
 
 class StoppedError(Exception):
-    """The run was asked to stop; it is saved, and the same command continues it."""
+    """The run was asked to stop. It is saved, and the same command continues it."""
 
 
 @contextmanager
 def stop_requests() -> Iterator[threading.Event]:
-    """An event that SIGTERM sets, and in the command Ctrl-C, as long as the context lasts.
+    """Yields an event that SIGTERM sets, and in the command Ctrl-C too, within the context.
 
-    Only the main thread of a program can listen to signals; elsewhere the event is never set.
+    Only the main thread of a program can handle signals; in other threads the event is never set.
     """
     asked = threading.Event()
     if stop_signals.is_listening():

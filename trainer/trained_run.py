@@ -1,4 +1,4 @@
-"""A run that has been trained: what `train` and `load_run` give to a Python program."""
+"""A trained run, the result of `train` and `load_run` in a Python program."""
 
 import dataclasses
 import functools
@@ -31,7 +31,7 @@ class TrainedRun:
 
     @functools.cached_property
     def model(self) -> Captioner:
-        """The captioner with the weights that validation has chosen; it is loaded once.
+        """The captioner with the best weights by validation; it is loaded once.
 
         Raises:
           InputError: the weights are damaged.
@@ -40,7 +40,7 @@ class TrainedRun:
 
     @functools.cached_property
     def history(self) -> list[dict[str, Any]]:
-        """The rows of `metrics.jsonl` that are of whole epochs, one an epoch.
+        """The rows of `metrics.jsonl` for whole epochs, one an epoch.
 
         Each has step, epoch, loss, seconds, images_per_second, validation_cider, validation_loss
         and distinct_captions.
@@ -74,13 +74,13 @@ class TrainedRun:
 
         Args:
           split: train, validation or test.
-          search: how captions are searched for; None: `recipes.search(config)`.
-          show_progress: whether a terminal shows a bar.
+          search: the search settings; None means `recipes.search(config)`.
+          show_progress: whether a terminal shows a progress bar.
           save: whether `captions-<split>.json` (COCO results format, ids as in the source) and
             `scores-<split>.json` are written into the run; see `save`.
 
         Raises:
-          InputError: the dataset has no such split, the split is not what the manifest counts, XLA
+          InputError: the dataset has no such split, its counts differ from the manifest's, XLA
             cannot compile the model, or the run cannot be written to.
         """
         search = self._check_search(search)
@@ -90,7 +90,7 @@ class TrainedRun:
         return evaluation
 
     def save(self, evaluation: Evaluation) -> None:
-        """Writes the files of an evaluation into the run, or else into a temporary directory.
+        """Writes the files of an evaluation into the run, or into a temporary directory instead.
 
         Raises:
           InputError: the run cannot be written to; the message says where the files are.
@@ -110,39 +110,39 @@ class TrainedRun:
         """Writes a SavedModel from image bytes to captions, as the next version under `directory`.
 
         Args:
-          directory: of versions, as TensorFlow Serving wants it.
-          search: how captions are searched for; None: `recipes.search(config)`.
-          formats: of images that the export reads: JPEG, PNG, GIF, BMP, WebP.
-          check: whether a process of its own tries the export before it is published.
+          directory: the directory of versions, in TensorFlow Serving's layout.
+          search: the search settings; None means `recipes.search(config)`.
+          formats: the image formats that the export reads: JPEG, PNG, GIF, BMP, WebP.
+          check: whether another process checks the export before it is published.
 
         Returns:
           The directory of the new version.
 
         Raises:
-          InputError: the dataset's image encoder is not there, XLA cannot compile the model, or
-            the directory cannot be written to.
-          ExportError: the export does not caption pictures as the trainer does.
+          InputError: the dataset's image encoder is missing, XLA cannot compile the model, or the
+            directory cannot be written to.
+          ExportError: the export's captions differ from the trainer's.
         """
         output, search = os.path.expanduser(os.fspath(directory)), self._check_search(search)
         run = self.config.run
         return export(self.model, self.dataset, output, search, formats, run, check)
 
     def _check_search(self, search: SearchConfig | None) -> SearchConfig:
-        """The recipe's where there is none; the run's configuration refuses what XLA cannot do."""
+        """The given search settings or the recipe's, checked for `jit_compile` with the model."""
         search = search or recipes.search(self.config)
         dataclasses.replace(self.config, jit_compile=search.jit_compile)
         return search
 
 
 def load_run(run: str | os.PathLike, data: str | os.PathLike = "") -> TrainedRun:
-    """Opens a run that was trained before.
+    """Opens a trained run.
 
     Args:
-      run: its directory.
-      data: the dataset, where it has moved since training.
+      run: the directory of the run.
+      data: the dataset, if it has moved since training.
 
     Raises:
-      InputError: no trained run is there, or the dataset is not the one it was trained on.
+      InputError: there is no trained run, or the dataset is not the one it was trained on.
     """
     run, data = (os.path.expanduser(os.fspath(path)) for path in (run, data))
     return TrainedRun(*open_run(run, data))

@@ -1,1 +1,1 @@
-"""Counts, receipts, rejects and reports: what became of each image and caption."""
+"""Accounting for each image and caption: counts, receipts, rejects and reports."""

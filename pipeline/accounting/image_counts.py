@@ -1,4 +1,4 @@
-"""Accounting: every image read was written, rejected, or a repeated mention."""
+"""Image counts: every image read was written, rejected, or a repeated mention."""
 
 from pipeline.accounting.reasons import frequent_reason
 from pipeline.accounting.receipts import Receipt
@@ -11,10 +11,10 @@ from tfrecords_schema.shards import SPLITS
 def count_images(
     read: dict[str, int], receipts: dict[str, list[Receipt]], rejected: dict[tuple[str, str], int]
 ) -> dict[str, ImageCounts]:
-    """The counts of every split and of `unassigned`.
+    """The image counts of every split and of `unassigned`.
 
     Raises:
-      RuntimeError: an image is unaccounted for. That is a defect of beamcap, not of the source.
+      RuntimeError: the counts do not add up, which is a defect of beamcap, not of the source.
     """
     costs_no_image = (CAPTION, DUPLICATE)
     counts = {}
@@ -34,7 +34,7 @@ def count_images(
 
 
 def images_lost(rejected: dict[tuple[str, str], int]) -> int:
-    """How many rows of (split, stage) cost an image of a split."""
+    """The number of rejects, counted by (split, stage), that cost an image of a split."""
     stages = (CAPTION, DUPLICATE)
     return sum(n for (s, stage), n in rejected.items() if s in SPLITS and stage not in stages)
 
@@ -43,7 +43,7 @@ def check_captions(read: int, written: int, rejected: int, lost: int) -> None:
     """Checks that every caption read was written, rejected, or lost with its image.
 
     Raises:
-      RuntimeError: a caption is unaccounted for. That is a defect of beamcap, not of the source.
+      RuntimeError: the counts do not add up, which is a defect of beamcap, not of the source.
     """
     if read != written + rejected + lost:
         raise RuntimeError(
@@ -53,16 +53,16 @@ def check_captions(read: int, written: int, rejected: int, lost: int) -> None:
 
 
 def check_rejected(lost: int, read: int, what: str, max_rejected: float, table: str) -> None:
-    """Raises InputError past `max_rejected`.
+    """Raises InputError if more than `max_rejected` were rejected.
 
     Args:
-      lost: how many images or captions were rejected. Images that no split wants do not count.
-      read: how many there were.
+      lost: number of rejected images or captions. Images in no split do not count.
+      read: number of images or captions read.
       what: `images` or `captions`.
       max_rejected: the largest fraction that may be rejected.
       table: path of the rejects table.
     """
-    if lost and lost / read > max_rejected:  # a product would be rounded: 0.29 * 100 < 29
+    if lost and lost / read > max_rejected:  # a product would have rounding: 0.29 * 100 < 29
         reason = frequent_reason(table, of_captions=what == "captions")
         retry = ", or mend the images and add --retry_rejected" if what == "images" else ""
         raise InputError(

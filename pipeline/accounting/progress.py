@@ -1,4 +1,4 @@
-"""Live progress of the shards: the receipts that appear in the dataset, whatever the runner."""
+"""Progress of the shards while a job runs, from the receipts in the dataset, for any runner."""
 
 import os
 import sys
@@ -14,7 +14,7 @@ from pipeline.accounting.receipts import RECEIPT_DIRECTORY, read_receipt
 from tfrecords_schema.shards import shard_name
 
 POLL_SECONDS = 0.5
-LOG_SECONDS = 30  # between two lines where the output is no screen
+LOG_SECONDS = 30  # between two lines if the output is no terminal
 
 
 @contextmanager
@@ -22,8 +22,8 @@ def progress_bar(directory: str, images: dict[str, int], shards: dict[str, int])
     """Shows images done, images/s, time left, shards done and rejects while the job runs.
 
     Args:
-      directory: of the dataset.
-      images: split -> images that the job is to write or reject.
+      directory: the directory of the dataset.
+      images: split -> number of images that the job writes or rejects.
       shards: split -> number of shards.
     """
     waiting = {shard_name(split, i, n) for split, n in shards.items() for i in range(n)}
@@ -54,11 +54,11 @@ def progress_bar(directory: str, images: dict[str, int], shards: dict[str, int])
         while not ended.wait(pause):
             before = time.monotonic()
             update()
-            # Where listing takes long, with many shards on a remote disk, it is done less often.
+            # Listing many shards on a remote disk is slow, and is then done less often.
             pause = max(POLL_SECONDS, 20 * (time.monotonic() - before))
 
     update()
-    bar.initial = bar.n  # what an earlier run did counts as done, not as speed
+    bar.initial = bar.n  # images of an earlier run are done, but do not count for the speed
     thread = threading.Thread(target=poll, daemon=True)
     thread.start()
     try:

@@ -1,4 +1,4 @@
-"""The most frequent reason in a rejects table, for a message that has room for one."""
+"""The most frequent reason in a rejects table, for a message."""
 
 import collections
 import re
@@ -7,23 +7,23 @@ from pipeline.accounting.rejects import CAPTION, DUPLICATE, SPLIT, Reject, read_
 from pipeline.text.join_captions import NO_CAPTION
 from tfrecords_schema.shards import SPLITS
 
-MAX_KINDS = 10_000  # of messages that are told apart, so that memory is bounded
-# What differs between messages of one kind: quoted text, paths, numbers.
+MAX_KINDS = 10_000  # largest number of kinds of messages, to bound memory
+# The parts that differ between messages of one kind: quoted text, paths, numbers.
 _PARTICULARS = re.compile(r"'[^']*'|\"[^\"]*\"|\S*/\S*|\d+")
 
 
 def frequent_reason(table: str, split: str = "", of_captions: bool = False) -> str:
-    """One sentence: what the most frequent reason is, how often it is given, an example.
+    """A sentence with the most frequent reason, its count and an example.
 
     Args:
       table: path of the rejects table.
-      split: only what this split has lost, or everything.
-      of_captions: for captions rather than images; where no image was rejected, both are the same.
+      split: the split whose rejects count; "" means all.
+      of_captions: whether rejects of captions count, instead of images; if none do, all count.
     """
     kinds: collections.Counter = collections.Counter()
     examples: dict[tuple[str, str, str], Reject] = {}
     for row in read_rejects(table):
-        # What is in several splits is in the accounts of one, and lost to the others too.
+        # An image in several splits is counted in one of them, but is lost to the others too.
         of_another = split and row.split in SPLITS and row.split != split and row.stage != SPLIT
         if row.stage == DUPLICATE or of_another:
             continue
@@ -39,7 +39,7 @@ def frequent_reason(table: str, split: str = "", of_captions: bool = False) -> s
     reason, row = _most_frequent(wanted or kinds, examples)
     if (
         row.message == NO_CAPTION and captions
-    ):  # then what was wrong with the captions is the reason
+    ):  # the reason is then what was wrong with the captions
         reason = f"{reason}, and of captions {_most_frequent(captions, examples)[0]}"
     return f"The most frequent reason {reason}; all are in {table}"
 

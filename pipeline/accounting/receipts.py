@@ -1,4 +1,4 @@
-"""Receipts: what the complete shards hold, by which an interrupted job goes on."""
+"""Receipts of complete shards, from which an interrupted job resumes."""
 
 import json
 import os
@@ -14,19 +14,19 @@ RECEIPT_DIRECTORY = "receipts"
 
 
 class Receipt(NamedTuple):
-    """What a complete shard holds, and what it cost."""
+    """The contents of a complete shard, its rejects and its times."""
 
     fingerprint: str
     shard: dict[str, Any]  # the fields of manifest.Shard
     text: dict[str, int]  # see `write_shards.to_record`
     rejects: list[list[str]]  # the fields of Reject
-    seconds: dict[str, float]  # stage -> time in it, summed over threads but for `write`
-    time: float  # when it was complete, seconds since 1970
-    pictures: Sequence[tuple[str, str]] = ()  # (digest of the file, image id) of those written
+    seconds: dict[str, float]  # stage -> time in it, summed over threads except for `write`
+    time: float  # time of completion, in seconds since 1970
+    pictures: Sequence[tuple[str, str]] = ()  # (digest of the file, image id) of written images
 
 
 def read_receipt(directory: str, shard: str) -> Receipt | None:
-    """The receipt of a complete shard, None where the shard is not complete."""
+    """The receipt of a complete shard; None if the shard is not complete."""
     path = _receipt_path(directory, shard)
     if not tf.io.gfile.exists(path):
         return None
@@ -43,11 +43,11 @@ def write_receipt(directory: str, receipt: Receipt) -> None:
 
 
 def complete_shards(directory: str) -> str:
-    """How many shards of the dataset at `directory` are complete, for a message."""
+    """A message with the number of complete shards of the dataset at `directory`."""
     folder = os.path.join(directory, RECEIPT_DIRECTORY)
     try:
         names = tf.io.gfile.listdir(folder) if tf.io.gfile.isdir(folder) else []
-    except (OSError, tf.errors.OpError):  # it may be what has failed
+    except (OSError, tf.errors.OpError):  # the disk may be what has failed
         return f"complete shards are kept in {directory}"
     n = sum(name.startswith(f"{DATASET_NAME}-") and TEMPORARY not in name for name in names)
     if not n:
@@ -56,7 +56,7 @@ def complete_shards(directory: str) -> str:
 
 
 def forget_rejected(directory: str) -> int:
-    """Removes the receipts of shards that hold rejects, so that these are made again.
+    """Removes the receipts of shards with rejects, so that these shards are written again.
 
     Returns:
       The number of such shards.

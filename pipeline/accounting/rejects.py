@@ -1,4 +1,4 @@
-"""What was not used, and why: the rows of `rejected.parquet`."""
+"""The rejects table `rejected.parquet`: everything that was not used, and why."""
 
 import collections
 import itertools
@@ -18,20 +18,20 @@ REJECT_SCHEMA = pa.schema([(name, pa.string()) for name in (
     "id", "uri", "split", "stage", "exception", "message",
 )])  # fmt: skip
 
-# The stages at which something is refused. A `caption` row costs one caption, a `duplicate` row
-# a repeated mention, and a `source` row, of a file that cannot be read on, fails the whole job:
-# nobody knows what it holds. Every other row costs an image.
+# The stages at which something is rejected. A `caption` row costs one caption, a `duplicate` row a
+# repeated mention. A `source` row is a file that cannot be read further. It fails the whole job,
+# since the rest of the file is unknown. Every other row costs an image.
 SOURCE, CAPTION, DUPLICATE, SPLIT, JOIN, READ, DECODE, ENCODE = (
     "source", "caption", "duplicate", "split", "join", "read", "decode", "encode",
 )  # fmt: skip
-UNASSIGNED = "unassigned"  # the `split` of what belongs to none
+UNASSIGNED = "unassigned"  # the `split` of images in no split
 
 
 class Reject(NamedTuple):
     """One row of the rejects table."""
 
-    id: str  # of the image or caption; file:line where it has none
-    uri: str  # the file that holds it
+    id: str  # id of the image or caption; file:line if it has none
+    uri: str  # the file that it is in
     split: str  # train, validation, test or unassigned
     stage: str
     exception: str  # class name
@@ -44,10 +44,10 @@ def reject(id: str, uri: str, split: str, stage: str, error: Exception) -> Rejec
 
 
 def printable(text: str) -> str:
-    """`text` with bytes that are not UTF-8 shown as escapes, so that any table takes it."""
+    """`text` with bytes that are not UTF-8 as escapes, so that every table accepts it."""
     try:
         encoded = text.encode("utf-8", "surrogateescape")
-    except UnicodeEncodeError:  # half a character, as in the JSON string "\\ud83d", is no such byte
+    except UnicodeEncodeError:  # a lone surrogate that encodes no byte, as in JSON's "\\ud83d"
         encoded = text.encode("utf-8", "surrogatepass")
     return encoded.decode("utf-8", "backslashreplace")
 
@@ -55,7 +55,7 @@ def printable(text: str) -> str:
 def write_rejects(rows: Iterable[Reject], path: str) -> None:
     """Writes the rejects table, a Parquet file of REJECT_SCHEMA, in bounded memory."""
     remaining = iter(rows)
-    # TensorFlow's files lack what pyarrow asks of a file: it writes to a local one.
+    # pyarrow cannot write to TensorFlow's files, so it writes to a local file.
     with tempfile.TemporaryDirectory() as directory, complete_or_absent(path) as temporary:
         local = os.path.join(directory, "table")
         with pq.ParquetWriter(local, REJECT_SCHEMA) as writer:
@@ -76,7 +76,7 @@ def read_rejects(path: str) -> Iterator[Reject]:
 
 
 def count_rejects(path: str) -> dict[tuple[str, str], int]:
-    """(split, stage) -> rows in the rejects table, read in batches."""
+    """Maps (split, stage) to its number of rows in the rejects table, read in batches."""
     counts: collections.Counter = collections.Counter()
     with tempfile.TemporaryDirectory() as directory:
         local = os.path.join(directory, "table")

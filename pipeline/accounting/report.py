@@ -1,4 +1,4 @@
-"""What a run of the pipeline reports: `report.json` and a summary."""
+"""The report of a pipeline run: `report.json` and a summary."""
 
 import collections
 import dataclasses
@@ -12,7 +12,7 @@ from pipeline.config import PipelineConfig
 from tfrecords_schema.manifest import Manifest
 from tfrecords_schema.vocabulary import RESERVED
 
-Receipts = Mapping[str, list[Receipt]]  # split -> one a shard
+Receipts = Mapping[str, list[Receipt]]  # split -> one receipt a shard
 
 
 def make_report(
@@ -26,19 +26,18 @@ def make_report(
     """The content of `report.json`.
 
     Args:
-      receipts: of all shards.
+      receipts: the receipts of all shards.
       rejected: (split, stage) -> rows of the rejects table.
-      counts: of the first job.
-      started: when the run began, when the first job had ended, and when the second had, each in
-        seconds since 1970.
-      counted: see `started`.
-      ended: see `started`.
+      counts: the counts of the first job.
+      started: start of the run, in seconds since 1970.
+      counted: end of the first job, in seconds since 1970.
+      ended: end of the second job, in seconds since 1970.
     """
     new = [receipt for split in receipts.values() for receipt in split if receipt.time > counted]
     images = sum(receipt.shard["images"] for receipt in new)
     return {
         "seconds": {"count": counted - started, "shards": ended - counted},
-        "seconds_in_stage": sum_seconds(receipts),  # of all runs; threads added up
+        "seconds_in_stage": sum_seconds(receipts),  # of all runs, summed over threads
         "images_per_second": images / (ended - counted),  # of this run
         "images": counts.images,
         "captions_by_length": [[*key, n] for key, n in sorted(counts.lengths.items())],
@@ -50,7 +49,7 @@ def make_report(
 
 
 def sum_seconds(receipts: Receipts) -> dict[str, float]:
-    """Time in each stage, summed over shards and, but for writing, over threads."""
+    """The time in each stage, summed over shards and, except for writing, over threads."""
     total: collections.Counter = collections.Counter()
     for split_receipts in receipts.values():
         for receipt in split_receipts:
@@ -59,12 +58,12 @@ def sum_seconds(receipts: Receipts) -> dict[str, float]:
 
 
 def count_split(receipts: list[Receipt]) -> dict[str, float]:
-    """What the captions of a split are made of.
+    """Statistics of the captions of a split.
 
     Returns:
       `captions`, `words` (those that became ids), `truncated_captions`;
-      `out_of_vocabulary_rate`, the share of the words that the vocabulary does not have, and
-      `coverage`, the share of the captions that it has every word of.
+      `out_of_vocabulary_rate`, the share of the words that are not in the vocabulary, and
+      `coverage`, the share of the captions whose words are all in the vocabulary.
     """
     total: collections.Counter = collections.Counter()
     for receipt in receipts:
@@ -82,7 +81,7 @@ def count_split(receipts: list[Receipt]) -> dict[str, float]:
 def summarize(
     config: PipelineConfig, manifest: Manifest, report: dict[str, Any], rejects_path: str
 ) -> Iterator[str]:
-    """Lines: the images and shards of each split, what was left out, where the dataset is."""
+    """The lines of the summary: images and shards of each split, rejects, the dataset's path."""
     columns = ("read", "written", "rejected", "duplicates", "shards", "unknown words")
     yield _row("split", columns)
     for split, counts in manifest.image_counts.items():

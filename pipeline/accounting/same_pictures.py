@@ -1,7 +1,7 @@
-"""Pictures that are in more than one split: the same bytes, whatever they are called.
+"""Finds pictures that are in more than one split, by their bytes, whatever their names are.
 
-A picture that a model was trained on says nothing when it is tested on. Published data sets have
-such pictures, so they are told, not refused.
+A test on pictures that a model was trained on is meaningless. Published data sets have such
+pictures, so they are reported, not rejected.
 """
 
 import heapq
@@ -17,14 +17,14 @@ Places = list[tuple[str, str]]  # (split, image id), sorted
 
 
 def find_same_pictures(element: tuple[str, Iterable[tuple[str, str]]]) -> Iterator[Places]:
-    """(digest, places) to the places, where they are of several splits."""
+    """Yields the places of (digest, places) if they are in several splits."""
     places = sorted(element[1])
     if len({split for split, _ in places}) > 1:
         yield places
 
 
 def write_same_pictures(found: Iterable[Places], path: str) -> None:
-    """Writes how many there are, and the first of them, as JSON."""
+    """Writes the number of such pictures, and the first of them, as JSON."""
     counted = 0
 
     def count() -> Iterator[Any]:
@@ -38,6 +38,6 @@ def write_same_pictures(found: Iterable[Places], path: str) -> None:
 
 
 def read_same_pictures(path: str) -> tuple[int, list[Places]]:
-    """(their number, the first of them) from the file at `path`."""
+    """Reads the number of pictures, and the first of them, from the file at `path`."""
     content = json.loads(read_text(path))
     return content["pictures"], [[(s, i) for s, i in places] for places in content["examples"]]

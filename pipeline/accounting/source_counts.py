@@ -1,7 +1,7 @@
-"""What the first job has counted, and what is wrong with a source as a whole.
+"""The counts of the first job, and the checks of the source as a whole.
 
-All of it is known before long work starts: a split that ends empty, too many rejects, captions that
-are no words as the preset splits them.
+The checks come before the long work of the second job: they find an empty split, too many rejects,
+or captions that the preset does not split into words.
 """
 
 import json
@@ -17,26 +17,26 @@ from tfrecords_schema.shards import SPLITS
 from tfrecords_schema.vocabulary import RESERVED, Vocabulary
 
 TRAIN = SPLITS[0]
-FEW_WORDS = 2  # of a caption that may be a whole sentence in a script without spaces
+FEW_WORDS = 2  # captions with at most so many may be whole sentences in a script without spaces
 
 
 class SourceCounts(NamedTuple):
     """Counts of the whole source, most of them by split."""
 
     read: dict[str, int]  # images that the source has
-    named: dict[str, int]  # images that the source itself puts in the split
-    images: dict[str, int]  # images with all that is needed to read them
+    named: dict[str, int]  # images that the source itself assigns to the split
+    images: dict[str, int]  # images with a file, a split and a usable caption
     lengths: dict[tuple[str, int], int]  # (split, words) -> captions
-    dropped: dict[str, int]  # words that the preset leaves out
+    dropped: dict[str, int]  # words that the preset drops
     unwrapped: int  # captions that had markers around them
     known: int  # words of the training captions that are in the vocabulary
-    captions: int  # that the source has
+    captions: int  # captions in the source
     lost: int  # captions of images that were rejected
     integer_ids: int = 0  # images whose id is an integer in the source
     numbered_ids: int = 0  # other images whose id ends in a number
 
     def words(self) -> int:
-        """The words of the training captions."""
+        """The number of words of the training captions."""
         return sum(words * n for (split, words), n in self.lengths.items() if split == TRAIN)
 
     def has_integer_ids(self) -> bool:
@@ -45,7 +45,7 @@ class SourceCounts(NamedTuple):
 
 
 def read_counts(path: str) -> SourceCounts:
-    """Reads what the first job has written to `path`."""
+    """Reads the counts that the first job wrote to `path`."""
     rows = json.loads(read_text(path))
 
     def by_split(what: str) -> dict[str, int]:
@@ -67,13 +67,13 @@ def read_counts(path: str) -> SourceCounts:
 
 
 def check_splits(counts: SourceCounts, source: Source, config: PipelineConfig, table: str) -> None:
-    """Raises InputError where no training image is left, or none of a split that the source names.
+    """Raises InputError if the training split is empty, or another split that the source names.
 
     Args:
-      counts: of the first job.
-      source: that was read.
-      config: of the run.
-      table: of the rejects.
+      counts: the counts of the first job.
+      source: the source that was read.
+      config: the configuration of the run.
+      table: path of the rejects table.
     """
     whence = f"captions were looked for in {source.captions}"
     if config.features != "none":
@@ -104,7 +104,7 @@ def check_splits(counts: SourceCounts, source: Source, config: PipelineConfig, t
 
 
 def check_vocabulary(counts: SourceCounts, vocabulary: Vocabulary, config: PipelineConfig) -> None:
-    """Raises InputError where the vocabulary lacks too many of the words of the training split."""
+    """Raises InputError if the vocabulary lacks too many of the training split's words."""
     words = counts.words()
     unknown = (words - counts.known) / max(words, 1)
     if len(vocabulary) > len(RESERVED) and unknown <= config.max_unknown:

@@ -1,1 +1,1 @@
-"""The CNN: its weights, its graph and the image encoder that a dataset carries."""
+"""The image encoder of a dataset: the CNN, its weights and its graph."""

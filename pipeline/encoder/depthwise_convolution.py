@@ -1,8 +1,8 @@
-"""Depthwise convolutions that Keras has XLA compile, as TensorFlow's own operation.
+"""Replaces grouped convolutions that Keras compiles with XLA by depthwise convolutions.
 
-TensorFlow's Conv2D has no groups on CPU, so Keras gives a convolution with groups to XLA, whose
-code for it is several times slower and is compiled anew in each process. With one group a channel,
-as in ConvNeXt, there is an operation for it.
+TensorFlow's Conv2D has no groups on CPU, so Keras compiles a grouped convolution with XLA, which is
+several times slower, and compiles again in each process. With one group a channel, as in ConvNeXt,
+TensorFlow has its own operation, DepthwiseConv2dNative.
 """
 
 from typing import NamedTuple
@@ -15,15 +15,15 @@ _COMPILED = "_XlaMustCompile"
 
 
 class _Convolution(NamedTuple):
-    """What a function does that is one convolution."""
+    """A function that consists of one convolution."""
 
     node: NodeDef
     image: int  # number of the argument
-    kernel: int  # likewise: a variable
+    kernel: int  # number of the argument; it is a variable
 
 
 def use_depthwise_convolutions(graph: tf.Graph) -> tf.compat.v1.GraphDef:
-    """The graph of a traced model with its compiled depthwise convolutions replaced."""
+    """The graph of a traced model, with its compiled depthwise convolutions replaced."""
     graph_def = graph.as_graph_def()
     functions = {function.signature.name: function for function in graph_def.library.function}
     variables = {id(variable.handle): variable for variable in graph.variables}
@@ -33,7 +33,7 @@ def use_depthwise_convolutions(graph: tf.Graph) -> tf.compat.v1.GraphDef:
         if id(outer) in variables
     }
     for node in list(graph_def.node):
-        if _COMPILED not in node.attr:  # to ask for its value would put it there
+        if _COMPILED not in node.attr:  # reading a missing attribute would create it
             continue
         convolution = _read_function(functions[node.attr["f"].func.name])
         if convolution is not None:
@@ -47,7 +47,7 @@ def use_depthwise_convolutions(graph: tf.Graph) -> tf.compat.v1.GraphDef:
 
 
 def _read_function(function: FunctionDef) -> _Convolution | None:
-    """The convolution of a function that is nothing else; None where that operation cannot."""
+    """The convolution of a function; None if it does more, or has unsupported attributes."""
     body = {node.name: node for node in function.node_def}
     arguments = [argument.name for argument in function.signature.input_arg]
     found = [

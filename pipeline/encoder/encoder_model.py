@@ -1,4 +1,4 @@
-"""The Keras model of the image encoder: a network of the table or the user's own, up to a layer."""
+"""Builds the Keras model of the image encoder: a known network or the user's own, up to a layer."""
 
 import os
 
@@ -9,18 +9,18 @@ from pipeline.encoder.networks import NETWORKS, build_network, find_layer, netwo
 from tfrecords_schema.errors import InputError
 from tfrecords_schema.keras_settings import set_up_keras
 
-_SIDE = 224  # of images for a user's model whose input has no fixed size
+_SIDE = 224  # image size for a user's model without a fixed input size
 
 
 def build_model(config: PipelineConfig) -> keras.Model:
-    """The model that makes the features of the configuration.
+    """Builds the model that computes the features of the configuration.
 
     Returns:
-      float32 [batch, side, side, 3] in [0, 255] to grid [batch, height, width, depth] or pooled
-      [batch, depth]. With `--features=image` it is the grid's, for the trainer to train.
+      A model from float32 [batch, side, side, 3] in [0, 255] to grid [batch, height, width, depth]
+      or pooled [batch, depth]. With `--features=image` it is the grid's, for the trainer to train.
 
     Raises:
-      InputError: weights, layer or model file are not there or do not fit.
+      InputError: weights, layer or model file are missing or do not fit.
     """
     set_up_keras()
     name, layer, pooled = config.encoder, config.encoder_layer, config.features == "pooled"
@@ -44,10 +44,10 @@ def _load_own(path: str, layer: str, image_size: int) -> keras.Model:
         )
     try:
         network = keras.models.load_model(path, compile=False)
-    except Exception as error:  # Keras raises whatever the file's own layers raise
+    except Exception as error:  # Keras raises any error of the file's own layers
         detail = " ".join(str(error).split())[:400]
         raise InputError(f"--encoder={path}: Keras cannot load this model: {detail}") from error
-    shape = getattr(network, "input_shape", None)  # a list of shapes where there are several inputs
+    shape = getattr(network, "input_shape", None)  # a list of shapes if there are several inputs
     if not (isinstance(shape, tuple) and len(shape) == 4 and shape[3] == 3):
         raise InputError(
             f"--encoder={path}: the model's input has shape {shape}, an image encoder takes "
@@ -74,7 +74,7 @@ def _load_own(path: str, layer: str, image_size: int) -> keras.Model:
 def _with_features(model: keras.Model, pooled: bool) -> keras.Model:
     shape = model.output_shape
     rank = len(shape) if isinstance(shape, tuple) else 0
-    if rank and model.output.dtype != "float32":  # of a user's model in mixed precision
+    if rank and model.output.dtype != "float32":  # a user's model in mixed precision
         output = keras.layers.Activation("linear", dtype="float32")(model.output)
         model = keras.Model(model.input, output, name=model.name)
     if rank == 4 and pooled:

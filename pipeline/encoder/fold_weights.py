@@ -1,8 +1,8 @@
-"""Batch normalization into the convolution before it: the same features with fewer operations.
+"""Folds batch normalization into the convolution before it, for fewer operations.
 
-A convolution's output times a number for each channel plus another is the convolution of the
-kernel times the one, with the other as its bias (Jacob et al. 2018, arXiv:1712.05877, section 3.2).
-It works on the operations of a traced model, so that it does not matter how its layers nest.
+Scaling a convolution's output by a number for each channel and adding another equals a convolution
+with the scaled kernel and a bias (Jacob et al. 2018, arXiv:1712.05877, section 3.2). The folding
+works on the operations of a traced model, so that the nesting of layers does not matter.
 """
 
 from collections.abc import Mapping, Set
@@ -11,30 +11,30 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-# Operation -> the axes of its kernel that make the channels of its output.
+# Operation -> the axes of its kernel that form the channels of its output.
 _PRODUCTS = {"Conv2D": (3,), "DepthwiseConv2dNative": (2, 3), "MatMul": (1,)}
 
 
 class Fold(NamedTuple):
-    """A convolution or matrix product, and what is done to each channel of its output then."""
+    """A convolution or matrix product, and the channelwise steps after it."""
 
     product: tf.Operation
     steps: list[tf.Operation]  # each takes the output of the one before
-    operands: list[tf.Tensor]  # of the steps: a number, or one a channel
+    operands: list[tf.Tensor]  # the second operand of each step: one number, or one a channel
 
     def inputs(self) -> list[tf.Tensor]:
         """The product's kernel and the operands."""
         return [self.product.inputs[1], *self.operands]
 
     def channels(self) -> int:
-        """Of the product's output."""
+        """The number of channels of the product's output."""
         return _channels(self.product)
 
     def compute(self, values: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        """The kernel and the bias [channels] that do it all.
+        """The folded kernel, and the bias [channels].
 
         Args:
-          values: of the product's kernel and the operands, by the names of the tensors.
+          values: the values of the product's kernel and the operands, by tensor name.
         """
         kernel = values[self.product.inputs[1].name]
         channels = _channels(self.product)
@@ -52,15 +52,15 @@ class Fold(NamedTuple):
 
 
 def find_folds(graph: tf.Graph, weights: Set[str]) -> list[Fold]:
-    """What can be folded in the graph of a model.
+    """The folds that are possible in the graph of a model.
 
     Args:
-      graph: without loops.
+      graph: a graph without loops.
       weights: names of the tensors that depend on the model's weights alone.
     """
     products = [op for op in graph.get_operations() if _has_plain_kernel(op, weights)]
     folds = [_follow(product, weights) for product in products]
-    # A bias alone is as it should be.
+    # A bias without a scale needs no folding.
     return [fold for fold in folds if {step.type for step in fold.steps} & {"Mul", "RealDiv"}]
 
 
@@ -92,7 +92,7 @@ def _follow(product: tf.Operation, weights: Set[str]) -> Fold:
 
 
 def _operand(step: tf.Operation, output: tf.Tensor, weights: Set[str]) -> tf.Tensor | None:
-    """The weights that `step` combines `output` with; None: it does something else."""
+    """The weights that `step` combines `output` with; None if it is another kind of step."""
     names = [tensor.name for tensor in step.inputs]
     if step.type not in ("Mul", "Add", "AddV2", "Sub", "RealDiv", "BiasAdd"):
         return None

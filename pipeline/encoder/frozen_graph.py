@@ -1,12 +1,12 @@
-"""A Keras model as one function of the images, ready to be saved: few operations, small in memory.
+"""Freezes a Keras model into one function of images, with few operations and little memory.
 
-Batch normalization is folded into the convolutions, which TensorFlow does by itself only where the
-weights are constants of the graph. They are variables: TensorFlow copies a graph, with all its
-constants, some twenty times while it loads and plans it.
+Batch normalization is folded into the convolutions. TensorFlow itself folds it only if the weights
+are constants of the graph. Here they are variables, since TensorFlow copies a graph, with all its
+constants, some twenty times while it loads and optimizes it.
 
-The graph can be turned to bfloat16 here too, by the rewriter that TensorFlow has for its CPU
-kernels: the casts then are in the file, so that pipeline and export compute the same on any
-machine. A weight that is used in bfloat16 alone is kept in it.
+The graph can be converted to bfloat16 here too, by TensorFlow's own graph optimizer for its CPU
+kernels. The casts are then saved, so that pipeline and export compute the same on any machine. A
+weight that is only used in bfloat16 is stored in it.
 """
 
 from collections.abc import Mapping
@@ -21,14 +21,14 @@ from pipeline.encoder.depthwise_convolution import use_depthwise_convolutions
 from pipeline.encoder.round_weights import round_to_bfloat16
 from pipeline.encoder.weights_apart import take_weights_apart
 
-_INLINE = "function"  # names of rewriters
+_INLINE = "function"  # names of graph optimizers
 _GRADIENT = "_gradient_op_type"
 _LOWERED = "_lower_using_switch_merge"
 _TO_BFLOAT16 = "auto_mixed_precision_onednn_bfloat16"
 
 
 class FrozenModel(tf.Module):
-    """What a model computes, and the weights for it; `freeze` makes it."""
+    """A graph and its weights; `freeze` makes it."""
 
     def __init__(
         self,
@@ -38,14 +38,14 @@ class FrozenModel(tf.Module):
         weights: Mapping[str, tf.Tensor],
         variables: Mapping[str, tf.Variable],
     ):
-        """Makes variables of the weights.
+        """Makes variables from the weights.
 
         Args:
-          graph_def: of operations alone.
+          graph_def: a graph of operations without weights.
           images: name of the placeholder of the images.
-          output: name and shape of what is made of them.
+          output: name and shape of the output.
           weights: placeholder -> value.
-          variables: placeholder -> variable, where an operation wants the variable itself.
+          variables: placeholder -> variable, if an operation takes the variable itself.
         """
         super().__init__(name="frozen_model")
         self._graph_def, self._images, self._output = graph_def, images, output
@@ -54,7 +54,7 @@ class FrozenModel(tf.Module):
         self._variables = list(variables.values())
 
     def __call__(self, images: tf.Tensor) -> tf.Tensor:
-        """Features of images, float32 [batch, ...]; to be called within a `tf.function`."""
+        """Features of images, float32 [batch, ...]; call it within a `tf.function`."""
         graph = tf.compat.v1.get_default_graph()
         values = [weight.read_value() for weight in self._weights]
         handles = [graph.capture(variable.handle) for variable in self._variables]
@@ -66,13 +66,12 @@ class FrozenModel(tf.Module):
 
 
 def freeze(model: keras.Model, precision: str) -> FrozenModel:
-    """`model` as a function that stays what it is whatever becomes of the model.
+    """Copies `model` into a function that later changes of the model do not affect.
 
     Args:
       model: float32 [batch, ...] to float32 [batch, ...].
-      precision: one of `pipeline.config.PRECISIONS`. In bfloat16 convolutions and matrix products
-        are computed;
-        input and output stay float32.
+      precision: one of `pipeline.config.PRECISIONS`, for convolutions and matrix products. Input
+        and output stay float32.
     """
     call = tf.function(lambda images: model(images, training=False))
     traced = call.get_concrete_function(tf.TensorSpec(model.input_shape, tf.float32, name="images"))
@@ -95,7 +94,7 @@ def freeze(model: keras.Model, precision: str) -> FrozenModel:
 
 
 def _keep_branches_whole(graph_def: tf.compat.v1.GraphDef) -> None:
-    """Conditions and loops stay operations: a function that takes their parts cannot be traced."""
+    """Keeps conditions and loops as single operations: lowered ones cannot be traced again."""
     functions = [node for each in graph_def.library.function for node in each.node_def]
     for node in [*graph_def.node, *functions]:
         if _LOWERED in node.attr:
@@ -103,11 +102,11 @@ def _keep_branches_whole(graph_def: tf.compat.v1.GraphDef) -> None:
 
 
 def _drop_gradients(graph_def: tf.compat.v1.GraphDef) -> None:
-    """Takes out gradients that a layer brings itself, such as swish: they could not be saved."""
+    """Removes custom gradients of layers, such as swish's, which cannot be saved."""
     functions = [node for each in graph_def.library.function for node in each.node_def]
     for node in [*graph_def.node, *functions]:
         node.attr.pop(_GRADIENT, None)
-    # Such a function's result goes through an IdentityN, over which nothing can be fused.
+    # The result of such a function passes an IdentityN, which would prevent operator fusion.
     passed: dict[str, str] = {}
     for node in graph_def.node:
         if node.op == "IdentityN":
@@ -124,21 +123,21 @@ def _rewrite(
     graph: tf.Graph, graph_def: tf.compat.v1.GraphDef, keep: list[str], rewriter: str
 ) -> tf.compat.v1.GraphDef:
     meta_graph = export_meta_graph(graph_def=graph_def, graph=graph)
-    meta_graph.collection_def.clear()  # of variables, for whose initializers it would look
-    # The rewriter keeps what leads to a train_op.
+    meta_graph.collection_def.clear()  # of variables, whose initializers it would search for
+    # The optimizer keeps the nodes that a train_op needs.
     meta_graph.collection_def["train_op"].node_list.value.extend(keep)
     config = config_pb2.ConfigProto()
     rewrites = config.graph_options.rewrite_options
     rewrites.optimizers.append(rewriter)
     rewrites.meta_optimizer_iterations = rewrites.ONE
-    rewrites.min_graph_nodes = -1  # also a small graph
+    rewrites.min_graph_nodes = -1  # no minimum, for small graphs
     return tf_optimizer.OptimizeGraph(config, meta_graph)
 
 
 def _in_bfloat16(
     graph_def: tf.compat.v1.GraphDef, weights: Mapping[str, tf.Tensor]
 ) -> dict[str, tf.Tensor]:
-    """Casts those weights of which the graph makes nothing else, in it and in what is returned."""
+    """Casts the weights that are only used in bfloat16, in the graph and in the result."""
     consumers: dict[str, list[tf.compat.v1.NodeDef]] = {name: [] for name in weights}
     for node in graph_def.node:
         for name in {name.partition(":")[0] for name in node.input} & weights.keys():

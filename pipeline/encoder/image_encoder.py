@@ -1,9 +1,9 @@
-"""The image encoder: a SavedModel that goes from image bytes to features.
+"""The image encoder, a SavedModel from image bytes to features.
 
-The launcher builds it once and writes it into the dataset, before any worker starts. Workers
-load that file, and the trainer's export puts the very same graph in front of the decoder. Its
-weights stay as they are (see `frozen_graph`), and where the dataset is to hold images,
-JPEG takes the place of the CNN. All of it is written with little more memory than the weights need.
+The launcher builds it once and writes it into the dataset, before any worker starts. Workers load
+that file, and the trainer's export puts the same graph in front of the decoder. Its weights are
+fixed (see `frozen_graph`). For a dataset of images, JPEG encoding replaces the CNN. Writing it
+takes little more memory than the weights.
 """
 
 import functools
@@ -32,10 +32,10 @@ IMAGE_BYTES = tf.TensorSpec([None], tf.string, name="image_bytes")
 
 
 class ImageEncoder(tf.Module):
-    """What `image_encoder/` holds: decoding, resizing, preprocessing and the CNN."""
+    """The contents of `image_encoder/`: decoding, resizing, preprocessing and the CNN."""
 
     def __init__(self, model: keras.Model, config: PipelineConfig):
-        """Freezes `model`, float32 [batch, side, side, 3] in [0, 255] to features."""
+        """Freezes `model`, a function of float32 [batch, side, side, 3] in [0, 255]."""
         super().__init__(name="image_encoder")
         side = model.input_shape[1]
         decoding = Decoding(side, config.max_pixels, config.resize, config.allow_truncated)
@@ -45,7 +45,7 @@ class ImageEncoder(tf.Module):
             encode = self._model = freeze(model, config.precision)
         images = tf.TensorSpec([None, side, side, 3], tf.float32, name="images")
 
-        # What is traced must not hold `self`, or TensorFlow would hold it all for ever.
+        # A traced function must not hold `self`, or TensorFlow would keep it in memory forever.
         def of_file(function: Callable[[tf.Tensor], tf.Tensor]) -> Callable:
             one = tf.TensorSpec([], tf.string, name="image_bytes")
             return tf.function(function, [one], autograph=False)
@@ -54,7 +54,7 @@ class ImageEncoder(tf.Module):
         self.decode_image = decode
         """One image: scalar string -> float32 [side, side, 3] in [0, 255]."""
         self.decode_images = tf.function(
-            # One after the other: the pipeline decodes a batch on each core.
+            # One image at a time, since the pipeline decodes a batch on each core.
             lambda image_bytes: tf.map_fn(
                 decode, image_bytes, parallel_iterations=1,
                 fn_output_signature=tf.TensorSpec([side, side, 3], tf.float32),
@@ -65,30 +65,30 @@ class ImageEncoder(tf.Module):
         self.encode = tf.function(encode, [images], autograph=False)
         """Decoded images: float32 [batch, side, side, 3] -> float32 [batch, *feature_shape].
 
-        Where the dataset holds images: JPEG files, string [batch].
+        If the dataset holds images, the result is JPEG files, string [batch].
         """
-        # For the export, which chooses what of them is in its graph.
+        # The export chooses from these functions.
         self.format_number = of_file(format_number)
         """One image: scalar string -> its number in `image_formats`, scalar int32."""
         self.decoders = [
             of_file(functools.partial(decode_format, number=number, decoding=decoding))
             for number in range(len(FORMAT_NAMES))
         ]
-        """By that number: what `decode_image` does with an image of this format."""
+        """By format number: `decode_image` for an image of this format."""
         self.image_fault = of_file(lambda image_bytes: image_fault(image_bytes, config.max_pixels))
         """One image that cannot be decoded: scalar string -> the reason, scalar string."""
 
     @tf.function(input_signature=[IMAGE_BYTES], autograph=False)
     def __call__(self, image_bytes: tf.Tensor) -> tf.Tensor:
-        """Encoded images, string [batch], to what `encode` gives."""
+        """Encodes image files, string [batch]; the result is that of `encode`."""
         return self.encode(self.decode_images(image_bytes))
 
 
 def write_image_encoder(model: keras.Model, config: PipelineConfig) -> Encoder:
     """Writes `image_encoder/` and `image_encoder.keras` into the dataset of the configuration.
 
-    A receipt is written last: on an object store a directory is renamed file by file, so that
-    one which is there may be half of one. With a receipt of the same encoder nothing is done.
+    A receipt is written last. An object store renames a directory file by file, so a directory
+    without a receipt may be incomplete. With a receipt of the same encoder nothing is written.
 
     Returns:
       The manifest's entry for the encoder.
@@ -119,17 +119,17 @@ def write_image_encoder(model: keras.Model, config: PipelineConfig) -> Encoder:
 def describe(model: keras.Model, config: Mapping[str, Any]) -> Encoder:
     """The manifest's entry for an encoder.
 
-    The fingerprint is over its weights, and over all else that makes an image's features.
+    The fingerprint covers its weights, and all other settings that affect an image's features.
 
     Args:
-      model: of `build_model`, or what was saved of it.
-      config: `PipelineConfig.content`, as the manifest has it too.
+      model: the result of `build_model`, or a saved copy of it.
+      config: the result of `PipelineConfig.content`, also as saved in the manifest.
     """
     names = ["encoder_layer", "features", "max_pixels", "resize", "allow_truncated"]
     is_image = config["features"] == "image"
     names.append("jpeg_quality" if is_image else "precision")
     side = model.input_shape[1]
-    own_file = config.get("encoder_sha256")  # of a user's model: not its weights alone count
+    own_file = config.get("encoder_sha256")  # a user's model file, of which not only weights count
     settings = [model.name, side, own_file, *(config[name] for name in names)]
     digest = hashlib.sha256(json.dumps(settings).encode())
     for weight in model.weights:

@@ -1,7 +1,7 @@
-"""A Keras model as a `.keras` file, written without a second copy of its weights in memory.
+"""Writes a Keras model as a `.keras` file, without a second copy of its weights in memory.
 
-`model.save` makes the whole file in memory, and each weight twice more on the way there, which
-takes more than the features of such a model then do.
+`model.save` builds the whole file in memory, and copies each weight twice more. That takes more
+memory than computing features with such a model.
 """
 
 import contextlib
@@ -17,7 +17,7 @@ import tensorflow as tf
 
 
 def weight_value(weight: keras.Variable) -> np.ndarray:
-    """The value of a weight, not copied: it must not be changed, nor kept while the weight is."""
+    """The value of a weight, not copied: do not change it, nor keep it while the weight exists."""
     value = tf.convert_to_tensor(weight)
     return np.asarray(value if value.shape.rank else value.numpy())
 
@@ -35,7 +35,7 @@ def save_keras(model: keras.Model, path: str) -> None:
 
 
 class _NotCopied:
-    """What NumPy takes as an array when it is asked for a copy."""
+    """An array for NumPy that is not copied."""
 
     def __init__(self, weight: keras.Variable):
         self._weight = weight
@@ -45,7 +45,7 @@ class _NotCopied:
 
 
 class _Store:
-    """A layer's part of the file, given to the layer in place of Keras' own."""
+    """A layer's part of the file, which replaces Keras' own."""
 
     def __init__(self, store: Any):
         self._store = store
@@ -59,7 +59,7 @@ class _Store:
 
 @contextlib.contextmanager
 def _saved_in_place(model: keras.Model) -> Iterator[None]:
-    """Meanwhile layers save their weights without copies."""
+    """Makes layers save their weights without copies, within the context."""
     layers = list(_layers(model))
     for layer in layers:
         save = layer.save_own_variables
@@ -72,7 +72,7 @@ def _saved_in_place(model: keras.Model) -> Iterator[None]:
 
 
 def _layers(model: keras.Model) -> Iterator[keras.Layer]:
-    """Layers that hold weights themselves, each once."""
+    """The layers that hold weights of their own, each once."""
     seen: set[int] = set()
     models = [model]
     while models:

@@ -1,8 +1,8 @@
-"""Weights of a network from a file, in any of the layouts that Keras and its users have.
+"""Loads the weights of a network from a file, in any layout of Keras.
 
-Those are the published `.h5` files, with and without the top layers, and Keras 3's
-`.weights.h5`. Keras tells how a file fails to fit in several ways, one of them megabytes long;
-here it is always one line that names the first layer that differs, and both shapes.
+The layouts are those of the published `.h5` files, with and without the top layers, and of Keras
+3's `.weights.h5`. Keras' errors about files that do not fit have several forms, one of them
+megabytes long. Here the error is one line with the first layer that differs, and both shapes.
 """
 
 import os
@@ -15,7 +15,7 @@ import keras
 
 from tfrecords_schema.errors import InputError
 
-# In Keras' error for a `.weights.h5` file; what follows it are the weights themselves.
+# Keras' error for a `.weights.h5` file; the rest of its message is the weights themselves.
 _KERAS_SHAPES = re.compile(
     r"object <\w+ name=(?P<layer>[^,]+),.*?variable\.shape=(?P<network>\(.*?\)), "
     r"Received: value\.shape=(?P<file>\(.*?\))"
@@ -32,14 +32,14 @@ def load_weights(
     """Loads a weights file into `network`.
 
     Args:
-      network: whose weights are replaced.
-      path: of the file.
-      name: of the network, for errors.
-      build_with_top: makes the same network with its top layers, for a file that has them; the
-        weights of those come last.
+      network: the network whose weights are replaced.
+      path: the path of the file.
+      name: the name of the network, for errors.
+      build_with_top: makes the same network with its top layers, whose weights come last, for a
+        file that has them.
 
     Raises:
-      InputError: the file is not there, is no weights file, or does not fit.
+      InputError: the file is missing, is no weights file, or does not fit.
     """
     if not os.path.isfile(path):
         raise InputError(
@@ -72,12 +72,12 @@ def _load(network: keras.Model, path: str) -> None:
     else:
         raise ValueError("it has no layer names; one of Keras 3's layout must end in .weights.h5")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # a hundred for a file that it then refuses
+        warnings.simplefilter("ignore", UserWarning)  # a hundred for a file that it then rejects
         network.load_weights(path)
 
 
 def _compare(network: keras.Model, path: str) -> None:
-    """Refuses a `.h5` file whose layers, taken in order as Keras does, have other shapes."""
+    """Rejects a `.h5` file whose layers, in order as Keras reads them, have other shapes."""
     with h5py.File(path) as file:
         root = file.get("model_weights", file)
         layers = [
@@ -107,7 +107,7 @@ def _count_weights(path: str) -> int:
         root.visititems(
             lambda name, item: found.append(name) if isinstance(item, h5py.Dataset) else None
         )
-    # A dropout layer's random state is no weight.
+    # A dropout layer's random state is not a weight.
     return sum("seed_generator" not in name for name in found)
 
 

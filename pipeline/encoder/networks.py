@@ -1,8 +1,8 @@
-"""The convolutional networks: one table of names to builder, layers and input size.
+"""The convolutional networks: a table of names, builders, layers and input sizes.
 
-All but `tiny` are those of keras.applications, each with the preprocessing that its ImageNet
-weights were trained with, so a network takes pixels in [0, 255] whichever it is. A grid is the
-last layer that still has a place for each region, pooled is what the network itself classifies by.
+All but `tiny` are those of keras.applications, each with the preprocessing of its ImageNet weights,
+so that every network takes pixels in [0, 255]. A grid is the last layer with spatial positions;
+pooled features are the input of the network's own classifier.
 """
 
 from typing import Any, NamedTuple
@@ -20,11 +20,11 @@ _TINY_SEED = 20150210  # fixed, so that `tiny` is the same network for everyone
 
 
 class Network(NamedTuple):
-    """Where one network is found and what is taken from it."""
+    """The source of one network, and the layers that give its features."""
 
-    module: Any  # of keras.applications, whose `preprocess_input` it wants
-    build: Any  # its function there
-    side: int  # of the images its ImageNet weights were trained on, pixels
+    module: Any  # module of keras.applications, with the network's `preprocess_input`
+    build: Any  # function that builds the network
+    side: int  # size of the images that its ImageNet weights were trained on, pixels
     grid: str = ""  # layer; empty: the last one before the top
     pooled: str = ""  # layer; empty: Keras' pooling="avg", the mean over the last layer
 
@@ -52,28 +52,28 @@ NETWORKS = {
 
 
 def network_side(name: str) -> int:
-    """Side of the images that a network of the table was made for, pixels."""
+    """The image size of a network of the table, in pixels."""
     return TINY_SIDE if name == TINY else NETWORKS[name].side
 
 
 def build_network(
     name: str, layer: str, weights: str, seed: int, side: int, pooled: bool
 ) -> keras.Model:
-    """A network of the table, or `tiny`, up to a layer.
+    """Builds a network of the table, or `tiny`, up to a layer.
 
     Args:
       name: a key of NETWORKS, or `tiny`.
-      layer: whose output is wanted; empty: the last one, or its mean over the grid where `pooled`.
+      layer: the output layer; empty: the last one, or its mean over the grid if `pooled`.
       weights: `imagenet`, `random`, or the path of a Keras weights file. `tiny` has its own.
-      seed: of `random` weights.
-      side: of the images, pixels.
+      seed: the seed of `random` weights.
+      side: the size of the images, pixels.
       pooled: see `layer`.
 
     Returns:
-      float32 [batch, side, side, 3] in [0, 255] to the layer's output.
+      A model from float32 [batch, side, side, 3] in [0, 255] to the layer's output.
 
     Raises:
-      InputError: there is no such layer, or the weights are not there or do not fit.
+      InputError: there is no such layer, or the weights are missing or do not fit.
     """
     image = keras.Input((side, side, 3))
     if name == TINY:
@@ -87,10 +87,10 @@ def build_network(
 
 
 def find_layer(network: keras.Model, layer: str) -> keras.Layer:
-    """The layer of this name.
+    """The layer with this name.
 
     Raises:
-      InputError: the network has none; the message names those that it has.
+      InputError: there is none; the message names the last layers.
     """
     names = [each.name for each in network.layers]
     if layer not in names:
@@ -105,7 +105,7 @@ def _build_with_weights(
     name: str, layer: str, weights: str, seed: int, side: int, pooled: bool
 ) -> keras.Model:
     def build(with_top: bool, weights: str | None = None) -> keras.Model:
-        # Keras numbers unnamed layers on and on; `layer` is a name as in a network's first summary.
+        # Keras keeps numbering unnamed layers; `layer` is a name as in a new session.
         keras.utils.clear_session(free_memory=False)
         keras.utils.set_random_seed(seed)
         return NETWORKS[name].build(
@@ -117,7 +117,7 @@ def _build_with_weights(
 
     try:
         network, with_top = build(with_top=False), False
-    except ValueError as error:  # each network has its least size
+    except ValueError as error:  # each network has a smallest size
         raise InputError(f"--image_size={side}: not with {name}: {one_line(error)}") from error
     if layer and layer not in [each.name for each in network.layers]:
         network, with_top = build(with_top=True), True
@@ -141,10 +141,10 @@ def _build_with_weights(
 
 
 def _tiny(side: int) -> keras.Model:
-    """Four convolutions with fixed pseudo-random weights, for demos and tests.
+    """Makes four convolutions with fixed pseudo-random weights, for demos and tests.
 
-    Random filters keep colour, edges and coarse shape well enough for drawn pictures, and need
-    no download. 64x64 images have a grid of 8x8x128.
+    Random filters keep enough color, edges and coarse shape for drawn pictures, and need no
+    download. 64x64 images have a grid of 8x8x128.
     """
     rng = np.random.default_rng(_TINY_SEED)
     image = keras.Input((side, side, 3))

@@ -1,9 +1,9 @@
-"""Weights in bfloat16, rounded so that each filter's sum stays what it was.
+"""Rounds weights to bfloat16 so that the sum of each filter is kept.
 
-Where a picture is smooth, a filter gives its sum times the color. Rounded each by itself, the
-numbers of a filter of large ones that cancel out add up to another sum, and the network's features
-then differ by more than all other rounding makes of them. Here what one number was rounded up by,
-the next one is rounded down by (error feedback, as in dithering).
+On a smooth part of a picture a filter's output is its sum times the color. If large weights cancel
+out, rounding each to nearest changes their sum, which changes the features more than all other
+rounding does. Here the rounding error of one weight is added to the next one before it is rounded
+(error feedback, as in dithering).
 """
 
 import numpy as np
@@ -11,11 +11,11 @@ import tensorflow as tf
 
 
 def round_to_bfloat16(weight: np.ndarray) -> np.ndarray:
-    """`weight` in bfloat16.
+    """Rounds `weight` to bfloat16.
 
     Args:
-      weight: float; if it is a kernel of two dimensions [height, width, ...] the sum over these
-        is kept, to the rounding of the smallest number in it.
+      weight: float. For a kernel of two spatial dimensions [height, width, ...] the sum over them
+        is kept, up to the rounding of its smallest number.
     """
     bfloat16 = tf.bfloat16.as_numpy_dtype
     if weight.ndim != 4 or weight.shape[:2] == (1, 1):

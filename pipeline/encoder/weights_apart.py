@@ -1,7 +1,7 @@
-"""The weights of a traced model apart from its operations, batch normalization folded into them.
+"""Separates the weights of a traced model from its operations, with batch normalization folded.
 
-What depends on weights alone is computed once, here. A graph is left whose weights are
-placeholders: small, whatever the model, to be rewritten and copied.
+Everything that depends on weights alone is computed once, here. The weights of the remaining graph
+are placeholders, so it is small for any model, and cheap to optimize and copy.
 """
 
 from collections.abc import Mapping
@@ -12,13 +12,13 @@ import tensorflow as tf
 
 from pipeline.encoder.fold_weights import Fold, find_folds
 
-# Their outputs are not what their inputs alone decide.
+# Operations whose outputs do not depend on their inputs alone.
 _NOT_VALUES = {"Switch", "Merge", "Enter", "Exit", "NextIteration", "LoopCond"}
 _PLACEHOLDER = "beamcap_weights/{}"
 
 
 class Apart(NamedTuple):
-    """A graph and its weights."""
+    """A graph without weights, and its weights."""
 
     graph_def: tf.compat.v1.GraphDef
     weights: dict[str, tf.Tensor]  # name of the placeholder -> value
@@ -30,13 +30,13 @@ def take_weights_apart(
     """Takes the weights out of a graph.
 
     Args:
-      graph_def: of a model.
+      graph_def: the graph of a model.
       captures: name of a placeholder -> handle of a variable, or a value.
-      output: name of the node that is wanted.
+      output: name of the output node.
 
     Returns:
-      The graph that leads to `output`. A placeholder of `captures` is still in it where an
-      operation wants the variable itself.
+      The graph that computes `output`. It keeps a placeholder of `captures` if an operation takes
+      the variable itself.
     """
     made = tf.compat.v1.GraphDef()
     made.CopyFrom(graph_def)
@@ -72,7 +72,7 @@ def take_weights_apart(
 def _place_leaves(
     graph_def: tf.compat.v1.GraphDef, captures: Mapping[str, tf.Tensor]
 ) -> dict[str, tf.Tensor]:
-    """Makes placeholders of the operations that read variables; tensor -> value of all leaves."""
+    """Turns operations that read variables into placeholders. Maps all leaf tensors to values."""
     leaves = {}
     for node in graph_def.node:
         if node.op == "ReadVariableOp" and node.input[0] in captures:
@@ -84,7 +84,7 @@ def _place_leaves(
         else:
             continue
         leaves[f"{node.name}:0"] = value
-    waits = {f"^{name.removesuffix(':0')}" for name in leaves}  # of a function, for its variables
+    waits = {f"^{name.removesuffix(':0')}" for name in leaves}  # control inputs of functions
     for node in graph_def.node:
         inputs = [name for name in node.input if name not in waits]
         del node.input[:]
@@ -95,13 +95,14 @@ def _place_leaves(
 def _known(
     graph: tf.Graph, leaves: Mapping[str, tf.Tensor]
 ) -> tuple[set[str], list[tuple[tf.Operation, int]]]:
-    """Names of the tensors that constants and leaves decide; inputs of other operations of them.
+    """Finds tensors that depend only on constants and leaves (weights), and where others use them.
 
-    Of the latter only those that depend on a leaf.
+    Returns:
+      The names of these tensors, and the inputs of other operations that depend on a leaf.
     """
     known, depending = set(leaves), set(leaves)
     wanted = []
-    for op in graph.get_operations():  # what an operation takes comes before it
+    for op in graph.get_operations():  # in topological order
         names = [tensor.name for tensor in op.inputs]
         if {tensor.name for tensor in op.outputs} <= leaves.keys():
             continue
@@ -115,7 +116,7 @@ def _known(
 
 
 def _is_value(op: tf.Operation) -> bool:
-    """Whether the result can take the place of the operation, and is no larger than its inputs."""
+    """Whether a constant can replace the operation without being larger than its inputs."""
     if op.op_def.is_stateful or op.type in _NOT_VALUES or op.control_inputs or not op.inputs:
         return False
     if not all(t.shape.is_fully_defined() for t in (*op.inputs, *op.outputs)):
@@ -128,7 +129,7 @@ def _size(tensor: tf.Tensor) -> int:
 
 
 def _leading_to(graph_def: tf.compat.v1.GraphDef, output: str) -> tf.compat.v1.GraphDef:
-    """The nodes that `output` needs, itself among them."""
+    """The nodes that `output` needs, and itself."""
     inputs = {node.name: node.input for node in graph_def.node}
     needed: set[str] = set()
     found = [output]
@@ -166,13 +167,13 @@ def _evaluate(
     wanted: Mapping[str, str],
     folds: list[Fold],
 ) -> dict[str, tf.Tensor]:
-    """The values of tensors; a leaf's is shared, not copied.
+    """The values of tensors; the value of a leaf is shared, not copied.
 
     Args:
-      wrapped: the graph, as `tf.compat.v1.wrap_function` makes it.
+      wrapped: the graph, a result of `tf.compat.v1.wrap_function`.
       leaves: tensor -> value.
       wanted: names of tensors, and of the kernels and biases of folds.
-      folds: what can be folded.
+      folds: the possible folds.
     """
     folds = [fold for fold in folds if f"{fold.product.name}/kernel" in wanted]
     parts = {tensor.name for fold in folds for tensor in fold.inputs()}

@@ -1,1 +1,1 @@
-"""What runs the job: processes, threads and the settings of workers."""
+"""Beam runners: processes, threads and the settings of workers."""

@@ -1,4 +1,4 @@
-"""Beam's options, from a command line or from Python, checked before a job starts."""
+"""Makes Beam's options from a command line or from Python, and checks them before a job."""
 
 import argparse
 import json
@@ -16,25 +16,25 @@ from pipeline.engines.local_processes import LOCAL_RUNNER
 from tfrecords_schema.errors import InputError
 from tfrecords_schema.messages import logger
 
-JOB_SERVER_RUNNERS = ("flink", "spark", "portable")  # these ask a job server for its own options
-SETUP_FILES = ("setup.py", "pyproject.toml")  # names that Beam knows
+JOB_SERVER_RUNNERS = ("flink", "spark", "portable")  # their job servers have options of their own
+SETUP_FILES = ("setup.py", "pyproject.toml")  # names that Beam accepts
 
 BeamOptions = Sequence[str] | Mapping[str, Any] | PipelineOptions
 
 
 def make_options(given: BeamOptions) -> PipelineOptions:
-    """Beam's options, on the local runner where no other is given.
+    """Makes Beam's options, with the local runner by default.
 
-    Flags that only a job server knows, such as Flink's --parallelism, are left to it: it starts
-    with the first job.
+    Flags that only a job server knows, such as Flink's --parallelism, are not checked: the job
+    server starts with the first job.
 
     Args:
-      given: flags such as `--runner=FlinkRunner`, or a table of them such as
+      given: flags such as `--runner=FlinkRunner`, or a dict of them such as
         {"runner": "FlinkRunner"}, where True is a flag without a value and a list is one flag for
-        each element; or PipelineOptions, which are used as they are.
+        each element; or PipelineOptions, which are returned unchanged.
 
     Raises:
-      InputError: neither Beam nor a job server has such a flag, or its value cannot be used.
+      InputError: neither Beam nor a job server has such a flag, or its value is invalid.
     """
     if isinstance(given, PipelineOptions):
         return given
@@ -77,10 +77,10 @@ def _to_arguments(table: Mapping[str, Any]) -> list[str]:
 
 
 def _check_staged_files(options: SetupOptions) -> None:
-    """Expands `~` in the paths of files that Beam brings to the workers.
+    """Expands `~` in the paths of files that Beam copies to the workers, and checks them.
 
     Raises:
-      InputError: a file is not there, or has a name that Beam does not know. Most engines would
+      InputError: a file is missing, or has a name that Beam does not accept. Most runners would
         leave it out without a message.
     """
     for flag in ("setup_file", "requirements_file", "extra_packages"):

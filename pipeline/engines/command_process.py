@@ -1,4 +1,4 @@
-"""A command of the pipeline as a process of its own."""
+"""Runs a command of the pipeline in this process, and ends it on errors."""
 
 import logging
 import traceback
@@ -10,20 +10,20 @@ from tfrecords_schema.start_tensorflow import start_tensorflow
 
 
 def run_in_process(parse: Callable[[], tuple[Any, ...]], run: Callable[..., None]) -> None:
-    """Calls `run` with what `parse` returns, and ends this process where that fails.
+    """Calls `run` with the result of `parse`, and ends this process if that fails.
 
     `--help` and bad flags end it before TensorFlow is imported, which takes seconds.
     """
     stop_signals.listen()
     asked = parse()
-    start_tensorflow(log_level=3)  # a damaged image has its row in the rejects table
-    logging.getLogger().setLevel(logging.ERROR)  # Beam warns of optional packages on import
+    start_tensorflow(log_level=3)  # hides decoder errors, which are in the rejects table
+    logging.getLogger().setLevel(logging.ERROR)  # hides Beam's warnings about optional packages
 
     from pipeline.engines.worker_failures import hush_workers  # imports TensorFlow, Beam
 
     hush_workers()
     try:
         run(*asked)
-    except Exception:  # a defect; threads and worker processes must not go on
+    except Exception:  # a defect; threads and worker processes must not continue
         traceback.print_exc()
         stop_signals.end(1)

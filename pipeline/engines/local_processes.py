@@ -1,4 +1,4 @@
-"""The local runner in several processes, as `--direct_running_mode=multi_processing` asks for."""
+"""Runs the local runner in several processes, with `--direct_running_mode=multi_processing`."""
 
 import os
 import shlex
@@ -13,10 +13,10 @@ LOCAL_RUNNER = "FnApiRunner"  # DirectRunner would try to download another engin
 
 
 def make_pipeline(options: PipelineOptions) -> beam.Pipeline:
-    """A pipeline on the runner of `options`, by default the local one.
+    """Makes a pipeline on the runner of `options`, by default the local one.
 
-    Several local processes are `pipeline.engines.local_worker` in place of Beam's own, which print
-    25 lines of log each and outlive a launcher that was killed; see docs/decisions.
+    Several local processes run `pipeline.engines.local_worker`. Beam's own workers would print 25
+    lines of log each, and would outlive a killed launcher; see docs/decisions.
     """
     runner_name = options.view_as(StandardOptions).runner or LOCAL_RUNNER
     mode = options.view_as(DirectOptions).direct_running_mode
@@ -26,7 +26,7 @@ def make_pipeline(options: PipelineOptions) -> beam.Pipeline:
     options = PipelineOptions.from_dictionary(
         options.get_all_options(drop_default=True) | {"direct_running_mode": "in_memory"}
     )
-    # Ctrl-C goes to all processes of a terminal, and the launcher ends its workers.
+    # The terminal sends Ctrl-C to all processes; workers ignore it, and the launcher ends them.
     worker = f"{shlex.quote(sys.executable)} -m pipeline.engines.local_worker {os.getpid()}"
     command = f"trap '' INT TERM; exec {worker}"
     runner = FnApiRunner(SubprocessSDKEnvironment.from_command_string(command))

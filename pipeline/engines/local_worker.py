@@ -1,8 +1,7 @@
-"""`python -m pipeline.engines.local_worker PID`: one of several local worker processes.
+"""`python -m pipeline.engines.local_worker PID` is one of several local worker processes.
 
-It is Beam's own worker with TensorFlow imported quietly and without the log of its channels. Errors
-are still logged. It ends when the launcher, process PID, has ended, so that it does not write when
-another job has begun.
+It is Beam's own worker, with TensorFlow's log and that of Beam's channels hidden, except errors. It
+ends when the launcher, process PID, has ended, so that it does not write while another job runs.
 """
 
 import logging
@@ -26,13 +25,13 @@ def end_with(launcher: int) -> None:
 if __name__ == "__main__":
     threading.Thread(target=end_with, args=(int(sys.argv[1]),), daemon=True).start()
     logging.disable(logging.WARNING)
-    start_tensorflow(log_level=3)  # a damaged image has its row in the rejects table
+    start_tensorflow(log_level=3)  # hides decoder errors, which are in the rejects table
 
     from apache_beam.runners.worker import sdk_worker_main
 
     from pipeline.engines.worker_failures import (
         hush_workers,
-    )  # imports TensorFlow: after it was started
+    )  # imports TensorFlow, so it comes after start_tensorflow
 
     hush_workers()
     sdk_worker_main.main([])

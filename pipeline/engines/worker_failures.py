@@ -1,7 +1,7 @@
-"""Errors that come back from Beam's workers, and how to keep Beam from printing them too.
+"""Explains errors of Beam's workers, and keeps Beam from printing them too.
 
-An error that was raised in a worker reaches the launcher as a RuntimeError whose text is the
-worker's stack trace, or as an error of the same class with Beam's remarks in its message.
+An error in a worker reaches the launcher as a RuntimeError whose text is the worker's stack trace,
+or as an error of the same class with Beam's remarks in its message.
 """
 
 import builtins
@@ -27,15 +27,15 @@ REASONS = tuple(
     )
 )  # fmt: skip
 _RAISED = re.compile(r"^((?:\w+\.)*\w+): (.*)", re.MULTILINE)  # the last lines of a stack trace
-_REMARK = re.compile(r" \[while running '.*'\]")  # Beam's
-_LOGGERS = (  # of Beam's that log the error of a worker, each in its own words
+_REMARK = re.compile(r" \[while running '.*'\]")  # added by Beam
+_LOGGERS = (  # Beam's loggers that log the error of a worker
     "", "apache_beam.runners.common", "apache_beam.runners.worker.sdk_worker",
     "apache_beam.runners.worker.data_plane", "apache_beam.runners.portability.local_job_service",
 )  # fmt: skip
 
 
 def hush_workers() -> None:
-    """Has Beam raise an error of a worker in the launcher only, not print and log it before."""
+    """Makes Beam raise a worker's error in the launcher without printing and logging it first."""
     for name in _LOGGERS:
         logging.getLogger(name).addFilter(_has_no_stack_trace)
     sdk_worker.print = lambda *_, **__: None  # type: ignore[attr-defined]
@@ -43,9 +43,9 @@ def hush_workers() -> None:
 
 
 def explain_failure(error: Exception) -> str:
-    """`disk_failure`, also of an error that a worker raised; empty where it may be a defect.
+    """`disk_failure`, also for an error of a worker; empty if the error may be a defect.
 
-    An InputError that a worker raised is no defect either: its message is the line.
+    An InputError of a worker is no defect: its message is returned.
     """
     if isinstance(error, InputError):
         return _REMARK.sub("", str(error))
@@ -53,7 +53,7 @@ def explain_failure(error: Exception) -> str:
         return disk_failure(error) or _with_reason(one_line(error), str(error))
     if isinstance(error, RuntimeError):
         kind, text = (_RAISED.findall(str(error)) or [("", "")])[-1]
-        if kind == "RuntimeError":  # Beam's, in place of an error that it cannot copy
+        if kind == "RuntimeError":  # Beam's, if it cannot copy the original error
             return explain_failure(RuntimeError(text))
         if kind.split(".")[-1] == InputError.__name__:
             return _REMARK.sub("", text)
@@ -66,13 +66,13 @@ def _has_no_stack_trace(record: logging.LogRecord) -> bool:
 
 
 def _report_thread(raised: threading.ExceptHookArgs) -> None:
-    """Python's own report, but for a channel that was closed: that follows the end of a job."""
+    """Python's own report, except for closed channels, which follow the end of a job."""
     if not issubclass(raised.exc_type, grpc.RpcError):
         threading.__excepthook__(raised)
 
 
 def _is_disk_error(name: str) -> bool:
-    """Whether a class of errors, by its name in a stack trace, is one of files and disks."""
+    """Whether a class of errors, named as in a stack trace, is about files and disks."""
     kind = name.split(".")[-1]
     found = getattr(builtins, kind, getattr(tf.errors, kind, None))
     is_error = isinstance(found, type) and issubclass(found, DISK_ERRORS)
@@ -80,7 +80,7 @@ def _is_disk_error(name: str) -> bool:
 
 
 def _with_reason(line: str, text: str) -> str:
-    """`line` with the one of REASONS that `text` gives; empty where it gives none."""
+    """`line` with the reason of REASONS that `text` contains; empty if it contains none."""
     found = [reason for reason in REASONS if reason.lower() in text.lower()]
     if not found:
         return ""

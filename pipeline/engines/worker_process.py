@@ -1,12 +1,12 @@
-"""`beamcap-worker`: a Beam Python worker as a process, without Docker, where beamcap is installed.
+"""`beamcap-worker` is a Beam Python worker as a process, without Docker, if beamcap is installed.
 
-Flink, Spark and Prism start workers by a command of the user's:
+Flink, Spark and Prism start workers with a command of the user:
 
     --environment_type=PROCESS --environment_config='{"command": "beamcap-worker"}'
 
-Beam's own program for this is only in its container images, and fetches the packages that the
-launcher has staged. Here beamcap and all that it needs are installed already, so nothing is
-fetched: this asks the engine for the pipeline's options and its addresses, then becomes the worker.
+Beam's own program for this exists only in its container images, and downloads the packages that the
+launcher has staged. Here beamcap and its dependencies are installed already. So this program only
+asks the runner for the pipeline's options and its addresses, and then becomes the worker.
 """
 
 import argparse
@@ -27,29 +27,29 @@ TIMEOUT_S = 60
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Runs a worker until the engine ends it."""
+    """Runs a worker until the runner ends it."""
     parser = argparse.ArgumentParser(prog="beamcap-worker", allow_abbrev=False)
     parser.add_argument("--id", required=True, help="name of the worker, from the engine")
     parser.add_argument("--provision_endpoint", required=True, help="host:port of the engine")
-    # Engines give more, such as --semi_persist_dir, which is for what a worker has fetched.
+    # Runners pass other flags too, such as --semi_persist_dir, the directory for downloads.
     flags, _ = parser.parse_known_args(arguments)
     worker_id = flags.id.strip("'")  # Prism quotes it
-    os.dup2(2, 1)  # some engines leave a worker's standard output unread
+    os.dup2(2, 1)  # some runners do not read a worker's standard output
     os.environ.update(worker_environment(worker_id, provision(worker_id, flags.provision_endpoint)))
 
-    from apache_beam.runners.worker import sdk_worker_main  # reads WORKER_ID when it is imported
+    from apache_beam.runners.worker import sdk_worker_main  # reads WORKER_ID on import
 
     sdk_worker_main.main([])
 
 
 def start() -> None:
-    """The console script."""
+    """Runs the console script."""
     choose_backend()
     main()
 
 
 def provision(worker_id: str, endpoint: str) -> beam_provision_api_pb2.ProvisionInfo:
-    """What the engine tells a worker that has just started."""
+    """Asks the runner for the settings of this worker."""
     with grpc.insecure_channel(endpoint) as channel:
         service = beam_provision_api_pb2_grpc.ProvisionServiceStub(channel)
         request = beam_provision_api_pb2.GetProvisionInfoRequest()
@@ -60,7 +60,7 @@ def provision(worker_id: str, endpoint: str) -> beam_provision_api_pb2.Provision
 def worker_environment(
     worker_id: str, info: beam_provision_api_pb2.ProvisionInfo
 ) -> dict[str, str]:
-    """The variables that Beam's worker reads."""
+    """The environment variables for Beam's worker."""
     environment = {
         "WORKER_ID": worker_id,
         "PIPELINE_OPTIONS": json_format.MessageToJson(info.pipeline_options),

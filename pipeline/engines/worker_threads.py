@@ -1,4 +1,4 @@
-"""How many cores each of several worker processes on one machine uses, and how."""
+"""Divides the cores of a machine between worker processes, and sets TensorFlow's threads."""
 
 import os
 
@@ -14,7 +14,7 @@ from apache_beam.options.pipeline_options import (
 
 
 def core_count() -> int:
-    """The cores that this process may run on."""
+    """The number of cores that this process may run on."""
     if hasattr(os, "sched_getaffinity"):  # not on macOS
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -23,7 +23,7 @@ def core_count() -> int:
 def set_up_tensorflow(cores: int) -> None:
     """Lets TensorFlow run `cores` operations at once, each on one thread, and share its GPUs.
 
-    It must be called before TensorFlow has run anything in this process; later it does nothing.
+    Call it before TensorFlow has run anything in this process; later it does nothing.
     """
     try:
         tf.config.threading.set_intra_op_parallelism_threads(1)
@@ -31,14 +31,14 @@ def set_up_tensorflow(cores: int) -> None:
         for device in tf.config.list_physical_devices("GPU"):
             tf.config.experimental.set_memory_growth(device, True)
     except RuntimeError:
-        return  # TensorFlow runs: this was called before, or the process has other plans for it
+        return  # TensorFlow runs already: after an earlier call, or with other settings
 
 
 def threads_of_a_worker(options: PipelineOptions) -> int:
-    """The cores of this machine shared out; 0, for as many as there are, to a single worker.
+    """The cores of this machine for each worker; 0, which means all, for a single worker.
 
-    Left alone, every process uses every core, and N processes get in each other's way. On a
-    cluster the launcher does not know the machines: there `--worker_threads` says it.
+    Without a limit every process would use every core, and N processes would slow each other down.
+    On a cluster the launcher does not know the machines; there `--worker_threads` sets the number.
     """
     cores = core_count()
     workers = _processes_on_this_machine(options, cores)
@@ -46,7 +46,7 @@ def threads_of_a_worker(options: PipelineOptions) -> int:
 
 
 def _processes_on_this_machine(options: PipelineOptions, cores: int) -> int:
-    """As far as the options tell; Prism has one whatever they say."""
+    """The number of processes according to the options; Prism always has one."""
     direct = options.view_as(DirectOptions)
     if direct.direct_running_mode == "multi_processing":
         return direct.direct_num_workers or cores
@@ -56,7 +56,7 @@ def _processes_on_this_machine(options: PipelineOptions, cores: int) -> int:
         "spark": options.view_as(SparkRunnerOptions).spark_master_url.startswith("local"),
     }
     portable = options.view_as(PortableOptions)
-    # By default the workers of a local engine are threads of the launcher.
+    # By default the workers of a local runner are threads of the launcher.
     has_processes = portable.environment_type not in (None, "LOOPBACK")
     if is_local.get(runner.removesuffix("runner")) and has_processes:
         return int(portable.sdk_worker_parallelism) or max(1, cores - 1)

@@ -1,1 +1,1 @@
-"""Image bytes to pixels."""
+"""Decodes and resizes images, from bytes to pixels."""

@@ -1,22 +1,22 @@
-"""Why an image cannot be decoded, in words that say what to do."""
+"""Explains why an image cannot be decoded, and what to do about it."""
 
 from pipeline.images.image_fault import AFTER_END, JPEG_END, NOT_READ, OTHER_SIGNATURES
 from pipeline.images.image_header import JPEG_SIGNATURE
 from tfrecords_schema.errors import one_line
 
-_TEXT_BYTES = 1000  # of the beginning of a file
+_TEXT_BYTES = 1000  # searched at the beginning of a file
 
 
 def explain(content: bytes, error: Exception) -> Exception:
-    """`error`, or a ValueError that says more.
+    """`error`, or a ValueError with a better explanation.
 
     Args:
-      content: the file that was refused.
-      error: as it was.
+      content: the file that was rejected.
+      error: the error of the decoder.
     """
     if name := other_format(content):
         return ValueError(NOT_READ.format(name))
-    # Not by decoding it again: libjpeg writes what it finds straight to the screen.
+    # The image is not decoded again: libjpeg writes its findings directly to standard error.
     if content.startswith(JPEG_SIGNATURE) and JPEG_END not in content[-AFTER_END:]:
         reason = f"{one_line(error)}: a JPEG without its end"
         return ValueError(f"{reason}; --allow_truncated may take it, grey from there on")
@@ -24,7 +24,7 @@ def explain(content: bytes, error: Exception) -> Exception:
 
 
 def other_format(content: bytes) -> str:
-    """The name of a format that we do not read; empty if it is none that we know."""
+    """The name of a known format that the decoder does not read; else empty."""
     for name, signatures in OTHER_SIGNATURES.items():
         if any(content.startswith(signature, at) for signature, at in signatures):
             return name

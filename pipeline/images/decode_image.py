@@ -1,7 +1,7 @@
-"""Image bytes to a square float image, as a TensorFlow graph.
+"""Decodes image bytes to a square float image, as a TensorFlow graph.
 
-It is a graph, and not Pillow in Python, because the very same operations stand in the exported
-model: what training saw is what serving sees.
+It is a graph, not Pillow in Python, so that the exported model has the same operations: serving
+sees the same pixels as training.
 
 | format | |
 |---|---|
@@ -11,9 +11,8 @@ model: what training saw is what serving sees.
 | BMP | 8 bits (with its palette), 24 and 32; not compressed |
 | WebP | lossy and lossless, alpha; not animated |
 
-Transparent pixels are laid over white, as a browser shows them, and an image that a camera took
-sideways is turned upright by its Exif orientation. The size is read from the header before
-anything is decoded.
+Transparent pixels are blended with white, as in a browser. Images are rotated upright by their Exif
+orientation. The size is read from the header before anything is decoded.
 """
 
 import functools
@@ -31,18 +30,18 @@ from pipeline.images.integers import file_bytes, integer, not_inlined
 from pipeline.images.resize_image import resize_image
 from tfrecords_schema.image_formats import BMP, GIF, JPEG, PNG, WEBP
 
-# A JPEG is decoded at a fraction of its size while that is still this many times the result's
-# side; the resizing filter does the rest, and one cannot tell (Pillow's `reducing_gap`).
+# A JPEG is decoded at a fraction of its size while that is at least this many times the result's
+# side. The resizing filter does the rest, without a visible difference (Pillow's `reducing_gap`).
 _REDUCING_GAP = 2
 
 
 class Decoding(NamedTuple):
-    """How image files become the network's input."""
+    """The settings for turning image files into the network's input."""
 
-    side: int  # of the square result, pixels
-    max_pixels: int = MAX_PIXELS  # width x height of a file that is refused beyond
+    side: int  # side of the square result, pixels
+    max_pixels: int = MAX_PIXELS  # a file with more pixels (width x height) is rejected
     resize: str = "stretch"  # one of pipeline.config.RESIZE
-    allow_truncated: bool = False  # a JPEG that ends early is grey from there on
+    allow_truncated: bool = False  # whether to decode a truncated JPEG, grey from its end on
 
 
 def decode_image(image_bytes: tf.Tensor, decoding: Decoding) -> tf.Tensor:
@@ -50,7 +49,7 @@ def decode_image(image_bytes: tf.Tensor, decoding: Decoding) -> tf.Tensor:
 
     Args:
       image_bytes: scalar string, an encoded image.
-      decoding: how.
+      decoding: the settings.
 
     Returns:
       float32 [side, side, 3], in [0, 255].
@@ -58,7 +57,7 @@ def decode_image(image_bytes: tf.Tensor, decoding: Decoding) -> tf.Tensor:
     Raises:
       tf.errors.InvalidArgumentError: (when run) not an image, damaged, truncated or too large.
     """
-    # Nodes of a branch that is not taken cost time too, so the rarer ones are calls, not inlined.
+    # Inlined nodes cost time even in a branch not taken, so the rarer branches are function calls.
     pixels = tf.cond(
         tf.strings.substr(image_bytes, 0, 3) == JPEG_SIGNATURE,
         lambda: _decode_jpeg(image_bytes, decoding),
@@ -68,7 +67,7 @@ def decode_image(image_bytes: tf.Tensor, decoding: Decoding) -> tf.Tensor:
 
 
 def decode_format(image_bytes: tf.Tensor, number: int, decoding: Decoding) -> tf.Tensor:
-    """Likewise, of an image that is of the format of this number in `image_formats`."""
+    """Decodes and resizes one image of the format with this number in `image_formats`."""
     if number == JPEG:
         return _finish(_decode_jpeg(image_bytes, decoding), decoding)
     return _finish(_DECODE[number](image_bytes, decoding), decoding)
@@ -84,7 +83,7 @@ def _finish(pixels: tuple[tf.Tensor, ...], decoding: Decoding) -> tf.Tensor:
 
 
 def _check_size(image_bytes: tf.Tensor, shape: tf.Tensor, max_pixels: int) -> tf.Tensor:
-    """`image_bytes`, when they are an image that is not too large."""
+    """`image_bytes`, after an assertion that they are an image and not too large."""
     return _unless(size_fault(shape, max_pixels, ": see --max_pixels", NO_IMAGE), image_bytes)
 
 
@@ -94,12 +93,12 @@ def _unless(fault: tf.Tensor, image_bytes: tf.Tensor) -> tf.Tensor:
 
 
 def _decode_jpeg(image_bytes: tf.Tensor, decoding: Decoding) -> tuple[tf.Tensor, ...]:
-    """Pixels, their height and width where the last may be a part of one, and the orientation."""
+    """Pixels, height and width (maybe with a part of the last pixel), and the orientation."""
     shape = tf.image.extract_jpeg_shape(image_bytes)[:2]
     image_bytes = _check_size(image_bytes, shape, decoding.max_pixels)
     if decoding.allow_truncated:
-        # With an end libjpeg goes on in grey. TensorFlow's `try_recover_truncated` has it read the
-        # last bytes over and over, which gives noise or fails.
+        # With an end marker libjpeg fills the rest with grey. With `try_recover_truncated` it would
+        # read the last bytes again and again, which gives noise or fails.
         image_bytes = tf.strings.join([image_bytes, JPEG_END])
 
     def decode(ratio: int) -> tuple[tf.Tensor, tf.Tensor]:
@@ -107,7 +106,7 @@ def _decode_jpeg(image_bytes: tf.Tensor, decoding: Decoding) -> tuple[tf.Tensor,
             image_bytes,
             channels=3,
             ratio=ratio,
-            dct_method="INTEGER_ACCURATE",  # that of Pillow; no slower than the fast one
+            dct_method="INTEGER_ACCURATE",  # as in Pillow; not slower than the fast one
         )
         return image, tf.cast(shape, tf.float32) / ratio
 
@@ -117,7 +116,7 @@ def _decode_jpeg(image_bytes: tf.Tensor, decoding: Decoding) -> tuple[tf.Tensor,
 
     reduction = tf.reduce_min(shape) // (_REDUCING_GAP * decoding.side)
     image, size = tf.cond(reduction >= 2, decode_reduced, lambda: decode(1))
-    # Most files without Exif say so at once: their quantization table follows the JFIF segment.
+    # Most files without Exif have their quantization table right after the JFIF segment.
     after_jfif = tf.strings.substr(image_bytes, 20, 2)
     turn = tf.cond(
         after_jfif == b"\xff\xdb",
@@ -136,7 +135,7 @@ def _decode_other(image_bytes: tf.Tensor, decoding: Decoding) -> tuple[tf.Tensor
         with tf.control_dependencies([checked]):
             return _upright(tf.zeros([1, 1, 3], tf.uint8))
 
-    branches: dict[int, Callable[[], tuple[tf.Tensor, ...]]] = {JPEG: refuse}  # it was none
+    branches: dict[int, Callable[[], tuple[tf.Tensor, ...]]] = {JPEG: refuse}  # never a JPEG here
     for other, decode in _DECODE.items():
         branches[other] = functools.partial(decode, image_bytes, decoding)
     return tf.switch_case(number, branches, default=refuse)
@@ -147,7 +146,7 @@ def _upright(image: tf.Tensor) -> tuple[tf.Tensor, ...]:
 
 
 def _checked(image_bytes: tf.Tensor, number: int, decoding: Decoding) -> tuple[tf.Tensor, ...]:
-    """A file that is not too large, and its `file_bytes`."""
+    """The bytes of a file that is not too large, and its `file_bytes`."""
     data = file_bytes(image_bytes)
     shape = image_shape(data, tf.constant(number))
     return _check_size(image_bytes, shape, decoding.max_pixels), data
@@ -157,8 +156,8 @@ def _checked(image_bytes: tf.Tensor, number: int, decoding: Decoding) -> tuple[t
 def _decode_png(image_bytes: tf.Tensor, decoding: Decoding) -> tuple[tf.Tensor, ...]:
     image_bytes, data = _checked(image_bytes, PNG, decoding)
     image = tf.io.decode_png(image_bytes, channels=4)
-    # TensorFlow makes the alpha of an image that has none 2**bits - 1, also where its colors of
-    # 1, 2 or 4 bits have become 8: such an image is opaque, not nearly invisible.
+    # For an image without alpha TensorFlow sets alpha to 2**bits - 1, even if it has scaled colors
+    # of 1, 2 or 4 bits to 8. Such an image is opaque, not nearly transparent.
     bits = integer(data, 24, 1, False)
     is_opaque = tf.reduce_all(tf.cast(image[..., 3], tf.int64) == 2**bits - 1)
     image = tf.cond(is_opaque, lambda: image[..., :3], lambda: _over_white(image))
@@ -177,7 +176,7 @@ def _decode_bmp(image_bytes: tf.Tensor, decoding: Decoding) -> tuple[tf.Tensor, 
     image = tf.io.decode_bmp(_unless(bmp_fault(data), image_bytes))
     header_bytes, bits = (integer(data, at, 2, True) for at in (14, 28))
 
-    def from_palette() -> tf.Tensor:  # TensorFlow gives its indices
+    def from_palette() -> tf.Tensor:  # TensorFlow decodes to indices into the palette
         entries = 14 + header_bytes + 4 * tf.range(256, dtype=tf.int64)
         colors = integer(data, entries[:, tf.newaxis] + [2, 1, 0], 1, True)
         return tf.gather(tf.cast(colors, tf.uint8), tf.cast(image[..., 0], tf.int32))
@@ -188,7 +187,7 @@ def _decode_bmp(image_bytes: tf.Tensor, decoding: Decoding) -> tuple[tf.Tensor, 
 @not_inlined
 def _decode_webp(image_bytes: tf.Tensor, decoding: Decoding) -> tuple[tf.Tensor, ...]:
     image_bytes, data = _checked(image_bytes, WEBP, decoding)
-    image = tf.io.decode_webp(_unless(webp_fault(data), image_bytes))[0]  # of one frame
+    image = tf.io.decode_webp(_unless(webp_fault(data), image_bytes))[0]  # the only frame
     opaque = tf.fill(tf.concat([tf.shape(image)[:2], [1]], 0), tf.constant(255, tf.uint8))
     image = _over_white(tf.concat([image, opaque], -1)[..., :4])
     return *_upright(image)[:2], webp_orientation(data)
@@ -198,7 +197,7 @@ _DECODE = {PNG: _decode_png, GIF: _decode_gif, BMP: _decode_bmp, WEBP: _decode_w
 
 
 def _over_white(image: tf.Tensor) -> tf.Tensor:
-    """uint8 [height, width, 4] with alpha last -> uint8 [height, width, 3]."""
+    """Blends with white: uint8 [height, width, 4] with alpha last -> uint8 [height, width, 3]."""
     image = tf.cast(image, tf.float32)
     alpha = image[..., 3:] / 255.0
     return tf.cast(tf.round(image[..., :3] * alpha + 255.0 * (1.0 - alpha)), tf.uint8)

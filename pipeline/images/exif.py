@@ -1,6 +1,6 @@
-"""The orientation that cameras write instead of turning the pixels, as a TensorFlow graph.
+"""Reads the Exif orientation, as a TensorFlow graph. Cameras set it instead of turning pixels.
 
-It stands in a TIFF structure within a JPEG segment, a PNG chunk or a WebP chunk.
+It is in a TIFF structure within a JPEG segment, a PNG chunk or a WebP chunk.
 """
 
 from collections.abc import Callable
@@ -10,23 +10,23 @@ import tensorflow as tf
 from pipeline.images.integers import file_bytes, integer, not_inlined
 
 _ORIENTATION = 0x0112  # the tag's number (TIFF 6.0, page 36; Exif 2.3, table 4)
-_MAX_CHUNKS = 1000  # that are looked through: a file made to harm holds millions of empty ones
+_MAX_CHUNKS = 1000  # limit of the search; a malicious file may have millions of empty chunks
 
 
 @not_inlined
 def jpeg_orientation(image_bytes: tf.Tensor) -> tf.Tensor:
-    """The Exif orientation of a JPEG file, scalar int64 of 1 to 8; 1, upright, if none is told."""
+    """The Exif orientation of a JPEG file, scalar int64 of 1 to 8; 1, upright, if it has none."""
     data = file_bytes(image_bytes)
     return _orientation_at(data, _jpeg_exif(data))
 
 
 def png_orientation(data: tf.Tensor) -> tf.Tensor:
-    """The same of a PNG file, by its `file_bytes`."""
+    """The Exif orientation of a PNG file, from its `file_bytes`; see `jpeg_orientation`."""
     return _orientation_at(data, _png_exif(data))
 
 
 def webp_orientation(data: tf.Tensor) -> tf.Tensor:
-    """The same of a WebP file, by its `file_bytes`."""
+    """The Exif orientation of a WebP file, from its `file_bytes`; see `jpeg_orientation`."""
     return _orientation_at(data, _webp_exif(data))
 
 
@@ -36,7 +36,7 @@ def _orientation_at(data: tf.Tensor, tiff: tf.Tensor) -> tf.Tensor:
 
 
 def _jpeg_exif(data: tf.Tensor) -> tf.Tensor:
-    # Application segments stand before all others: 0xff, 0xe0 to 0xef, length with itself.
+    # Application segments come first: 0xff, 0xe0 to 0xef, length that includes itself.
     def is_other(at: tf.Tensor) -> tf.Tensor:
         marker = integer(data, at, 2, False)
         is_exif = (marker == 0xFFE1) & (integer(data, at + 4, 4, False) == 0x45786966)
@@ -47,7 +47,7 @@ def _jpeg_exif(data: tf.Tensor) -> tf.Tensor:
 
 
 def _png_exif(data: tf.Tensor) -> tf.Tensor:
-    # Chunks: length, name, content, checksum. "eXIf" stands before "IDAT", or is not looked for.
+    # Chunks: length, name, content, checksum. "eXIf" is only looked for before "IDAT".
     def name(at: tf.Tensor) -> tf.Tensor:
         return integer(data, at + 4, 4, False)
 
@@ -59,7 +59,7 @@ def _png_exif(data: tf.Tensor) -> tf.Tensor:
 
 
 def _webp_exif(data: tf.Tensor) -> tf.Tensor:
-    # Chunks: name, length, content, padded to an even number of bytes. "EXIF" stands last.
+    # Chunks: name, length, content, padded to an even number of bytes. "EXIF" comes last.
     def is_found(at: tf.Tensor) -> tf.Tensor:
         return integer(data, at, 4, False) == 0x45584946
 
@@ -78,7 +78,7 @@ def _walk(
     is_found: Callable[[tf.Tensor], tf.Tensor],
     after: Callable[[tf.Tensor], tf.Tensor],
 ) -> tf.Tensor:
-    """The first chunk from `start` that is found, else a place past the last."""
+    """The position of the first matching chunk from `start` on, or one past the last chunk."""
     end = tf.size(data, tf.int64) - 1
     [at] = tf.while_loop(
         lambda at: (at < end) & ~is_found(at),

@@ -1,20 +1,20 @@
-"""The first frame of a GIF, as a TensorFlow graph.
+"""Extracts the first frame of a GIF, as a TensorFlow graph.
 
-TensorFlow unfolds all the frames of a GIF, of which a small file can hold thousands, and leaves
-black what is transparent or beside the frame. So the file is written anew before it is decoded:
-the first frame alone, at the corner, with white for the transparent color.
+TensorFlow decodes all frames of a GIF, of which a small file can have thousands. It also leaves
+transparent pixels and those outside the frame black. So the file is rewritten before decoding: the
+first frame alone, at the corner, with white for the transparent color.
 """
 
 import tensorflow as tf
 
 from pipeline.images.integers import integer
 
-_HEADER_BYTES = 13  # signature and logical screen; the flags of the colors are at 10
-_DESCRIPTOR_BYTES = 10  # separator, left, top, width, height (2 bytes each), flags of the colors
+_HEADER_BYTES = 13  # signature and logical screen; the color table's flags are at 10
+_DESCRIPTOR_BYTES = 10  # separator, left, top, width, height (2 bytes each), color table's flags
 
 
 def only_first_frame(image_bytes: tf.Tensor, data: tf.Tensor) -> tf.Tensor:
-    """A GIF file that is its first frame and nothing else, scalar string.
+    """A GIF file with the first frame only, scalar string.
 
     Args:
       image_bytes: scalar string, the file.
@@ -23,7 +23,7 @@ def only_first_frame(image_bytes: tf.Tensor, data: tf.Tensor) -> tf.Tensor:
     frame, transparent = first_gif_frame(data)
     global_colors = _color_table_bytes(data, 10)
     local_colors = _color_table_bytes(data, frame + 9)
-    # Descriptor, local colors, one byte of code size, blocks of data.
+    # Descriptor, local color table, one byte of code size, data blocks.
     end = after_blocks(data, frame + _DESCRIPTOR_BYTES + local_colors + 1)
     gif = tf.strings.join(
         [
@@ -46,10 +46,10 @@ def only_first_frame(image_bytes: tf.Tensor, data: tf.Tensor) -> tf.Tensor:
 
 
 def first_gif_frame(data: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Where the image descriptor of a GIF's first frame lies (GIF89a, section 20), scalar int64.
+    """The position of the image descriptor of a GIF's first frame (GIF89a, section 20), int64.
 
-    It is the end of the data where there is none. The second result is the frame's transparent
-    color, scalar int64, or -1.
+    Without a frame it is the end of the data. The second result is the frame's transparent color,
+    scalar int64, or -1.
     """
 
     def extension(at: tf.Tensor, transparent: tf.Tensor) -> list[tf.Tensor]:
@@ -69,9 +69,9 @@ def first_gif_frame(data: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 
 
 def after_blocks(data: tf.Tensor, at: tf.Tensor) -> tf.Tensor:
-    """Where a GIF's chain of data blocks that begins at `at` has ended (GIF89a, section 15)."""
+    """The position after a GIF's chain of data blocks that begins at `at` (GIF89a, section 15)."""
     [last] = tf.while_loop(
-        lambda at: integer(data, at, 1, True) > 0,  # it is 0 past the end
+        lambda at: integer(data, at, 1, True) > 0,  # past the end it reads 0
         lambda at: [at + 1 + integer(data, at, 1, True)],
         [at],
     )
@@ -79,7 +79,7 @@ def after_blocks(data: tf.Tensor, at: tf.Tensor) -> tf.Tensor:
 
 
 def _part(content: tf.Tensor, start: tf.Tensor | int, stop: tf.Tensor) -> tf.Tensor:
-    """`content[start:stop]`; of what lies past the end `substr` would fail, and print all of it."""
+    """`content[start:stop]`, limited to its end, past which `substr` would fail."""
     start = tf.minimum(tf.cast(start, tf.int64), tf.cast(tf.strings.length(content), tf.int64))
     return tf.strings.substr(content, start, tf.maximum(stop - start, 0))
 

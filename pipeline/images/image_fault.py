@@ -1,8 +1,8 @@
-"""What is wrong with an image file, in words, as a TensorFlow graph.
+"""Describes faults of image files, as a TensorFlow graph.
 
-The decoder refuses an image with such a reason, and the export answers with it: a served graph
-must not fail for what one image of a batch holds, and TensorFlow has no way to catch an operation's
-message within a graph. So what can be told from the file itself is told here.
+The decoder rejects an image with such a reason, and the export returns it. A served graph must not
+fail because of one image of a batch, and a graph cannot catch the message of an operation. So
+faults are found here from the file itself.
 """
 
 import tensorflow as tf
@@ -14,7 +14,7 @@ from tfrecords_schema.image_formats import BMP, FORMAT_NAMES, GIF, JPEG, PNG, WE
 JPEG_END, PNG_END = b"\xff\xd9", b"IEND"
 AFTER_END = 1000  # bytes: some cameras write a little after the end of a JPEG
 NO_IMAGE = f"not a {listed(FORMAT_NAMES)} image"
-# Name -> how such files begin: bytes and where they are.
+# Name -> signatures of such files, each with its position.
 OTHER_SIGNATURES = {
     "AVIF": [(b"ftypavif", 4), (b"ftypavis", 4)],
     "HEIC": [(b"ftyp" + brand, 4) for brand in (b"hei", b"hev", b"mif1", b"msf1")],
@@ -28,7 +28,7 @@ NOT_READ = "{} is not read: convert it to JPEG or PNG"
 
 
 def format_number(image_bytes: tf.Tensor) -> tf.Tensor:
-    """Which of `image_formats.FORMAT_NAMES` a file is of, or UNKNOWN; scalar int32."""
+    """The number of a file's format in `image_formats.FORMAT_NAMES`, or UNKNOWN; scalar int32."""
     is_jpeg = tf.strings.substr(image_bytes, 0, 3) == JPEG_SIGNATURE
     return tf.cond(is_jpeg, lambda: tf.constant(JPEG), lambda: _other_format(image_bytes))
 
@@ -41,16 +41,16 @@ def _other_format(image_bytes: tf.Tensor) -> tf.Tensor:
 def size_fault(
     shape: tf.Tensor, max_pixels: int, hint: str = "", no_image: str = "not an image"
 ) -> tf.Tensor:
-    """What is wrong with an image of this height and width, scalar string; empty: nothing."""
+    """The fault of an image with this height and width, scalar string; empty if there is none."""
     pixels = tf.reduce_prod(tf.cast(shape, tf.int64))
     too_many = tf.strings.format(f"image has {{}} pixels, allowed are {max_pixels}{hint}", [pixels])
     return tf.where(pixels <= 0, no_image, tf.where(pixels > max_pixels, too_many, ""))
 
 
 def bmp_fault(data: tf.Tensor) -> tf.Tensor:
-    """Which kind of BMP it is that cannot be read, by its `file_bytes`; empty: it can be."""
+    """Why a BMP cannot be read, from its `file_bytes`; empty if it can be."""
     header_bytes, bits, compression = (integer(data, at, 2, True) for at in (14, 28, 30))
-    is_bgr = integer(data, 54, 4, True) == 0xFF0000  # the mask of red, where there are masks: 3
+    is_bgr = integer(data, 54, 4, True) == 0xFF0000  # the mask of red, if compression 3 has masks
     is_plain = (compression == 0) | ((compression == 3) & is_bgr)
     is_read = tf.reduce_any(bits == [8, 24, 32]) & is_plain & (header_bytes >= 40)
     fault = "BMP of {} bits, compression {}: it cannot be read"
@@ -58,18 +58,18 @@ def bmp_fault(data: tf.Tensor) -> tf.Tensor:
 
 
 def webp_fault(data: tf.Tensor) -> tf.Tensor:
-    """Which kind of WebP it is that cannot be read, by its `file_bytes`; empty: it can be."""
+    """Why a WebP cannot be read, from its `file_bytes`; empty if it can be."""
     is_extended = integer(data, 15, 1, True) == ord("X")
     is_animated = is_extended & (integer(data, 20, 1, True) // 2 % 2 == 1)
     return tf.where(is_animated, "WebP with animation: it cannot be read", "")
 
 
 def image_fault(image_bytes: tf.Tensor, max_pixels: int) -> tf.Tensor:
-    """Why an image could not be decoded, scalar string, never empty.
+    """Why an image cannot be decoded, scalar string, never empty.
 
     Args:
-      image_bytes: scalar string, a file that the decoder has refused.
-      max_pixels: that are allowed.
+      image_bytes: scalar string, a file that the decoder has rejected.
+      max_pixels: the largest number of pixels.
 
     Raises:
       tf.errors.InvalidArgumentError: (when run) the header of a JPEG is damaged.
@@ -103,12 +103,12 @@ def image_fault(image_bytes: tf.Tensor, max_pixels: int) -> tf.Tensor:
 
 
 def first_of(fault: tf.Tensor, otherwise: tf.Tensor | str) -> tf.Tensor:
-    """`fault`, where it is not empty."""
+    """`fault` if it is not empty, else `otherwise`."""
     return tf.where(fault == "", otherwise, fault)
 
 
 def _has(data: tf.Tensor, end: bytes) -> tf.Tensor:
-    """Whether the last bytes of a file hold these."""
+    """Whether the last bytes of a file contain `end`."""
     tail = data[-AFTER_END:]
     is_here = tf.fill(tf.shape(tail), True)
     for i, byte in enumerate(end):
@@ -117,8 +117,8 @@ def _has(data: tf.Tensor, end: bytes) -> tf.Tensor:
 
 
 def _other_fault(image_bytes: tf.Tensor) -> tf.Tensor:
-    """Of a file that is none of our formats."""
-    head = tf.strings.join([image_bytes, bytes(16)])  # as long as the longest signature
+    """The fault of a file in none of the decoded formats."""
+    head = tf.strings.join([image_bytes, bytes(16)])  # padded, for the longest signature
     fault = tf.where(tf.strings.length(image_bytes) == 0, "the file is empty", "not an image")
     for name, signatures in OTHER_SIGNATURES.items():
         for signature, at in signatures:

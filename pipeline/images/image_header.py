@@ -1,7 +1,7 @@
-"""What the header of an image file says, before anything is decoded, as a TensorFlow graph.
+"""Reads the header of an image file, as a TensorFlow graph.
 
-The size decides whether an image is decoded at all, so that a small file that unfolds to
-gigabytes costs nothing.
+The size decides whether an image is decoded at all, so that a small file that would expand to
+gigabytes does no harm.
 """
 
 from collections.abc import Callable
@@ -16,13 +16,13 @@ JPEG_SIGNATURE = b"\xff\xd8\xff"
 
 
 def image_format(data: tf.Tensor) -> tf.Tensor:
-    """PNG, GIF, BMP, WEBP or UNKNOWN, by the first of the `file_bytes`; scalar int32."""
+    """PNG, GIF, BMP, WEBP or UNKNOWN, from the first of the `file_bytes`; scalar int32."""
 
     def starts(signature: bytes, at: int = 0) -> tf.Tensor:
         found = integer(data, at, len(signature), False)
         return found == int.from_bytes(signature)
 
-    # Without the name of a chunk libwebp would take the size from another place than we do.
+    # Without a known chunk name libwebp would read the size from another position than this code.
     chunk = integer(data, 15, 1, True)
     webp_has_chunk = tf.reduce_any(chunk == list(b" LX"))
     formats = [
@@ -39,11 +39,11 @@ def image_format(data: tf.Tensor) -> tf.Tensor:
 
 @not_inlined  # once in the graph, for all decoders
 def image_shape(data: tf.Tensor, format: tf.Tensor) -> tf.Tensor:
-    """Height and width of an image that is no JPEG, int64 [2]; (0, 0) where it is none.
+    """Height and width of an image that is not a JPEG, int64 [2]; (0, 0) if it is no image.
 
     Args:
-      data: its `file_bytes`.
-      format: its `image_format`.
+      data: the `file_bytes` of the image.
+      format: the `image_format` of the image.
     """
 
     def pair(height_at: int, width_at: int, size: int, little_endian: bool) -> tf.Tensor:
@@ -53,7 +53,7 @@ def image_shape(data: tf.Tensor, format: tf.Tensor) -> tf.Tensor:
         signed = tf.cast(pair(22, 18, 4, True), tf.int32)
         return tf.abs(tf.cast(signed, tf.int64))
 
-    def gif() -> tf.Tensor:  # of the first frame, which lies after what is told of all
+    def gif() -> tf.Tensor:  # size of the first frame, not of the logical screen
         frame, _ = first_gif_frame(data)
         return tf.stack([integer(data, frame + 7, 2, True), integer(data, frame + 5, 2, True)])
 

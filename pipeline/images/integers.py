@@ -1,13 +1,13 @@
-"""Integers out of the bytes of a file, as a TensorFlow graph."""
+"""Reads integers from the bytes of a file, as a TensorFlow graph."""
 
 import tensorflow as tf
 
-# Makes a graph a call: within a branch that is seldom taken, its nodes then cost nothing.
+# Makes a function a call in the graph, so that its nodes cost nothing in a branch not taken.
 not_inlined = tf.function(autograph=False, experimental_attributes={"_noinline": True})
 
 
 def file_bytes(image_bytes: tf.Tensor) -> tf.Tensor:
-    """uint8 [bytes + 1]: a file's bytes and a zero, which stands for all that lie past the end."""
+    """uint8 [bytes + 1]: a file's bytes and a zero, which is read for positions past the end."""
     return tf.concat([tf.io.decode_raw(image_bytes, tf.uint8), tf.zeros([1], tf.uint8)], 0)
 
 

@@ -1,23 +1,23 @@
-"""Resizing to a square, as a TensorFlow graph."""
+"""Resizes an image to a square, as a TensorFlow graph."""
 
 import tensorflow as tf
 
 
 def resize_image(image: tf.Tensor, side: int, resize: str, size: tf.Tensor) -> tf.Tensor:
-    """An image as a square, antialiased: a triangle filter as wide as the reduction asks for.
+    """Resizes an image to a square, antialiased by a triangle filter as wide as the reduction.
 
     Args:
       image: [height, width, 3] of any numeric dtype, in [0, 255].
-      side: of the result, pixels.
+      side: side of the result, pixels.
       resize: `stretch` changes the aspect ratio; `pad` keeps it and all of the image, with black
-        at two sides; `crop` keeps it and fills the square, without what is over at two sides.
-      size: float [2], height and width of what is shown, in pixels of `image`, whose last row and
-        column may be parts of a pixel.
+        at two sides; `crop` keeps it and fills the square, and cuts off two sides.
+      size: float [2], height and width of the visible part, in pixels of `image`, whose last row
+        and column may be parts of a pixel.
 
     Returns:
       float32 [side, side, 3], in [0, 255].
     """
-    # Antialiased resizing costs as much as decoding: not where there is nothing to resize.
+    # Antialiased resizing costs as much as decoding, so it is skipped if the size is right.
     return tf.cond(
         tf.reduce_all(tf.shape(image)[:2] == side),
         lambda: tf.cast(image, tf.float32),
@@ -27,11 +27,11 @@ def resize_image(image: tf.Tensor, side: int, resize: str, size: tf.Tensor) -> t
 
 def _scale(image: tf.Tensor, side: int, resize: str, size: tf.Tensor) -> tf.Tensor:
     scale = side / size
-    if resize == "pad":  # at least a pixel of each side, or a thin image would vanish
+    if resize == "pad":  # at least a pixel on each side, or a thin image would vanish
         scale = tf.maximum(tf.reduce_min(scale), 1 / size)
     elif resize == "crop":
         scale = tf.reduce_max(scale) * tf.ones(2)
-    # Both sides get the same part, also half a pixel, so that turning before or after is the same.
+    # Both sides get the same margin, also half a pixel, so turning before or after is the same.
     translation = (side - scale * size) / 2
     resized = tf.raw_ops.ScaleAndTranslate(
         images=image[tf.newaxis],
@@ -41,4 +41,4 @@ def _scale(image: tf.Tensor, side: int, resize: str, size: tf.Tensor) -> tf.Tens
         kernel_type="triangle",
         antialias=True,
     )
-    return tf.clip_by_value(resized[0], 0.0, 255.0)  # weights add up to 1 but for rounding
+    return tf.clip_by_value(resized[0], 0.0, 255.0)  # weights sum to 1 up to rounding

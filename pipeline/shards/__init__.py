@@ -1,1 +1,1 @@
-"""The work on one shard: read, decode, encode and write its images."""
+"""Reads, decodes, encodes and writes the images of one shard."""

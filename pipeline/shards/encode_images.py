@@ -1,12 +1,12 @@
-"""Images to features: read, decode and encode, each stage ahead of the next.
+"""Computes the features of images: read, decode and encode, in a pipeline of stages.
 
-A core works on one batch at a time, with one thread: it decodes the batch, then runs the CNN over
-it. So the cores need not wait for each other within an operation, as they do when all of them
-share one, decoding overlaps with encoding by itself, and nothing competes for a core. Files are
-read ahead on threads of their own, which mostly wait. A GPU takes larger batches, which the cores
-decode for it. Memory is bounded by the batches under way.
+A core works on one batch at a time, with one thread: it decodes the batch, then runs the CNN on it.
+So cores do not wait for each other within an operation, as they would if all of them shared one,
+and decoding overlaps with encoding without competing threads. Files are read ahead on separate
+threads, which mostly wait. A GPU takes larger batches, which the cores decode. Memory is bounded by
+the batches in progress.
 
-A batch that cannot be decoded or encoded is taken apart, so that a bad image costs only itself.
+If a batch cannot be decoded or encoded, it is split, so that only the bad image is rejected.
 """
 
 import collections
@@ -29,12 +29,12 @@ from pipeline.images.decode_error import explain
 from pipeline.sources.files import content_digest, read_image_bytes
 from pipeline.text.join_captions import CaptionedImage
 
-BATCH = 8  # images on a core: fewer are slower, more stay less in its cache
+BATCH = 8  # images on a core: smaller batches are slower, larger ones do not fit its cache
 GPU_BATCH = 64
-READERS = 16  # threads; a file of an object store takes 50 ms and more
-READ_AT_ONCE = 4  # files of one reader: on a local disk handing them over costs more than reading
+READERS = 16  # threads; a read from an object store takes 50 ms and more
+READ_AT_ONCE = 4  # files of a reader: on a local disk the hand-over costs more than the read
 
-_STARTING = threading.Lock()  # an engine may start several DoFns of a process at once
+_STARTING = threading.Lock()  # an engine may start several DoFns of a process at the same time
 
 Features = np.ndarray | bytes  # bytes: a JPEG file
 T = TypeVar("T")
@@ -42,42 +42,42 @@ R = TypeVar("R")
 
 
 class File(NamedTuple):
-    """What was read of an image."""
+    """The file of an image, or the error of reading it."""
 
     image: CaptionedImage
     content: bytes | Exception
-    digest: str  # of the content
+    digest: str  # `content_digest` of the content
     seconds: float
 
 
 class Encoded(NamedTuple):
-    """What became of a batch."""
+    """The result of encoding a batch."""
 
-    images: list[tuple[CaptionedImage, Features | None]]  # None: of a dataset of text
+    images: list[tuple[CaptionedImage, Features | None]]  # None: in a dataset of text
     rejects: list[Reject]
     seconds: dict[str, float]  # stage -> time in it
     digests: list[str]  # of the files of `images`
 
 
 class Machine(NamedTuple):
-    """What a process encodes with; one for all DoFns that run in it."""
+    """The encoder and the threads of a process, shared by all DoFns in it."""
 
     encoder: Any  # the SavedModel
     batch: int
     cores: ThreadPoolExecutor
     core_count: int
     readers: ThreadPoolExecutor
-    devices: threading.Semaphore  # who may encode at once
-    turn: threading.Lock  # of the shard whose batches go to the cores
+    devices: threading.Semaphore  # limits how many batches are encoded at once
+    turn: threading.Lock  # held by the shard whose batches go to the cores
 
 
 def start_machine(encoder_path: str, cores: int, fingerprint: str) -> Machine:
-    """Loads the encoder and starts the threads of this process, once for all who ask.
+    """Loads the encoder and starts the threads of this process, once for all callers.
 
     Args:
-      encoder_path: of the dataset's SavedModel.
-      cores: how many to use.
-      fingerprint: tells encoders apart that were at one path.
+      encoder_path: path of the dataset's SavedModel.
+      cores: number of cores to use.
+      fingerprint: distinguishes encoders that were at the same path.
     """
     with _STARTING:
         return _start_machine(encoder_path, cores, fingerprint)
@@ -86,7 +86,7 @@ def start_machine(encoder_path: str, cores: int, fingerprint: str) -> Machine:
 @functools.lru_cache(maxsize=1)
 def _start_machine(encoder_path: str, cores: int, fingerprint: str) -> Machine:
     set_up_tensorflow(cores)
-    gc.collect()  # the launcher is a worker too on a local engine: the Keras model is in its cycles
+    gc.collect()  # a local launcher is a worker too: this frees its Keras model's reference cycles
     has_gpu = bool(tf.config.list_physical_devices("GPU"))
     return Machine(
         encoder=tf.saved_model.load(encoder_path),
@@ -94,7 +94,7 @@ def _start_machine(encoder_path: str, cores: int, fingerprint: str) -> Machine:
         cores=ThreadPoolExecutor(cores, "core"),
         core_count=cores,
         readers=ThreadPoolExecutor(READERS, "reader"),
-        # On a GPU one batch is computed while the next one's copy is under way.
+        # On a GPU one batch is computed while the next one is copied.
         devices=threading.Semaphore(2 if has_gpu else cores),
         turn=threading.Lock(),
     )
@@ -105,13 +105,13 @@ def encode_images(
 ) -> Generator[Encoded, None, None]:
     """The features of images, in their order, a batch at a time.
 
-    Of several calls at once the next one begins when the last batch of the one before is under
-    way. A caller that stops early must close the generator, or the next one waits for ever.
+    Of several concurrent calls, the next one starts when the last batch of the one before is in
+    progress. A caller that stops early must close the generator, or the next call waits forever.
 
     Args:
-      machine: to use.
-      images: whose files are read.
-      dtype: of the features.
+      machine: the encoder and the threads.
+      images: the images whose files are read.
+      dtype: the dtype of the features.
     """
     parts = map_ahead(machine.readers, _read, _batched(images, READ_AT_ONCE), READERS)
     batches = _batched(itertools.chain.from_iterable(parts), machine.batch)
@@ -123,11 +123,11 @@ def encode_images(
 def encode_or_halve(
     encode: Callable[[Sequence[T]], Sequence[R]], batch: Sequence[T]
 ) -> list[R | Exception]:
-    """`encode(batch)`; of a batch that fails, the results one by one, an exception where it fails.
+    """`encode(batch)`; if that fails, each element's result, or its exception if it fails alone.
 
     Args:
-      encode: gives one result an element; what it gives for one does not depend on the others.
-      batch: not empty.
+      encode: returns one result an element, which does not depend on the other elements.
+      batch: the elements, at least one.
     """
     try:
         return list(encode(batch))
@@ -141,7 +141,7 @@ def encode_or_halve(
 def map_ahead(
     threads: ThreadPoolExecutor, function: Callable[[T], R], items: Iterable[T], ahead: int
 ) -> Iterator[R]:
-    """`map(function, items)` in order, with up to `ahead` results under way on `threads`."""
+    """`map(function, items)` in order, with up to `ahead` results in progress on `threads`."""
     pending: collections.deque = collections.deque()
     for item in items:
         pending.append(threads.submit(function, item))
@@ -215,11 +215,11 @@ def _encode(machine: Machine, dtype: str, files: list[File]) -> Encoded:
 
 
 def _decode_batch(encoder: Any, contents: list[bytes]) -> tuple[tf.Tensor, list[Exception | None]]:
-    """Pixels of those that can be decoded, and for each of all why it cannot be."""
+    """The pixels of images that can be decoded, and for each image the error or None."""
     try:
         return encoder.decode_images(tf.constant(contents, tf.string)), [None] * len(contents)
     except tf.errors.OpError:
-        pass  # at least one of them
+        pass  # at least one image failed
     pixels: list[tf.Tensor] = []
     damaged: list[Exception | None] = []
     for content in contents:
@@ -234,9 +234,9 @@ def _decode_batch(encoder: Any, contents: list[bytes]) -> tuple[tf.Tensor, list[
 def _encode_batch(
     machine: Machine, dtype: str, pixels: tf.Tensor, numbers: range
 ) -> list[Features | Exception]:
-    """Features of the images of these numbers in a batch, or why they cannot be kept."""
+    """The features of these images of a batch, or the error if they are not finite."""
     images = pixels[numbers.start : numbers.stop] if len(numbers) < len(pixels) else pixels
-    # All batches have one size, so that nothing is traced or planned anew for the last one.
+    # All batches have one size, so that TensorFlow need not trace again for the last one.
     if missing := machine.batch - len(numbers):
         images = tf.pad(images, [[0, missing], [0, 0], [0, 0], [0, 0]])
     features = machine.encoder.encode(images)[: len(numbers)]
@@ -245,6 +245,6 @@ def _encode_batch(
     largest = tf.reduce_max(tf.abs(features), range(1, features.shape.rank)).numpy()
     error = ValueError(f"features are not finite in {dtype}")
     values = tf.cast(features, dtype).numpy()
-    # Also false where it is not a number.
+    # NaN compares as false too.
     is_finite = largest <= np.finfo(dtype).max
     return [value if good else error for value, good in zip(values, is_finite, strict=True)]

@@ -1,11 +1,11 @@
-"""One shard: read, decode, encode, serialize, and commit.
+"""Writes one shard: read, decode, encode, serialize, and commit.
 
 The shard is the unit of work, of retry and of resume. Its file is written under a temporary name
-and renamed; then its receipt is written, which says what is in it. A shard with a receipt whose
-fingerprint is the same (configuration, vocabulary, encoder and list of images) is not made again.
-What a shard holds, and in which order, depends on its list of images alone.
+and renamed; then a receipt of its contents is written. A shard with a receipt of the same
+fingerprint (configuration, vocabulary, encoder and list of images) is not written again. The
+contents and the order of a shard depend on its list of images alone.
 
-Two shards are under way at once: while the end of one is written, hashed and committed, the cores
+Two shards are in progress at once: while the end of one is written, hashed and committed, the cores
 work on the next.
 """
 
@@ -42,9 +42,9 @@ SHARDS_AT_ONCE = 2  # one is encoded while the one before is committed
 
 
 class ShardJob(NamedTuple):
-    """What every worker must know."""
+    """The settings that every worker needs."""
 
-    directory: str  # of the dataset
+    directory: str  # directory of the dataset
     shard_counts: dict[str, int]  # split -> number of shards
     feature_shape: tuple[int, ...] | None  # None: a dataset of text, no image is read
     feature_dtype: str
@@ -54,22 +54,22 @@ class ShardJob(NamedTuple):
     worker_threads: int  # cores that a worker process uses; 0: all of its machine
 
 
-Made = tuple[list[Reject], list[tuple[str, tuple[str, str]]]]  # what comes of a shard
+Made = tuple[list[Reject], list[tuple[str, tuple[str, str]]]]  # rejects and pictures of a shard
 
 
 class WriteShard(beam.DoFn):
     """((split, shard), images) -> Rejects of that shard; writes its file and receipt.
 
-    An image is a CaptionedImage as a plain tuple; None stands for no image. The output PICTURES has
-    the digest and the name of every picture that is in the shard.
+    An image is a CaptionedImage as a plain tuple; None is no image. The output PICTURES has the
+    digest and the name of every picture in the shard.
     """
 
     def __init__(self, job: ShardJob):
-        """Nothing is loaded before `setup`, so the DoFn is small to ship."""
+        """Loads nothing before `setup`, so that the DoFn is small to serialize."""
         self._job = job
 
     def setup(self) -> None:
-        """Loads what the dataset carries."""
+        """Loads the vocabulary, the features and the encoder of the dataset."""
         directory = self._job.directory
         self._vocabulary = read_vocabulary(os.path.join(directory, manifest.VOCABULARY_FILE))
         self._features = record_features(self._job.feature_shape, self._job.feature_dtype)
@@ -80,13 +80,13 @@ class WriteShard(beam.DoFn):
         self._threads = ThreadPoolExecutor(SHARDS_AT_ONCE, "shard")
 
     def start_bundle(self) -> None:
-        """What a bundle that failed has left under way is not waited for: it does no harm."""
+        """Starts with an empty queue; shards left over from a failed bundle do no harm."""
         self._under_way: collections.deque[Future[Made]] = collections.deque()
 
     def process(
         self, element: tuple[tuple[str, int], Iterable[tuple[Any, ...] | None]]
     ) -> Iterator[Any]:
-        """Begins the shard; gives what comes of one begun before it."""
+        """Starts the shard; yields the result of an earlier one."""
         self._under_way.append(self._threads.submit(self._make, *element[0], list(element[1])))
         if len(self._under_way) == SHARDS_AT_ONCE:
             rejects, pictures = self._under_way.popleft().result()
@@ -95,7 +95,7 @@ class WriteShard(beam.DoFn):
                 yield beam.pvalue.TaggedOutput(PICTURES, picture)
 
     def finish_bundle(self) -> Iterator[Any]:
-        """Waits for the shards under way: a bundle that has ended is committed."""
+        """Waits for the shards in progress, since a finished bundle is committed."""
         window = GlobalWindow()
 
         def timed(value: Any) -> WindowedValue:
@@ -112,9 +112,9 @@ class WriteShard(beam.DoFn):
         self._threads.shutdown()
 
     def _make(self, split: str, shard: int, rows: list[tuple[Any, ...] | None]) -> Made:
-        """Writes the shard unless it is there already."""
+        """Writes the shard, unless it is complete already."""
         images = [CaptionedImage(*row) for row in rows if row is not None]
-        # Hashing mixes the images: neighbours in the source are not neighbours in the shard.
+        # Sorting by a hash shuffles the images, which are in the order of the source.
         images.sort(key=lambda im: (shards.stable_hash(im.image_id), im.image_id))
         name = shards.shard_name(split, shard, self._job.shard_counts[split])
         fingerprint = _fingerprint(self._job, images)
@@ -140,7 +140,7 @@ class WriteShard(beam.DoFn):
                 for batch in batches:
                     rejects.extend(batch.rejects)
                     names = [image.image_id for image, _ in batch.images]
-                    pictures.extend(zip(batch.digests, names, strict=False))  # none of text
+                    pictures.extend(zip(batch.digests, names, strict=False))  # none for text
                     for stage, taken in batch.seconds.items():
                         seconds[stage] += taken
                     start = time.perf_counter()
@@ -175,13 +175,13 @@ def to_record(
     clean: str,
     max_length: int,
 ) -> tuple[Record, dict[str, int]]:
-    """The record of an image whose features are at hand.
+    """Makes the record of an image from its captions and features.
 
     Args:
-      image: with at least one caption.
-      features: of the image, or the image itself; None in a dataset of text.
-      vocabulary: for the ids.
-      clean: preset by which captions become words.
+      image: an image with at least one caption.
+      features: features of the image, or the image itself; None in a dataset of text.
+      vocabulary: the vocabulary of the ids.
+      clean: preset that splits captions into words.
       max_length: words of a caption that become ids; the text is kept whole.
 
     Returns:

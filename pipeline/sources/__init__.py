@@ -1,1 +1,1 @@
-"""Where captioned images come from: one file a layout, each a function from parts to mentions."""
+"""The sources of captioned images, one module a layout; each reads parts into mentions."""

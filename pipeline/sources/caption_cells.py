@@ -1,10 +1,10 @@
-"""Captions in the cells of a row: texts, lists of texts, and fields of structs.
+"""Finds captions in the cells of a row: texts, lists of texts, and fields of structs.
 
 A dog                                    one caption
 ["A dog", "A cat"]                       a list in JSON, in a cell that holds text
-['A dog', "A dog's tail"]                the same as Python writes it, and so pandas
-['A dog' 'A cat']                        as NumPy writes it, and so pandas
-[1] a dog                                no list of texts: one caption
+['A dog', "A dog's tail"]                the same in Python's syntax, as pandas writes it
+['A dog' 'A cat']                        the same in NumPy's syntax, as pandas writes it
+[1] a dog                                not a list of texts: one caption
 
 caption_0,caption_1                      the captions of several columns
 sentences.raw                            field `raw` of a struct, or of a list of structs
@@ -16,7 +16,7 @@ import re
 from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
-Way = tuple[str, ...]  # to a value: a column, then fields of structs
+Way = tuple[str, ...]  # path to a value: a column, then fields of structs
 
 _ITEM = re.compile(
     r"""'([^'\\]*(?:\\.[^'\\]*)*)'|"([^"\\]*(?:\\.[^"\\]*)*)"|(?:None|nan|NaN|null)\b""", re.DOTALL
@@ -32,9 +32,9 @@ def caption_ways(caption: str, columns: Container[str]) -> list[Way]:
     """The ways to the captions that `--caption_column` names.
 
     Args:
-      caption: of the flag.
-      columns: of the table. One that is called as the flag says is meant, whatever dots or commas
-        are in its name.
+      caption: the value of the flag.
+      columns: the columns of the table. A column with exactly the flag's value as its name takes
+        precedence, even if it has dots or commas.
     """
     if caption in columns:
         return [(caption,)]
@@ -50,16 +50,16 @@ def _way(name: str, columns: Container[str]) -> Way:
 
 
 def find_captions(record: Mapping[str, Any], caption: str) -> Any:
-    """What a row, by the names of its columns, has where `caption` says; None where nothing."""
+    """The value of a row, a dict by column name, that `caption` names; None if there is none."""
     if caption in record:
         return record[caption]
     return together([dig(record.get(w[0]), w[1:]) for w in caption_ways(caption, record)])
 
 
 def dig(value: Any, fields: Way) -> Any:
-    """The value at the end of `fields`; of a list the values of all its structs, in one list.
+    """The value at the end of `fields`; for a list the values of all its structs, in one list.
 
-    A text is taken for JSON, or for what Python writes. None where there is nothing.
+    A text is parsed as JSON or as a Python literal. The result is None if there is no value.
     """
     if not fields:
         return value
@@ -74,7 +74,7 @@ def dig(value: Any, fields: Way) -> Any:
 
 
 def together(values: Sequence[Any]) -> Any:
-    """The captions of several cells as one list, without those that are empty; one stays alone."""
+    """The non-empty captions of several cells as one list; a single cell is returned unchanged."""
     if len(values) == 1:
         return values[0]
     captions: list[Any] = []
@@ -88,7 +88,7 @@ def together(values: Sequence[Any]) -> Any:
 
 
 def captions_in_text(value: Any) -> list[str | None] | None:
-    """The captions that a text lists, None where it is no list of texts or no text."""
+    """The captions in a text that is a list of texts; None for any other value."""
     if isinstance(value, bytes):
         if b"[" not in value:
             return None
@@ -106,9 +106,9 @@ def captions_in_text(value: Any) -> list[str | None] | None:
 
 
 def _written_by_python(text: str) -> list[str | None] | None:
-    """The strings of a list or array as Python or NumPy writes them.
+    """The strings of a list or array in Python's or NumPy's syntax.
 
-    Not Python's own parser: to it 'A dog' 'A cat', with no comma, are one string.
+    Python's own parser is not used: it joins 'A dog' 'A cat' into one string.
     """
     found: list[str | None] = []
     place, end = 1 + len(text[1:]) - len(text[1:].lstrip()), len(text) - 1

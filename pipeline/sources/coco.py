@@ -1,4 +1,4 @@
-"""COCO captions on disk (Chen et al. 2015), or any data set in that format.
+"""The source `coco`: COCO captions (Chen et al. 2015), or any data set in that format.
 
     annotations/captions_train2014.json
         {"images": [{"id": 391895, "file_name": "COCO_train2014_000000391895.jpg"}],
@@ -6,10 +6,10 @@
     annotations/captions_val2014.json
     train2014/, val2014/                  the photographs, also in `images`
 
-Numbers count within their file: a picture is the file that `file_name` leads to. To name it in the
-annotations' place, every worker would need a table of all images in memory. So each file is read
-twice, once for each of its lists, as a stream; what is said of one number is put together first,
-and then, where there are several files, what is said of one path.
+Image numbers are only unique within a file, so a picture is identified by the path that `file_name`
+leads to. Replacing the number in the annotations would need a table of all images in every worker.
+So each file is read twice as a stream, once for each of its lists. Mentions are first joined by
+number and then, if there are several files, by path.
 """
 
 import itertools
@@ -45,17 +45,17 @@ from tfrecords_schema.source_ids import number_of
 
 IMAGES, ANNOTATIONS = "images", "annotations"  # the lists of a captions file
 PATTERN = "captions_*.json"
-PROBED = 20  # images of a file that are looked for, to find the directory of them all
+PROBED = 20  # images of a file that are searched for, to find the directory of all of them
 
 
 class CocoPart(NamedTuple):
     """One list of one captions file."""
 
     path: str
-    name: str  # of the list
-    split: str  # of the images
+    name: str  # name of the list
+    split: str  # split of the images
     images: str  # directory of the images
-    file: str = ""  # release of the captions file, unlike any other's; "" of the only one
+    file: str = ""  # unique name of the captions file, its release; "" if it is the only one
 
 
 def find_coco(
@@ -64,14 +64,14 @@ def find_coco(
     """Finds the captions files at `path` and the directories of their images.
 
     Args:
-      path: a captions file, a pattern, or a directory that holds them or a folder `annotations`.
-      image_directory: holds folders such as train2014, or all images; "" where these folders are in
-        the directory or its folder `images`.
-      split_names: what a split may be called in the name of a captions file.
-      needs_images: without, no image is looked for.
+      path: a captions file, a pattern, or a directory with such files or a folder `annotations`.
+      image_directory: directory of folders such as train2014, or of all images; "" if these folders
+        are in the input directory or its folder `images`.
+      split_names: names of splits in the names of captions files.
+      needs_images: False searches for no images.
 
     Raises:
-      InputError: naming what is missing or cannot be used.
+      InputError: something is missing or cannot be used; the message names it.
     """
     if image_directory:
         check_directory(image_directory, "--image_directory")
@@ -103,11 +103,11 @@ def read_part(part: CocoPart) -> Iterator[Mention | Reject]:
     """Reads one list of one captions file.
 
     Yields:
-      A mention or a reject for each entry. An image that has an id but no file name is both:
-      it counts as an image, which the join finds to have no file.
+      A mention or a reject for each entry. An image with an id but no file name gives both. It
+      counts as an image, which the join rejects for lack of a file.
 
     Raises:
-      InputError: the file is no valid JSON or does not have that list.
+      InputError: the file is not valid JSON or does not have that list.
     """
     read_entry = _read_image if part.name == IMAGES else _read_annotation
     for number, entry in enumerate(read_json_list(part.path, part.name)):
@@ -138,7 +138,7 @@ def _read_annotation(entry: Any, place: str, part: CocoPart) -> Iterator[Mention
 
 
 def _mention(value: Any, part: CocoPart) -> Mention:
-    """A mention of the image with that id."""
+    """A mention of the image with this id."""
     image_id = _id(value)
     is_integer = type(value) is int and number_of(image_id) == value
     if not part.file:
@@ -148,14 +148,14 @@ def _mention(value: Any, part: CocoPart) -> Mention:
 
 
 def _id(value: Any) -> str:
-    """An id as text; "" where it is none."""
-    if type(value) is int:  # and no bool
+    """The id as text; "" if it is not a valid id."""
+    if type(value) is int:  # not a bool
         return str(value)
     return value.strip() if is_text(value) else ""
 
 
 def _find_annotations(path: str) -> tuple[list[str], str]:
-    """The captions files, and the directory that the folders of images are looked for in."""
+    """The captions files, and the directory in which image folders are searched for."""
     if any(character in path for character in WILDCARDS) or not is_directory(path):
         files = find_files(path, (".json", ".json.gz"))
         folder = FileSystems.split(files[0])[0]
@@ -165,7 +165,7 @@ def _find_annotations(path: str) -> tuple[list[str], str]:
     for folder in folders:
         if files := matching_files(folder, PATTERN):
             return files, path
-    for folder in folders:  # of other names, such as VizWiz's train.json
+    for folder in folders:  # other names, such as VizWiz's train.json
         if files := [file for file in matching_files(folder, "*.json") if _may_be_captions(file)]:
             return files, path
     raise InputError(
@@ -174,7 +174,7 @@ def _find_annotations(path: str) -> tuple[list[str], str]:
 
 
 def _may_be_captions(path: str) -> bool:
-    """Whether a file has images, and no annotations that are something else than captions."""
+    """Whether a file has images, and annotations, if any, that are captions."""
     if _first(path, IMAGES) is None:
         return False
     annotation = _first(path, ANNOTATIONS)
@@ -182,7 +182,7 @@ def _may_be_captions(path: str) -> bool:
 
 
 def _first(path: str, name: str) -> Any:
-    """The first entry of a list of a JSON file, None where it has no such list."""
+    """The first entry of a list in a JSON file; None if there is no such list."""
     try:
         return next(read_json_list(path, name))
     except NoListError:
@@ -190,7 +190,7 @@ def _first(path: str, name: str) -> Any:
 
 
 def _check_captions(path: str, split: str, split_names: Mapping[str, str]) -> None:
-    """Raises InputError where a file is no captions file, by the beginnings of its lists."""
+    """Raises InputError if a file is no captions file, judged by the start of its lists."""
     next(read_json_list(path, IMAGES))
     if not split:
         next(read_json_list(path, ANNOTATIONS))
@@ -204,7 +204,7 @@ def _check_captions(path: str, split: str, split_names: Mapping[str, str]) -> No
 
 
 def _check_one_release(paths: Sequence[str]) -> None:
-    """The releases 2014 and 2017 are of the same images and divide them differently."""
+    """Raises InputError for files of 2014 and 2017, which split the same images differently."""
     years = sorted({year for path in paths for year in re.findall(r"20\d\d", _release(path))})
     if len(years) > 1:
         raise InputError(
@@ -214,14 +214,14 @@ def _check_one_release(paths: Sequence[str]) -> None:
 
 
 def _find_images(path: str, directory: str, image_directory: str, needs_images: bool) -> str:
-    """The directory in which the names of a captions file lead to images."""
+    """The directory to which the file names of a captions file are relative."""
     release = _release(path)
     names = [release, *re.findall(r"[a-z]+", release.lower())]  # val2014, val
     within = list(dict.fromkeys(f"{above}{name}" for above in ("", "images/") for name in names))
     base = image_directory or directory
     there = [FileSystems.join(base, name) for name in within]
     folders = [folder for folder in there if is_directory(folder)]
-    # A name may hold the folder, or all images may lie in one.
+    # File names may include the folder, or all images may be in one folder.
     candidates = [*folders, base, FileSystems.join(base, "images")]
     entries = itertools.islice(read_json_list(path, IMAGES), PROBED)
     for name in filter(is_text, (field(entry, "file_name") for entry in entries)):
@@ -229,9 +229,9 @@ def _find_images(path: str, directory: str, image_directory: str, needs_images: 
             if FileSystems.exists(join_path(folder, name)):
                 return folder
     if folders or image_directory:
-        return candidates[0]  # each image that is missing has its row
+        return candidates[0]  # each missing image gets a reject
     if not needs_images:
-        return there[0]  # no file is opened; the path still tells images apart
+        return there[0]  # no image is opened, and the path still identifies images
     raise InputError(
         f"--input: {directory} has neither {' nor '.join(within)} with the images of {path}, nor "
         f"the images themselves; --image_directory names another place"
@@ -239,7 +239,7 @@ def _find_images(path: str, directory: str, image_directory: str, needs_images: 
 
 
 def _file_names(paths: Sequence[str]) -> list[str]:
-    """A name for every captions file, its release where no other has that; "" of a single one."""
+    """A unique name for each captions file, its release if that is unique; "" for a single file."""
     if len(paths) == 1:
         return [""]
     names = [_release(path) for path in paths]
@@ -249,6 +249,6 @@ def _file_names(paths: Sequence[str]) -> list[str]:
 
 
 def _release(path: str) -> str:
-    """train2014 of captions_train2014.json."""
+    """The release of a captions file, such as train2014 for captions_train2014.json."""
     name = FileSystems.split(path)[1]
     return name.partition(".json")[0].removeprefix("captions_")

@@ -1,4 +1,4 @@
-"""Finding and reading files on any filesystem that Beam knows."""
+"""Finds and reads files on any filesystem of Beam."""
 
 import fnmatch
 import glob
@@ -20,7 +20,7 @@ WILDCARDS = "*?["
 
 
 def check_directory(directory: str, flag: str = "--input") -> None:
-    """Raises InputError where what `flag` names is no directory that holds something."""
+    """Raises InputError if the path that `flag` names is not a directory with a file in it."""
     check_no_wildcards(directory, flag)
     if is_directory(directory, flag):
         return
@@ -36,26 +36,26 @@ def check_directory(directory: str, flag: str = "--input") -> None:
 
 
 def is_local(path: str) -> bool:
-    """Whether a path is one of this machine's own filesystem."""
+    """Whether a path is on the local filesystem."""
     return FileSystems.get_scheme(path) is None
 
 
 def check_no_wildcards(path: str, flag: str = "--input") -> None:
-    """Raises InputError where Beam would take `path`, which `flag` names, as a pattern."""
+    """Raises InputError if Beam would read `path`, which `flag` names, as a pattern."""
     if any(character in path for character in WILDCARDS):
         raise InputError(f"{flag}: {path} holds one of * ? [, which Beam takes as wildcards")
 
 
 def is_directory(path: str, flag: str = "--input") -> bool:
-    """Whether there is a file somewhere below `path`, which `flag` names; links are followed.
+    """Whether there is a file anywhere below `path`, which `flag` names; links are followed.
 
     Raises:
-      InputError: there is no filesystem for its scheme, or it may not be read.
+      InputError: there is no filesystem for its scheme, or it is not readable.
     """
     if is_local(path):
         return os.path.isdir(path) and any(True for _ in _walk(path, flag))
     try:
-        # At any depth: there may be nothing but folders in it, which `*` does not match.
+        # It searches at any depth, since `*` does not match folders.
         [match] = FileSystems.match([FileSystems.join(path, "**")], limits=[1])
         return bool(match.metadata_list)
     except BeamIOError:
@@ -65,7 +65,7 @@ def is_directory(path: str, flag: str = "--input") -> bool:
 
 
 def _walk(directory: str, flag: str = "--input") -> Iterator[str]:
-    """The files below a local directory, links to files and directories included."""
+    """The files below a local directory, including links to files and directories."""
 
     def refuse(error: OSError) -> None:
         raise InputError(f"{flag}: {error.filename} cannot be read: {error.strerror}") from error
@@ -86,7 +86,7 @@ def walk_files(directory: str) -> Iterator[str]:
 
 
 def files_in(directory: str) -> list[str]:
-    """The paths of the files directly in a directory, sorted; links to files are files."""
+    """The sorted paths of the files directly in a directory; links to files are included."""
     if is_local(directory):
         try:
             with os.scandir(directory) as entries:
@@ -98,22 +98,22 @@ def files_in(directory: str) -> list[str]:
 
 
 def join_path(directory: str, path: str) -> str:
-    """`path` as it can be opened: below `directory` unless it is whole.
+    """The path to open: `path`, below `directory` if it is relative.
 
-    `.` and `..` within `path` are resolved, so that a picture has one path however it is written.
-    In a bucket every name is one of its own: a URI stays as it is.
+    `.` and `..` within `path` are resolved, so that each picture has one path. In a bucket they are
+    part of a name, so a URI is not changed.
     """
     if "://" in path:
         return path
     path = same_path(path)
     if path.startswith("/") or not directory:
         return path
-    # Beam's own join looks for the filesystem each time, which costs more than reading a row.
+    # Beam's own join looks up the filesystem each time, which takes longer than reading a row.
     return f"{directory}{'' if directory.endswith('/') else '/'}{path}"
 
 
 def same_path(path: str) -> str:
-    """The one form of all paths that lead to the same file by `.`, `..` and double slashes."""
+    """The normal form of a path, without `.`, `..` and double slashes."""
     is_plain = "//" not in path and "/." not in path and path[:1] != "."
     return path if (is_plain and path[-1:] != "/") or "://" in path else posixpath.normpath(path)
 
@@ -128,7 +128,7 @@ def find_images(directory: str, names: Sequence[str], needs_images: bool) -> str
     """The first of `names` that is a directory in `directory`, which `--input` names.
 
     Returns:
-      Its path; "" where there is none and no image will be opened.
+      Its path; "" if there is none and no image will be opened.
 
     Raises:
       InputError: there is none, or none with a file in it.
@@ -152,7 +152,7 @@ def first_file(directory: str, names: Sequence[str]) -> str | None:
 
 
 def matching_files(directory: str, pattern: str) -> list[str]:
-    """The files in `directory` whose names match `pattern`, sorted; there may be none."""
+    """The sorted files in `directory` whose names match `pattern`; it may be empty."""
     if is_local(directory) and not os.path.isdir(directory):
         return []
     paths = files_in(directory)
@@ -160,13 +160,12 @@ def matching_files(directory: str, pattern: str) -> list[str]:
 
 
 def find_files(path: str, suffixes: tuple[str, ...]) -> list[str]:
-    """The files that `--input` stands for, sorted: one file, a pattern, or a directory of files.
+    """The sorted files that `--input` names: one file, a pattern, or a directory of files.
 
-    A directory stands for the files that lie directly in it, or, where it has none of its own, for
-    those in its folders.
+    A directory means the files directly in it, or, if there are none, those in its folders.
 
     Raises:
-      InputError: there is none whose name ends in one of `suffixes`.
+      InputError: there is no file whose name ends in one of `suffixes`.
     """
     if any(character in path for character in WILDCARDS):
         names = _matches(path)
@@ -177,7 +176,7 @@ def find_files(path: str, suffixes: tuple[str, ...]) -> list[str]:
         names = [path]
         if not _exists(path):
             if is_local(path) and os.path.lexists(path):
-                check_directory(path)  # it says what is there
+                check_directory(path)  # its error describes what is there
             raise InputError(f"--input: {path} does not exist or is empty")
     found = [name for name in names if name.lower().endswith(suffixes)]
     if not found:
@@ -215,7 +214,7 @@ def list_images(directory: str) -> Iterator[tuple[str, str]]:
 
 
 def open_raw(path: str) -> BinaryIO:
-    """Opens a file for reading at any place, its bytes as they are."""
+    """Opens a file for random access, without decompression."""
     return FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED)
 
 
@@ -223,7 +222,7 @@ def read_image_bytes(location: str) -> bytes:
     """The bytes at `location`: a path, or path#bytes=first-last for a range, as in HTTP.
 
     Raises:
-      OSError: it cannot be read, or the file ends before the range does.
+      OSError: the file cannot be read, or ends before the range does.
     """
     span = re.fullmatch(r"(.*)#bytes=(\d+)-(-?\d+)", location, re.DOTALL)
     if span is None:
@@ -239,7 +238,7 @@ def read_image_bytes(location: str) -> bytes:
 
 
 def content_digest(content: bytes) -> str:
-    """128 bits of a SHA-256, by which files of equal bytes are known, as hexadecimal digits.
+    """128 bits of a SHA-256, as hexadecimal digits, to identify files with equal bytes.
 
     Among a billion different files two share these with a probability below 10**-20.
     """
@@ -247,5 +246,5 @@ def content_digest(content: bytes) -> str:
 
 
 def byte_range(path: str, first: int, length: int) -> str:
-    """The location of `length` bytes from `first` on within the file at `path`."""
+    """The location of `length` bytes from `first` on in the file at `path`."""
     return f"{path}#bytes={first}-{first + length - 1}"

@@ -1,4 +1,4 @@
-"""From flags to the source that they name."""
+"""Finds the source that the flags name."""
 
 import os
 
@@ -18,10 +18,10 @@ from pipeline.sources.webdataset import choose_fields, find_webdataset
 
 
 def find_source(config: PipelineConfig) -> Source:
-    """Finds the data set at `--input` and checks what can be checked at once.
+    """Finds the data set at `--input`, and makes all quick checks.
 
     Raises:
-      InputError: it is not there or not in the layout of `--source`.
+      InputError: it is missing, or not in the layout of `--source`.
     """
     columns = Columns(
         config.image_column, config.caption_column, config.split_column, config.id_column
@@ -29,7 +29,7 @@ def find_source(config: PipelineConfig) -> Source:
     needs_images = config.features != "none"
     staging = os.path.join(config.output, STAGED_DIRECTORY) if needs_images else ""
     if config.split_fractions is not None:
-        split_names: dict[str, str] = {}  # the source's own splits are not looked at
+        split_names: dict[str, str] = {}  # the source's own splits are ignored
     else:
         split_names = make_split_names(config.restval, config.split_names)
     match config.source:
@@ -60,4 +60,4 @@ def find_source(config: PipelineConfig) -> Source:
             )
         case "tfds":
             return find_tfds(config.tfds_name, config.input, columns, staging, split_names)
-    raise ValueError(f"no source is named {config.source!r}")  # the configuration refuses it
+    raise ValueError(f"no source is named {config.source!r}")  # PipelineConfig checks the name

@@ -1,4 +1,4 @@
-"""Flickr30k on disk, in its own layout (Young et al. 2014) and in that of its CSV copy.
+"""The source `flickr30k`, in its own layout (Young et al. 2014) and in that of its CSV copy.
 
     results_20130124.token                name.jpg#0<TAB>A caption .
     flickr30k-images/                     the photographs
@@ -6,8 +6,8 @@
     results.csv                           name.jpg| 0| A caption .   below a header
     flickr30k_images/flickr30k_images/    the photographs
 
-The file of captions may lie in a `flickr30k` or `flickr30k_images` folder. There are no lists of
-splits: they are by hash, or Karpathy's (`karpathy.py`).
+The captions file may be in a folder `flickr30k` or `flickr30k_images`. There are no lists of
+splits: the splits are by hash, or Karpathy's (`karpathy.py`).
 """
 
 import re
@@ -31,7 +31,7 @@ TOKEN_FILE = "results_20130124.token"
 CSV_FILE = "results.csv"
 CSV_HEADER = ["image_name", "comment_number", "comment"]
 TEXT_DIRECTORIES = ("", "flickr30k", "flickr30k_images")
-# The copy holds folders of one name within each other. The outermost comes last, for it may hold
+# The copy has folders of one name within each other. The outermost comes last, since it may have
 # the captions alone.
 IMAGE_DIRECTORIES = (
     "flickr30k-images",
@@ -47,10 +47,10 @@ _NUMBER_AND_CAPTION = re.compile(r"\s*(\d{1,9})(?:\s*\||\s)\s*(.*)", re.DOTALL)
 
 
 def find_flickr30k(directory: str, needs_images: bool = True) -> Source:
-    """Finds the files of the data set at `directory`; without `needs_images` of its text alone.
+    """Finds the files of the data set at `directory`; without `needs_images` only its text.
 
     Raises:
-      InputError: naming what is missing and which names were looked for.
+      InputError: something is missing; the message has the names that were searched for.
     """
     check_directory(directory)
     names = [
@@ -86,9 +86,9 @@ def read_part(part: tuple[str, str]) -> Iterator[Mention | Reject]:
 
 
 def read_csv(path: str) -> Iterator[Mention | Reject]:
-    """The captions of a file of `name.jpg| 0| caption` lines below a header.
+    """Reads the captions of a file of `name.jpg| 0| caption` lines below a header.
 
-    Quotes are part of a caption, never around it.
+    Quotes are part of a caption.
     """
     lines = ((n, line) for n, line in enumerate(read_lines(path), 1) if line.strip())
     next(lines)  # the header

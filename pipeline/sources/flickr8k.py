@@ -1,4 +1,4 @@
-"""Flickr8k on disk, in its own layout (Hodosh et al. 2013) and in that of its CSV copy.
+"""The source `flickr8k`, in its own layout (Hodosh et al. 2013) and in that of its CSV copy.
 
     Flickr8k.token.txt            name.jpg#0<TAB>A caption .
     Flickr_8k.trainImages.txt     name.jpg              also devImages, testImages
@@ -7,7 +7,7 @@
     captions.txt                  image,caption         a CSV with this header
     Images/                       the photographs
 
-The text files may lie in a `Flickr8k_text` folder. Without lists of images splits are by hash.
+The text files may be in a folder `Flickr8k_text`. Without lists of images, splits are by hash.
 """
 
 import csv
@@ -44,12 +44,12 @@ def find_flickr8k(
     """Finds the files of the data set.
 
     Args:
-      directory: that holds them.
-      split_names: what becomes of the lists `train`, `dev` and `test`.
-      needs_images: without, no image is looked for.
+      directory: the directory of the files.
+      split_names: the splits for the lists `train`, `dev` and `test`.
+      needs_images: False searches for no images.
 
     Raises:
-      InputError: naming what is missing and which names were looked for.
+      InputError: something is missing; the message has the names that were searched for.
     """
     check_directory(directory)
     captions = first_file(directory, [*_in_text(TOKEN_FILE), *_in_text(CSV_FILE)])
@@ -92,19 +92,19 @@ def read_part(part: tuple[str, str]) -> Iterator[Mention | Reject]:
     else:
         for line in read_lines(path):
             if name := line.strip():
-                # Beam takes no lone surrogates; no image is of that name.
+                # Beam cannot encode lone surrogates, and no image has such a name.
                 yield Mention(printable(name), split=kind, is_listing=True)
 
 
 def read_tokens(path: str) -> Iterator[Mention | Reject]:
-    """The captions of a file of `name.jpg#0<TAB>caption` lines."""
+    """Reads the captions of a file of `name.jpg#0<TAB>caption` lines."""
     expected = "name.jpg#0<TAB>caption"
     for number, line in enumerate(read_lines(path), 1):
         if not line.strip():
             continue
         caption_id, tab, text = line.rstrip("\r\n").partition("\t")
         image_id, _, order = caption_id.rpartition("#")
-        # Within a line a carriage return is the end of a line that another system wrote.
+        # A carriage return within a line is the line end of another system.
         if tab and "\r" not in text and order.isdecimal() and len(order) <= 9:
             mention = Mention(image_id, caption_id=caption_id, order=int(order))
         else:
@@ -113,7 +113,7 @@ def read_tokens(path: str) -> Iterator[Mention | Reject]:
 
 
 def read_csv(path: str) -> Iterator[Mention | Reject]:
-    """The captions of a CSV file with the header `image,caption`."""
+    """Reads the captions of a CSV file with the header `image,caption`."""
     reader = csv.reader(read_lines(path))
     rows = filter(None, _readable_rows(reader))  # without blank lines
     next(rows)  # the header
@@ -121,7 +121,7 @@ def read_csv(path: str) -> Iterator[Mention | Reject]:
     for row in rows:
         number = reader.line_num
         image_id, text = (row[0].strip(), ",".join(row[1:])) if len(row) > 1 else ("", "")
-        if "\n" in text.rstrip("\r\n"):  # a quote that is not closed swallows other captions
+        if "\n" in text.rstrip("\r\n"):  # an unclosed quote swallows other captions
             swallowed = f"runs over several lines, is a quote not closed? {printable(text)!r}"
             place = printable(f"{path}:{before + 1}-{number}")
             yield reject(place, path, UNASSIGNED, CAPTION, ValueError(swallowed))
@@ -137,7 +137,7 @@ def _readable_rows(reader: Iterator[list[str]]) -> Iterator[list[str]]:
             yield next(reader)
         except StopIteration:
             return
-        except csv.Error as error:  # such as a lone carriage return; the next row can be read
+        except csv.Error as error:  # such as a lone carriage return; the next row is readable
             yield [str(error)]
 
 

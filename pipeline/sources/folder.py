@@ -1,6 +1,6 @@
-"""A folder of pictures with a text file beside each.
+"""The source `folder`: pictures, each with a text file next to it.
 
-    pictures/train/dog.jpg      the split is the name of the folder, where it is the name of a split
+    pictures/train/dog.jpg      the split is the folder's name, if that is the name of a split
     pictures/train/dog.txt      a caption a line; also dog.caption, or dog.jpg.txt
     pictures/test/cat.png
 
@@ -24,7 +24,7 @@ from tfrecords_schema.errors import InputError
 from tfrecords_schema.image_formats import IMAGE_SUFFIXES, OTHER_FORMATS
 
 TEXT_SUFFIXES = (".txt", ".caption")
-PICTURE_SUFFIXES = (*IMAGE_SUFFIXES, *OTHER_FORMATS)  # the decoder names those it cannot read
+PICTURE_SUFFIXES = (*IMAGE_SUFFIXES, *OTHER_FORMATS)  # the decoder rejects OTHER_FORMATS by name
 
 
 def find_folder(
@@ -33,13 +33,13 @@ def find_folder(
     """Finds the folders within a directory.
 
     Args:
-      directory: of pictures and texts, or of folders of these.
-      caption_field: suffix of the texts; "" for .txt and .caption.
+      directory: directory of pictures and texts, or of folders of these.
+      caption_field: suffix of the texts; "" means .txt and .caption.
       text_captions: `lines` for a caption a line, `whole` for one a file.
-      split_names: what a folder of a split may be called.
+      split_names: names of folders that are splits.
 
     Raises:
-      InputError: there is nothing, or some pictures lie in a folder of a split and others do not.
+      InputError: there are no pictures, or only some are in a folder of a split.
     """
     check_directory(directory)
     with_pictures = _folders(directory, PICTURE_SUFFIXES)
@@ -49,7 +49,7 @@ def find_folder(
         )
     folders = {*with_pictures, *_folders(directory, TEXT_SUFFIXES)}
     splits = {folder: split_names.get(folder.lower(), "") for folder in sorted(folders)}
-    if any(splits.values()):  # a README.txt beside them is of no split
+    if any(splits.values()):  # a README.txt outside of the folders has no split
         splits = {f: split for f, split in splits.items() if split or f in with_pictures}
     others = [folder or "the directory itself" for folder, split in splits.items() if not split]
     if others and any(splits.values()):
@@ -71,12 +71,12 @@ def find_folder(
 def read_folder(
     part: tuple[str, str], directory: str, suffixes: Sequence[str], lines: bool
 ) -> Iterator[Mention | Reject]:
-    """Reads what lies directly in the directory, or in one of its folders at any depth.
+    """Reads the files directly in the directory, or those at any depth below one of its folders.
 
     Args:
       part: (name of the folder, split); "" is the directory itself.
-      directory: that `--input` names.
-      suffixes: of text files.
+      directory: the directory that `--input` names.
+      suffixes: suffixes of text files.
       lines: whether a text file has a caption a line.
     """
     folder, split = part
@@ -97,7 +97,7 @@ def read_folder(
 
 
 def _folders(directory: str, suffixes: tuple[str, ...]) -> list[str]:
-    """The folders in a directory that hold such files, "" for the directory itself."""
+    """The folders in a directory that have files with these suffixes; "" is the directory."""
 
     def is_wanted(path: str) -> bool:
         return path.lower().endswith(suffixes)
@@ -105,7 +105,7 @@ def _folders(directory: str, suffixes: tuple[str, ...]) -> list[str]:
     if is_local(directory):
         with os.scandir(directory) as entries:
             folders = sorted(entry.name for entry in entries if entry.is_dir())
-        # Each is read only up to the first of them: there may be millions.
+        # Each is only searched up to the first such file, since there may be millions.
         found = [f for f in folders if any(map(is_wanted, walk_files(f"{directory}/{f}")))]
         return [""] * any(map(is_wanted, files_in(directory))) + found
     names = (_within(directory, path) for path in filter(is_wanted, walk_files(directory)))

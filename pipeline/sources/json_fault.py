@@ -1,7 +1,7 @@
-"""Where a JSON file is wrong: line, column and byte.
+"""Locates the fault in an invalid JSON file: line, column and byte.
 
-The parser knows only in which chunk. So the file is read a second time, up to that chunk, and from
-there a byte at a time. It costs nothing until something is wrong.
+The parser only tells the chunk. So the file is read again up to that chunk, and from there byte by
+byte. This takes no time for valid files.
 """
 
 import re
@@ -13,10 +13,10 @@ from pipeline.sources.json_text import NAN, STRING, changes_string, chunks, pars
 from pipeline.sources.text_files import encoding_of, open_bytes
 from tfrecords_schema.errors import one_line
 
-# Of ijson; a lone half of a UTF-16 pair; a number that nothing can hold.
+# Errors of ijson; for lone surrogates; for numbers out of range.
 ERRORS = (ijson.JSONError, ValueError, ArithmeticError)
 _PIECES = re.compile(STRING + b"|" + NAN + b"|.", re.DOTALL)
-_CONTINUATION = bytes(range(0x80, 0xC0))  # bytes of UTF-8 that begin no character
+_CONTINUATION = bytes(range(0x80, 0xC0))  # UTF-8 continuation bytes
 _WORD = frozenset(b"+-.0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
 _SURROGATES = re.compile(
     rb"\\[^u]|\\u[dD][89abAB]..\\u[dD][c-fC-F]..|(\\u[dD][89a-fA-F])|\\u", re.DOTALL
@@ -24,7 +24,7 @@ _SURROGATES = re.compile(
 
 
 def fault_reason(error: Exception) -> str:
-    """What is wrong, in a line, by what the parser raised."""
+    """The reason for the parser's error, in one line."""
     if isinstance(error, UnicodeDecodeError):
         return "half of a UTF-16 pair in a string"
     if isinstance(error, ArithmeticError):
@@ -32,7 +32,7 @@ def fault_reason(error: Exception) -> str:
     reason = one_line(error)
     if "premature EOF" in reason or "Incomplete JSON" in reason:
         return "the file ends there, was it cut off?"
-    return reason.removeprefix("b'").partition("\\n")[0]  # yajl's, shown as bytes
+    return reason.removeprefix("b'").partition("\\n")[0]  # yajl's message, which is bytes
 
 
 def fault_place(path: str, last: int) -> str:
@@ -43,7 +43,7 @@ def fault_place(path: str, last: int) -> str:
     with open_bytes(path) as file:
         encoding = encoding_of(start := file.read(4096))
     for number, chunk in enumerate(chunks(path)):
-        if number >= last - 1:  # the chunk before the last may hold the beginning of the fault
+        if number >= last - 1:  # the fault may begin in the chunk before the last
             text += chunk
         else:
             parser.send(without_nan(chunk, in_string))
@@ -68,14 +68,14 @@ def _send(parser: Any, text: bytes) -> Exception | None:
 
 
 def _find_fault(parser: Any, text: bytes, in_string: bool) -> int:
-    """The index in `text` at which the token begins that `parser` cannot take.
+    """The index in `text` of the token that `parser` rejects.
 
-    That is the last byte where it can take all of them. Of a string that is no text it is the
-    character within.
+    It is the last byte if the parser accepts all of them. In a string that is not valid text it is
+    the invalid character.
     """
     opened = b'"' * in_string
-    quote = -1 if in_string else None  # where the string began
-    word = None  # where the number or literal began
+    quote = -1 if in_string else None  # start of the current string
+    word = None  # start of the current number or literal
     escaped = False
     for piece in _PIECES.finditer(opened + text):
         start = piece.start() - len(opened)
@@ -87,7 +87,7 @@ def _find_fault(parser: Any, text: bytes, in_string: bool) -> int:
         for at in range(max(start, 0), piece.end() - len(opened)):
             byte = text[at]
             if quote is None:
-                # A space is allowed here, and ends a number: then it, not what follows, is wrong.
+                # A space ends a number: if the parser rejects a space here, the number is wrong.
                 if word is not None and byte not in _WORD and _send(parser, b" ") is not None:
                     return word
                 word = (at if word is None else word) if byte in _WORD else None
@@ -115,12 +115,12 @@ def _fault_in_string(error: Exception, text: bytes, quote: int, at: int, escaped
         return quote + 1 + next(halves, -1)
     if escaped:
         return at - 1
-    is_over = text[at] == ord('"') and quote >= 0  # a whole string that should not be there
+    is_over = text[at] == ord('"') and quote >= 0  # a complete string at a wrong place
     return quote if is_over else at
 
 
 def _move_on(line: int, column: int, text: bytes) -> tuple[int, int]:
-    """(line, characters of it passed by) after `text`."""
+    """(line, column) after `text`."""
     lines = text.count(b"\n")
     after = text[text.rfind(b"\n") + 1 :]
     characters = len(after.translate(None, _CONTINUATION))
@@ -128,7 +128,7 @@ def _move_on(line: int, column: int, text: bytes) -> tuple[int, int]:
 
 
 def _size(text: bytes, encoding: str) -> int:
-    """The bytes that `text`, in UTF-8, has in the file."""
+    """The number of bytes in the file for `text`, which is UTF-8."""
     if encoding == "utf-8-sig":
         return len(text)
     without_mark = {"utf-16": "utf-16-le", "utf-32": "utf-32-le"}.get(encoding, encoding)

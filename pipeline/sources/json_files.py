@@ -1,6 +1,6 @@
-"""Lists in JSON files of any size, read as streams.
+"""Reads lists in JSON files of any size, as streams.
 
-A file may be UTF-8 or UTF-16 and compressed, see `text_files`, and hold NaN, see `json_text`.
+A file may be UTF-8 or UTF-16 and compressed, see `text_files`, and have NaN, see `json_text`.
 """
 
 from collections.abc import Iterator
@@ -14,22 +14,21 @@ from tfrecords_schema.errors import InputError
 
 
 class NoListError(InputError):
-    """A valid JSON file that has no such list, or nothing in it."""
+    """A valid JSON file does not have this list, or the list is empty."""
 
 
 def read_json_list(path: str, name: str) -> Iterator[Any]:
-    """The entries of a list in a JSON file, read as a stream.
+    """Reads the entries of a list in a JSON file, as a stream.
 
-    The whole file is read, whatever stands after the list, so that a file that was cut off is known
-    by its end.
+    The whole file is read, also after the list, so that a truncated file is detected.
 
     Args:
-      path: of the file.
-      name: of the list at the top of the file; '' where the file is the list.
+      path: path of the file.
+      name: name of the list at the top level of the file; '' if the file is the list.
 
     Raises:
-      NoListError: the file has no such list with an entry in it.
-      InputError: the file is no valid JSON, or cannot be decompressed or decoded.
+      NoListError: the file has no such list, or it is empty.
+      InputError: the file is not valid JSON, or cannot be decompressed or decoded.
     """
     text, count = _Text(path), 0
     if not name and not text.first.lstrip().startswith(b"["):
@@ -52,17 +51,17 @@ def read_json_list(path: str, name: str) -> Iterator[Any]:
 
 
 class _Text:
-    """The text of a JSON file as a file for ijson, with null in the place of NaN and its like."""
+    """The text of a JSON file as a file object for ijson, with NaN and infinities as null."""
 
     def __init__(self, path: str):
-        self.chunks = 0  # that were read
+        self.chunks = 0  # number of chunks read
         self._rest = parsed_chunks(path)
         self.first = next(self._rest, b"")
         if not self.first:
             raise InputError(f"{path} is empty, expected JSON")
 
     def read(self, size: int) -> bytes:
-        """The next chunk, of any size; b"" at the end, and where ijson asks for 0 bytes."""
+        """The next chunk, of any size; b"" at the end, and if ijson asks for 0 bytes."""
         if size == 0:
             return b""
         self.chunks += 1

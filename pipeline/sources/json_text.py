@@ -1,7 +1,7 @@
-"""The text of JSON files, in chunks, as a JSON parser takes it.
+"""Prepares the text of JSON files for a parser, in chunks.
 
-Python and JavaScript tools write `NaN`, `Infinity` and `-Infinity`, though JSON has no such
-numbers. The parser gets null in their place.
+Python and JavaScript tools write `NaN`, `Infinity` and `-Infinity`, which are not valid JSON. The
+parser gets null instead.
 """
 
 import itertools
@@ -11,13 +11,13 @@ from collections.abc import Iterator
 from pipeline.sources.text_files import read_utf8
 
 NAN = rb"-?Infinity|(?<!-)NaN"
-STRING = rb'"[^"\\]*(?:\\.[^"\\]*)*"?'  # or the beginning of one
+STRING = rb'"[^"\\]*(?:\\.[^"\\]*)*"?'  # also the beginning of a string
 _TOKENS = re.compile(STRING + b"|" + NAN, re.DOTALL)
-_WORD_END = re.compile(rb"[-A-Za-z]{0,9}\Z")  # which may go on to one of NAN
+_WORD_END = re.compile(rb"[-A-Za-z]{0,9}\Z")  # may be the beginning of a match of NAN
 
 
 def parsed_chunks(path: str) -> Iterator[bytes]:
-    """The chunks of a file for the parser.
+    """Yields the chunks of a file, prepared for the parser.
 
     Raises:
       InputError: the file cannot be decompressed or decoded.
@@ -28,12 +28,12 @@ def parsed_chunks(path: str) -> Iterator[bytes]:
         if has_nan and in_string is None:
             in_string = _begins_in_string(path, number)
         yield without_nan(text, bool(in_string)) if has_nan else text
-        if in_string is not None:  # which most files never need to know
+        if in_string is not None:  # unknown, and not needed, in most files
             in_string ^= changes_string(text)
 
 
 def chunks(path: str) -> Iterator[bytes]:
-    """The text of a file in UTF-8, cut neither within an escape of a string nor within a NaN."""
+    """The text of a file in UTF-8, cut neither within an escape in a string nor within a NaN."""
     rest = b""
     for chunk in read_utf8(path):
         text = rest + chunk
@@ -46,7 +46,7 @@ def chunks(path: str) -> Iterator[bytes]:
 
 
 def _safe_end(text: bytes) -> int:
-    """Where `text` can be cut, at most 10 bytes before its end."""
+    """A position where `text` can be cut, at most 10 bytes before its end."""
     tail = text[-9:]
     end = len(text) - len(tail) + _WORD_END.search(tail).start()  # type: ignore[union-attr]
     head = text[:end]
@@ -60,7 +60,7 @@ def _begins_in_string(path: str, number: int) -> bool:
 
 
 def changes_string(text: bytes) -> bool:
-    """Whether `text` ends within a string if and only if it began outside of one."""
+    """Whether exactly one of the two ends of `text` is within a string."""
     quotes = text.count(b'"')
     if b"\\" in text:
         quotes -= text.replace(b"\\\\", b"").count(b'\\"')
@@ -68,11 +68,11 @@ def changes_string(text: bytes) -> bool:
 
 
 def without_nan(text: bytes, in_string: bool) -> bytes:
-    """A chunk for the parser; `in_string` says whether it begins within a string."""
-    opened = b'"' * in_string  # as if the string began here
+    """Replaces NaN in a chunk; `in_string` says whether the chunk begins within a string."""
+    opened = b'"' * in_string  # opens the string that the chunk begins in
     return _TOKENS.sub(lambda token: parsed(token[0]), opened + text)[len(opened) :]
 
 
 def parsed(token: bytes) -> bytes:
-    """null for a match of NAN, any other piece of text as it is."""
+    """null for a match of NAN; any other token unchanged."""
     return b"null" if token.endswith((b"NaN", b"Infinity")) and token[:1] != b'"' else token

@@ -1,4 +1,4 @@
-"""Flickr8k, Flickr30k or COCO in the splits of Karpathy & Fei-Fei (2015): one file says it all.
+"""The source `karpathy`: Flickr8k, Flickr30k or COCO in the splits of Karpathy & Fei-Fei (2015).
 
     dataset_coco.json
         {"images": [{"filename": "COCO_val2014_000000391895.jpg", "filepath": "val2014",
@@ -7,8 +7,8 @@
     train2014/, val2014/      the photographs of COCO, in the folder that `filepath` names
     images/                   the photographs of the others, which have no `filepath`
 
-`restval` are 30,504 images of COCO's validation set that its papers train on; whoever leaves them
-out finds them among the rejects that no split wants, which count against nothing.
+`restval` are 30,504 images of COCO's validation set that papers on it train on. If they are left
+out, they are listed among the rejects in no split, which do not count against `--max_rejected`.
 """
 
 from collections.abc import Iterator, Mapping
@@ -48,7 +48,7 @@ IMAGE_DIRECTORIES = tuple(
 
 
 class KarpathyPart(NamedTuple):
-    """The one file."""
+    """The one file of the source."""
 
     path: str
     images: str  # directory of the images
@@ -61,13 +61,14 @@ def find_karpathy(
     """Finds the file and its images.
 
     Args:
-      path: of the file, or of a directory that holds one.
-      image_directory: "" where the images are beside the file, in one of IMAGE_DIRECTORIES or not.
-      split_names: what a split may be called in the file.
-      needs_images: without, no image is looked for.
+      path: path of the file, or of a directory that has one.
+      image_directory: the directory of the images; "" if they are next to the file, directly or in
+        one of IMAGE_DIRECTORIES.
+      split_names: names of splits in the file.
+      needs_images: False searches for no images.
 
     Raises:
-      InputError: naming what is missing or cannot be used.
+      InputError: something is missing or cannot be used; the message names it.
     """
     file = _find_file(path)
     images = _find_images(file, image_directory, needs_images)
@@ -80,11 +81,11 @@ def read_part(part: KarpathyPart) -> Iterator[Mention | Reject]:
     """Reads the file.
 
     Yields:
-      For each image a mention, and a mention or a reject for each of its sentences. One without a
-      file name is mentioned by its place, so that it is counted as an image that was lost.
+      A mention for each image, and a mention or a reject for each of its sentences. An image
+      without a file name is mentioned by its position, so that it counts as a lost image.
 
     Raises:
-      InputError: the file is no valid JSON, or has an image of a split that has no known name.
+      InputError: the file is not valid JSON, or an image has an unknown split.
     """
     for number, entry in enumerate(read_json_list(part.path, "images")):
         place = printable(f"{part.path}:images[{number}]")
@@ -123,12 +124,12 @@ def _read_sentence(sentence: Any, image: Mention, place: str, part: KarpathyPart
 
 
 def _ends_in_number(name: str, number: Any) -> bool:
-    """Whether an image's name ends in its id in COCO's own annotations, as all of COCO's do."""
+    """Whether an image's name ends in its id in COCO's own annotations, as COCO's names do."""
     return type(number) is int and number_of(name) == number
 
 
 def _split(name: Any, place: str, part: KarpathyPart) -> str:
-    if not part.splits:  # by hash
+    if not part.splits:  # splits are by hash
         return ""
     if isinstance(name, str) and name.lower() in part.splits:
         return part.splits[name.lower()]
@@ -162,11 +163,11 @@ def _find_images(file: str, image_directory: str, needs_images: bool) -> str:
     for images in IMAGE_DIRECTORIES:
         if first_directory(beside, [FileSystems.join(images, folder)]):
             return FileSystems.join(beside, images)
-    # The directory of the file itself is always there: it must hold the folder or the image.
+    # The file's own directory always exists, so it must have the folder or the image.
     if first_directory(beside, [folder]) if folder else first_file(beside, [name]):
         return beside
     if not needs_images:
-        return beside  # no file is opened; the path still tells images apart
+        return beside  # no image is opened, and the path still identifies images
     raise InputError(
         f"--input: the images of {file} are not beside it: no {folder or name} in {beside} or in "
         f"one of {', '.join(IMAGE_DIRECTORIES)} there; --image_directory names another place"
@@ -174,7 +175,7 @@ def _find_images(file: str, image_directory: str, needs_images: bool) -> str:
 
 
 def _first_image(file: str) -> tuple[str, str]:
-    """Folder and name of the first image that has a name."""
+    """The folder and the name of the first image with a name."""
     for entry in read_json_list(file, "images"):
         name, folder = field(entry, "filename"), field(entry, "filepath")
         if is_text(name):

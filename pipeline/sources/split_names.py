@@ -1,4 +1,4 @@
-"""What data sets call their splits, and where they say it: a column, a file name, a folder.
+"""The names of splits in data sets, and in what they occur: a column, a file name, a folder.
 
 train-00000-of-00001.parquet   captions_val2014.json   dev/metadata.csv   restval
 """
@@ -12,7 +12,7 @@ SPLIT_NAMES = {
     **dict.fromkeys(("train", "training"), "train"),
     **dict.fromkeys(("validation", "val", "valid", "dev", "eval"), "validation"),
     **dict.fromkeys(("test", "testing"), "test"),
-    "restval": "train",  # of Karpathy's splits: images of COCO's validation set to train with
+    "restval": "train",  # in Karpathy's splits: images of COCO's validation set for training
 }
 BY_NAME = "the names of its files or folders"
 _WORD = r"[^\W\d_]+"
@@ -20,29 +20,29 @@ _WAYS_OUT = "--split_fractions=0.8,0.1,0.1 splits by hash instead"
 
 
 def make_split_names(restval: str, given: Mapping[str, str] | None) -> dict[str, str]:
-    """The table of names, in lower case, to train, validation, test or LEAVE_OUT.
+    """Maps names, in lower case, to train, validation, test or LEAVE_OUT.
 
     Args:
-      restval: what becomes of `restval`.
-      given: of --split_names; these win.
+      restval: the split for `restval`.
+      given: the value of --split_names, which overrides the others.
     """
     given = {name.lower(): split for name, split in (given or {}).items()}
     return SPLIT_NAMES | {"restval": restval} | given
 
 
 def known_names(names: Mapping[str, str]) -> str:
-    """For a message: what a split may be called."""
+    """The known names of splits, for a message."""
     return f"{', '.join(names)}; --split_names=NAME=train takes another name"
 
 
 def split_of_path(path: str, names: Mapping[str, str]) -> str:
-    """The split that a word of the file's name says, or else its folder's whole name, or "".
+    """The split that a word of the file's name, or else its folder's whole name, stands for, or "".
 
-    A word is what lies between characters that are no letters: `val` of val2014.json. The name up
-    to its first dot may be a name in `names` as a whole, digits and all.
+    A word is a run of letters: `val` in val2014.json. The name up to its first dot may also be in
+    `names` as a whole, including digits.
 
     Raises:
-      InputError: a name says two splits.
+      InputError: a name stands for two splits.
     """
     *_, folder, name = ["", *path.split("/")]
     stem, _, suffixes = name.lower().partition(".")
@@ -57,10 +57,10 @@ def split_of_path(path: str, names: Mapping[str, str]) -> str:
 
 
 def splits_of_paths(paths: Sequence[str], names: Mapping[str, str]) -> list[str]:
-    """The split that each path says, all "" where none of them says one.
+    """The split of each path; all are "" if no path names one.
 
     Raises:
-      InputError: some say a split and others none, or one says two.
+      InputError: some paths name a split and others none, or one names two.
     """
     splits = [split_of_path(path, names) for path in paths]
     if "" in splits and any(splits):

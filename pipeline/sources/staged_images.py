@@ -1,17 +1,17 @@
-"""Images out of containers without random access, laid side by side in a file of their own.
+"""Copies images from containers without random access into a pack file.
 
     <staging>/<hash>.pack     the bytes of the images of one part, one after the other
-    <staging>/<hash>.index    of every row's image: offset and length, two int64 with the low byte
-                              first, and 16 bytes of the SHA-256 of its content
+    <staging>/<hash>.index    for each row's image: offset and length, two little-endian int64, and
+                              16 bytes of the SHA-256 of its content
 
-A source is read once, and then its images are opened one by one, in another order. A Parquet file
-or a TFDS shard gives its images only in its own order and many at a time, so whoever reads a part
-copies them here. A job that was killed and goes on takes the places from the index and leaves the
-images in the container alone.
+A source is read once, and later its images are opened one by one, in another order. A Parquet file
+or a TFDS shard has no fast access to a single image, so the reader of a part copies its images
+here. A job that resumes takes the positions from the index, and does not read images from the
+container.
 
-The index is renamed last: a pack that has an index is whole, whatever was killed. Two workers that
-read the same part at once write the same bytes, and the later rename changes nothing. The name
-holds the size and the time of the container, so that one which has changed is staged anew.
+The index is renamed last, so a pack with an index is complete. If two workers read the same part at
+once, they write the same bytes, so the later rename changes nothing. The hash includes the size and
+the time of the container, so a changed container is staged again.
 """
 
 import hashlib
@@ -30,24 +30,24 @@ from tfrecords_schema.atomic_file import complete_or_absent
 from tfrecords_schema.errors import InputError, one_line
 
 SPAN = struct.Struct("<qq16s")  # offset and length of an image in the pack, and its digest
-NO_IMAGE = bytes(16)  # the digest of a row without one
-BLOCK_SPANS = 4096  # of the index are read at once
+NO_IMAGE = bytes(16)  # the digest of a row without an image
+BLOCK_SPANS = 4096  # entries of the index that are read at once
 
 
 class StagedRow(NamedTuple):
-    """A row of a part and where its image is now."""
+    """A row of a part, and the location of its image in the pack."""
 
-    row: Any  # as the container has it, without its image
-    location: str  # of the image's bytes; empty where the row has none
-    first: int  # row of the part, from 0, that this image was first seen in
-    content: str  # digest of the image; empty where the row has none
+    row: Any  # as in the container, without its image
+    location: str  # location of the image's bytes; empty if the row has no image
+    first: int  # the first row of the part, from 0, with this image
+    content: str  # digest of the image; empty if the row has no image
 
 
 def file_stamp(path: str) -> tuple[int, float]:
-    """Size and time of last change, by which a file that was changed is told.
+    """Size and time of the last change, which identify a version of a file.
 
     Raises:
-      InputError: it is not there.
+      InputError: the file is missing.
     """
     try:
         metadata = FileSystems.get_filesystem(path).metadata(path)
@@ -57,9 +57,9 @@ def file_stamp(path: str) -> tuple[int, float]:
 
 
 def pack_path(staging: str, *identity: Any) -> str:
-    """The pack in the directory `staging` for what `identity`, JSON values, says.
+    """The path of the pack in the directory `staging` for `identity`, which is JSON values.
 
-    That is the part and the stamp of its file. SHA-256, to be the same in every process.
+    The identity is the part and the stamp of its file. SHA-256 is the same in every process.
     """
     digest = hashlib.sha256(json.dumps(identity).encode("utf-8", "surrogateescape"))
     return os.path.join(staging, f"{digest.hexdigest()[:32]}.pack")
@@ -68,21 +68,21 @@ def pack_path(staging: str, *identity: Any) -> str:
 def stage_images(
     pack: str, read_rows: Callable[[bool], Iterable[tuple[Any, bytes | None]]]
 ) -> Iterator[StagedRow]:
-    """Reads a part; the first time its images go to `pack`.
+    """Reads a part; the first time its images are copied to `pack`.
 
-    An image that is equal to that of the row before, as where each of five captions has a row, is
-    stored once and counts as the same. No more than two images are held at a time.
+    An image that equals that of the row before, as when each of five captions has a row, is stored
+    only once. At most two images are in memory at a time.
 
     Args:
       pack: see `pack_path`.
-      read_rows: called with True gives (row, image) of the part, called with False the same rows
-        with None for the image, which then need not be read.
+      read_rows: called with True it yields (row, image) of the part, called with False the same
+        rows with None instead of the image.
 
     Yields:
-      Every row, in its order. The pack is there only when all of them were taken.
+      Every row, in order. The pack is complete only after the last row.
 
     Raises:
-      InputError: the part has other rows than those that were staged.
+      InputError: the part has other rows than the staged ones.
       OSError: the pack cannot be written or read.
     """
     try:
@@ -98,13 +98,13 @@ def _staged_now(pack: str, rows: Iterable[tuple[Any, bytes | None]]) -> Iterator
     tf.io.gfile.makedirs(os.path.dirname(pack))
     before: bytes | None = None
     end = offset = first = 0
-    with (  # left in the opposite order: the pack is closed and renamed, then the index
+    with (  # closed in reverse order: the pack is renamed before the index
         complete_or_absent(_index_path(pack)) as temporary_index,
         tf.io.gfile.GFile(temporary_index, "wb") as index,
         complete_or_absent(pack) as temporary_pack,
         tf.io.gfile.GFile(temporary_pack, "wb") as images,
     ):
-        index.write(b"")  # a file that nothing is written to would not be made
+        index.write(b"")  # without a write the file would not be created
         images.write(b"")
         digest = NO_IMAGE
         for i, (row, image) in enumerate(rows):

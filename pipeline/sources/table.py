@@ -1,13 +1,13 @@
-"""Tables of images and captions: CSV, TSV, JSON Lines, JSON or Parquet, one file or many of a kind.
+"""The source `table`: CSV, TSV, JSON Lines, JSON or Parquet, one file or many of one kind.
 
-    image,caption,split              a row for every caption; rows of one image are put together
+    image,caption,split              a row for every caption; rows of one image are joined
     a.jpg,A dog,train                the path is relative to --image_directory, else to the table
     a.jpg,"A dog, asleep",train
 
-A row may hold a list of captions, and a row of Parquet the image itself: such images are copied to
-the staging directory, see `staged_images`. An image *is* the file that its path leads to from the
-directory of its table, or its bytes where the table holds them; a name in a column counts only
-where --id_column says so. Lines count from 1, rows of Parquet and entries of JSON from 0.
+A row may have a list of captions, and a row of Parquet the image itself. Such images are copied to
+the staging directory, see `staged_images`. An image is identified by the file that its path leads
+to from the directory of its table, or by its bytes if they are in the table. A name in a column
+identifies it only with --id_column. Lines count from 1, rows of Parquet and entries of JSON from 0.
 """
 
 import functools
@@ -44,27 +44,27 @@ from pipeline.sources.text_files import encoding_of, open_bytes
 from tfrecords_schema.errors import InputError
 from tfrecords_schema.source_ids import number_of
 
-FILE_ORDERS = ROW_ORDERS * 10**10  # the same for the rows of a file; 9 * 10**5 files fit
+FILE_ORDERS = ROW_ORDERS * 10**10  # orders of the rows of a file; 9 * 10**5 files fit
 FOOTER_THREADS = 16
 _ASIDE = (".txt", ".txt.gz", ".json", ".json.gz")
 
 
 class TablePart(NamedTuple):
-    """A file, or of a Parquet file a run of its row groups."""
+    """A file, or a run of row groups of a Parquet file."""
 
     path: str
-    name: str  # short, unlike that of any other file
-    number: int  # of the file
-    split: str  # that the names of file and folder say
+    name: str  # short and unique
+    number: int  # number of the file
+    split: str  # split in the names of file and folder
     run: tuple[int, int, int] | None = None  # see `table_parquet.runs_of_row_groups`
-    stamp: tuple[int, float] | None = None  # of a file that holds images
+    stamp: tuple[int, float] | None = None  # stamp of a file that has images
 
 
 class InlineImage(NamedTuple):
-    """An image that the table holds."""
+    """An image in the table itself."""
 
     uri: str
-    location: str  # "" where it is not staged
+    location: str  # "" if it is not staged
     content: str
 
 
@@ -80,12 +80,12 @@ def find_table(
 
     Args:
       path: a file, a pattern, or a directory of files.
-      image_directory: that relative paths start at; '' is the directory of each file.
-      columns: their names; the default name of the split column may be absent.
-      text: how tables of text are written.
-      staging: directory for inline images; '' where no image is opened.
-      split_names: what a split may be called in the split column, or in the names of the files
-        where there is no such column; empty where the source's splits do not count.
+      image_directory: the base of relative paths; '' means the directory of each file.
+      columns: the column names; the split column may be absent if it has its default name.
+      text: the format of tables of text.
+      staging: directory for inline images; '' if no image is opened.
+      split_names: names of splits in the split column, or in the names of the files if there is
+        no such column; empty if the source's splits are ignored.
 
     Raises:
       InputError: there is no file; files of several kinds; a column is missing or of a wrong type.
@@ -94,12 +94,12 @@ def find_table(
     kind = table_text.table_kind(files[0])
     if image_directory and staging:
         check_directory(image_directory, "--image_directory")
-    with ThreadPoolExecutor(FOOTER_THREADS) as threads:  # footers may lie far away
+    with ThreadPoolExecutor(FOOTER_THREADS) as threads:  # reads of footers may be slow
         described = list(threads.map(functools.partial(_describe, text=text), files))
     columns = _find_columns(files, [names for names, _ in described], kind, columns)
     if not split_names:
         columns = columns._replace(split="")
-    # Not where there is none: pandas calls the column of its index "".
+    # An empty `split` is not searched for: pandas names the column of its index "".
     by_column = bool(columns.split) and any(columns.split in names for names, _ in described)
     splits = [""] * len(files) if by_column else splits_of_paths(files, split_names)
     parts: list[TablePart] = []
@@ -152,21 +152,21 @@ def read_part(
     """Reads one part.
 
     Args:
-      part: to read.
-      columns: see `find_table`; the split column is '' where there is none or it does not count.
+      part: the part to read.
+      columns: see `find_table`; the split column is '' if it is absent or ignored.
       text: see `find_table`.
       image_directory: see `find_table`.
       staging: see `find_table`.
-      split_names: what a split may be called; empty where the source's splits do not count.
-      by_column: whether the split column says the split.
-      full_ids: whether a name may be that of several images.
+      split_names: names of splits; empty if the source's splits are ignored.
+      by_column: whether the split is in the split column.
+      full_ids: whether several images may have one name.
 
     Yields:
-      A mention or a reject a caption; of every row that can be parsed at least one mention.
+      A mention or a reject a caption, and at least one mention for every row that can be parsed.
 
     Raises:
-      InputError: the file is damaged, a split has no name that is known, or an image would have to
-        be downloaded.
+      InputError: the file is damaged, a split has an unknown name, or an image would have to be
+        downloaded.
     """
     for number, cells, inline in _rows(part, columns, text, staging):
         place = f"{part.name}:{number}"
@@ -196,7 +196,7 @@ def read_part(
 
 
 class _DownloadError(ValueError):
-    """An image is named by a web address."""
+    """The path of an image is a web address."""
 
 
 def _identify(
@@ -208,10 +208,10 @@ def _identify(
     image_directory: str,
     full_ids: bool,
 ) -> Mention:
-    """The mention with the identity, the names and the file of its image.
+    """Fills in the identity, the names and the file of the mention's image.
 
     Raises:
-      ValueError: a cell holds nothing that can name an image.
+      ValueError: a cell has no valid name of an image.
     """
     place = mention.key
     path = to_text(cells.image)
@@ -256,7 +256,7 @@ def _identify(
 def _rows(
     part: TablePart, columns: Columns, text: TextFormat, staging: str
 ) -> Iterator[tuple[int, Cells | str, InlineImage | None]]:
-    """(row, its cells or what is wrong with it, its inline image)."""
+    """Yields (row, its cells or its fault, its inline image)."""
     if part.run is None:
         for number, row in table_text.read_table(part.path, text, columns):
             yield number, row, None
@@ -267,7 +267,7 @@ def _rows(
         for number, (cells, _) in enumerate(read(False), first_row):
             yield number, cells, None
         return
-    if not staging:  # no image is opened, but its bytes are what it is
+    if not staging:  # no image is opened, but its bytes identify it
         for number, (cells, image) in enumerate(read(True), first_row):
             content = content_digest(image) if image else ""
             yield number, cells, InlineImage(f"{part.path}#row={number}", "", content)
@@ -294,7 +294,7 @@ def _find_files(path: str) -> list[str]:
 
 
 def _is_aside(path: str) -> bool:
-    """Whether a file is no table but lies beside some: README.txt, dataset_info.json."""
+    """Whether a file is not a table but often next to one: README.txt, dataset_info.json."""
     if not path.lower().endswith(_ASIDE):
         return False
     if table_text.table_kind(path) != "json":
@@ -307,7 +307,7 @@ def _is_aside(path: str) -> bool:
 
 
 def _find_below(directory: str) -> list[str]:
-    """The tables in the folders of a directory whose own files are none."""
+    """The tables in the folders of a directory that has none itself."""
     suffixes = tuple(suffix for suffix in table_text.SUFFIXES if suffix not in _ASIDE)
     try:
         return find_files(directory, suffixes)
@@ -331,7 +331,7 @@ def _split(value: Any, where: str, names: Mapping[str, str]) -> str:
 
 
 def _describe(path: str, text: TextFormat) -> tuple[list[str], table_parquet.Parquet | None]:
-    """The names of the columns, and of a Parquet file the footer."""
+    """The column names, and the footer of a Parquet file."""
     if table_text.table_kind(path) == "parquet":
         footer = table_parquet.read_footer(path)
         return table_parquet.column_names(footer.schema), footer
@@ -341,13 +341,13 @@ def _describe(path: str, text: TextFormat) -> tuple[list[str], table_parquet.Par
 def _find_columns(
     files: Sequence[str], names: Sequence[list[str]], kind: str, columns: Columns
 ) -> Columns:
-    """`columns`, which all files have; without the split column where that is not there.
+    """Checks that all files have `columns`; removes the split column if it is absent.
 
     Raises:
-      InputError: a column is missing, twice there, or only in some of the files.
+      InputError: a column is missing, repeated, or only in some of the files.
     """
     check_columns(files[0], names[0], columns)
-    if kind in ("jsonl", "json"):  # in which any entry may leave out a key
+    if kind in ("jsonl", "json"):  # an entry may omit any key
         return columns
     captions = [way[0] for way in caption_ways(columns.caption, names[0])]
     for file, own in zip(files, names, strict=True):

@@ -1,12 +1,12 @@
-"""Rows of CSV and TSV files, read line by line.
+"""Reads rows of CSV and TSV files, line by line.
 
-    image,caption,split                 the first line names the columns, unless --columns does
-    a.jpg,"A dog, two cats",train       quotes stand around cells; between tabs they are text
+    image,caption,split                 the first line has the column names, unless --columns does
+    a.jpg,"A dog, two cats",train       quotes enclose cells; with tab delimiters they are text
 
-A quote that nobody closed makes one cell of all lines up to the next quote, rows and all, and no
-parser says a word. So a cell with line breaks is taken only where none of its lines looks like a
-row of the table, and where the parser says something the first line alone is rejected and what the
-quote had swallowed is read again. At the end the lines are counted: each is in one row or reject.
+An unclosed quote makes one cell of all lines up to the next quote, including rows, and no parser
+detects it. So a cell with line breaks is rejected if one of its lines looks like a row of the
+table. If the parser does detect it, only the first line is rejected, and the other lines of the
+cell are read again. At the end the lines are counted: each is in one row or reject.
 """
 
 import collections
@@ -21,13 +21,13 @@ from pipeline.sources.text_files import read_lines
 from tfrecords_schema.errors import InputError
 
 TAB = "\t"
-Taken = list[tuple[int, str]]  # the lines of a record that are not blank, each (number, line)
+Taken = list[tuple[int, str]]  # the non-blank lines of a record, each (number, line)
 
 
 def csv_header(
     path: str, delimiter: str = "", quoting: str = "", header: Sequence[str] = ()
 ) -> list[str]:
-    """The names of the columns; for the arguments see `read_csv`.
+    """The column names; for the arguments see `read_csv`.
 
     Raises:
       InputError: the file is empty, or its first line cannot be parsed.
@@ -40,17 +40,17 @@ def csv_header(
 def read_csv(
     path: str, delimiter: str, quoting: str, header: Sequence[str], columns: Columns
 ) -> Iterator[tuple[int, Cells | str]]:
-    """(line, cells) of every row, or (line, what is wrong with it).
+    """Yields (line, cells) of every row, or (line, fault).
 
     Args:
-      path: of the file.
-      delimiter: what stands between cells; '' for a comma, or a tab where the suffix is .tsv.
-      quoting: csv, or none where quotes are text; '' for none between tabs, csv between others.
-      header: the names of the columns; empty where the first line has them.
-      columns: to read.
+      path: path of the file.
+      delimiter: the delimiter of cells; '' means a comma, or a tab if the suffix is .tsv.
+      quoting: csv, or none if quotes are text; '' means none for tabs, csv for other delimiters.
+      header: the column names; empty if they are in the first line.
+      columns: the columns to read.
 
     Raises:
-      InputError: see `csv_header`; or it lacks a column that `columns` names.
+      InputError: see `csv_header`; or the file lacks one of `columns`.
       RuntimeError: a line is lost, which is a defect of this module.
     """
     delimiter = _delimiter(path, delimiter)
@@ -62,7 +62,7 @@ def read_csv(
         used = lines.count
     check_columns(path, names, columns)
     width = len(names)
-    # None, where there is no such column, is put at the end of every row.
+    # An absent column has the index of the None that is appended to every row.
     image, split, id = (
         names.index(name) if name in names else width
         for name in (columns.image, columns.split, columns.id)
@@ -100,10 +100,10 @@ def _problem(taken: Taken, cells: list[str], width: int, is_given: bool) -> str:
 
 
 def _looks_like_rows(taken: Taken, cells: list[str], delimiter: str, width: int, image: int) -> str:
-    """What is wrong where a cell with line breaks may have swallowed rows.
+    """The fault of a cell with line breaks that may have swallowed rows; empty if it has not.
 
-    A line looks like a row where it has as many cells, with or without regard to quotes; or where
-    the cell of its image, from either end, ends like the image of this record.
+    A line looks like a row if it has the same number of cells, with or without regard to quotes.
+    It also does if the cell of its image, counted from either end, has this record's suffix.
     """
     path = cells[image].strip()
     suffix = path[path.rfind(".") :].lower() if "." in path[-6:] else "\0"
@@ -127,11 +127,11 @@ def _split_quoted(line: str, delimiter: str) -> list[str]:
 
 
 class _Lines:
-    """The lines of a file for a CSV reader, which may be given back to be read again."""
+    """The lines of a file for a CSV reader, with a way to read lines again."""
 
     def __init__(self, path: str):
-        self.count = 0  # of lines that are not blank, each once
-        self.taken: Taken = []  # of the record being read, with blank lines
+        self.count = 0  # number of lines that are not blank, each counted once
+        self.taken: Taken = []  # lines of the record being read, including blank lines
         self._rest = enumerate(read_lines(path), 1)
         self._again: collections.deque = collections.deque()
 
@@ -143,7 +143,7 @@ class _Lines:
             numbered = self._again.popleft()
         else:
             number, line = next(self._rest)
-            if "\r" in line:  # to the reader a row would end at any
+            if "\r" in line:  # the CSV reader would end a row at each
                 line = line.rstrip("\r\n").replace("\r", " ") + "\n"
             if line[0] not in " \n" or not _is_blank(line):
                 self.count += 1
@@ -157,7 +157,7 @@ class _Lines:
 
 
 def _records(lines: _Lines, delimiter: str, quoting: str) -> Iterator[tuple[Taken, list[str], str]]:
-    """(lines, cells, what is wrong with them) of every record; there is none of blank lines."""
+    """Yields (lines, cells, fault) of every record; blank lines are skipped."""
     reader: Iterator[list[str]]
     if quoting == "none" or (not quoting and delimiter == TAB):
         reader = (line.rstrip("\n").split(delimiter) for line in lines)
@@ -172,12 +172,12 @@ def _records(lines: _Lines, delimiter: str, quoting: str) -> Iterator[tuple[Take
         except StopIteration:
             return
         except csv.Error as error:
-            # A quote that is not closed swallows lines, up to the next quote, to the end of the
-            # file or to the reader's limit for a field.
+            # An unclosed quote swallows lines up to the next quote, the end of the file or the
+            # reader's limit for a field.
             problem = f"{error}, is a quote not closed? {show(lines.taken[0][1].strip())}"
             lines.give_back_all_but_one()
         taken = lines.taken
-        if len(taken) > 1 or len(cells) < 2:  # else it has a delimiter, or is no blank line
+        if len(taken) > 1 or len(cells) < 2:  # otherwise no line is blank: it has a delimiter
             taken = [numbered for numbered in taken if not _is_blank(numbered[1])]
         if taken:
             yield taken, cells, problem

@@ -1,10 +1,10 @@
-"""Rows of JSON files: an object a line, or one list of objects.
+"""Reads rows of JSON files: an object a line, or one list of objects.
 
     {"image": "a.jpg", "caption": ["A dog", "A cat"]}      a line of a .jsonl, .ndjson or .json file
 
     [{"image": "a.jpg", "caption": "A dog"}, ...]          a .json file, read as a stream
 
-Python's own parser, not Arrow's, which fails the whole file for one bad line.
+It uses Python's own parser. Arrow's would fail the whole file for one bad line.
 """
 
 import json
@@ -19,16 +19,16 @@ from pipeline.sources.table_rows import Cells, Columns, show, without_nul
 from pipeline.sources.text_files import read_lines, read_utf8
 from tfrecords_schema.errors import InputError, one_line
 
-HEAD = 16 << 20  # bytes that the first object of a line may have
-DEPTH = 3  # of fields that a message lists
-_DECODER = json.JSONDecoder(parse_constant=lambda name: None)  # of NaN and infinities
+HEAD = 16 << 20  # largest size in bytes of the first line's object
+DEPTH = 3  # nesting of the fields that a message lists
+_DECODER = json.JSONDecoder(parse_constant=lambda name: None)  # NaN and infinities become None
 
 
 def jsonl_keys(path: str) -> list[str]:
-    """The keys of the first line that is not blank, and of objects in it as `sentences.raw`.
+    """The keys of the first non-blank line, and of its inner objects as `sentences.raw`.
 
     Raises:
-      InputError: there is none, or it is no JSON object.
+      InputError: there is no such line, or it is not a JSON object.
     """
     for number, values in _json_lines(path):
         return _keys(path, f"line {number}", values)
@@ -47,16 +47,16 @@ def json_keys(path: str) -> list[str]:
 
 
 def read_jsonl(path: str, columns: Columns) -> Iterator[tuple[int, Cells | str]]:
-    """(line from 1, cells) of every line, or (line, what is wrong with it)."""
+    """Yields (line from 1, cells) of every line, or (line, fault)."""
     for number, values in _json_lines(path):
         yield number, _cells(values, columns)
 
 
 def read_json_table(path: str, columns: Columns) -> Iterator[tuple[int, Cells | str]]:
-    """(entry from 0, cells) of the list in a .json file; of one with an object a line its lines.
+    """Yields (entry from 0, cells) of a .json list, or (line, cells) of a file of object lines.
 
     Raises:
-      InputError: see `json_keys`; the file is no valid JSON.
+      InputError: see `json_keys`; or the file is not valid JSON.
     """
     if not _is_list(path):
         yield from read_jsonl(path, columns)
@@ -104,10 +104,10 @@ def _fields(values: Mapping[str, Any], depth: int) -> Iterator[str]:
 
 
 def _is_list(path: str) -> bool:
-    """Whether a .json file is one list; else it has an object a line.
+    """Whether a .json file is one list; otherwise it has an object a line.
 
     Raises:
-      InputError: it is neither.
+      InputError: the file is neither.
     """
     head, line, rest = bytearray(), b"", b""
     for chunk in read_utf8(path):

@@ -1,14 +1,14 @@
-"""Rows of Parquet files, a run of row groups at a time.
+"""Reads rows of Parquet files, a run of row groups at a time.
 
     image: string                                a path or URI, or
     image: binary                                the bytes of the image, or
     image: struct<bytes: binary, path: string>   either, as Hugging Face data sets have it
     caption: string or list<string>
-    sentences: list<struct<raw: string, ...>>    captions where `sentences.raw` is asked for
+    sentences: list<struct<raw: string, ...>>    captions if `sentences.raw` is the caption column
 
-Row groups are read in batches of bounded size, and of every row group only the columns, and of
-structs only the fields, that are asked for. Text is taken as bytes and decoded by row, since Arrow
-decodes a column or nothing.
+Row groups are read in batches of bounded size, with only the columns, and only the fields of
+structs, that are needed. Text is read as bytes and decoded by row, since Arrow can only decode a
+whole column.
 """
 
 import contextlib
@@ -26,23 +26,23 @@ from pipeline.sources.files import open_raw
 from pipeline.sources.table_rows import Cells, Columns, without_nul
 from tfrecords_schema.errors import InputError, one_line
 
-PART_BYTES = 64 << 20  # row groups are put together to parts of at least this, uncompressed
+PART_BYTES = 64 << 20  # smallest uncompressed size of a part, unless the file is smaller
 BATCH_BYTES = 16 << 20
 MAX_BATCH = 4096  # rows
 
 
 class Parquet(NamedTuple):
-    """What the footer of a file says."""
+    """The contents of a file's footer."""
 
     schema: pa.Schema
-    row_groups: list[tuple[int, int]]  # (rows, bytes) of each
+    row_groups: list[tuple[int, int]]  # (rows, bytes) of each row group
 
 
 def read_footer(path: str) -> Parquet:
-    """The schema and row groups of a file.
+    """Reads the schema and the row groups of a file.
 
     Raises:
-      InputError: it is no Parquet file, or damaged.
+      InputError: the file is not Parquet, or is damaged.
     """
     with _open(path) as file:
         groups = [file.metadata.row_group(i) for i in range(file.num_row_groups)]
@@ -51,7 +51,7 @@ def read_footer(path: str) -> Parquet:
 
 
 def runs_of_row_groups(row_groups: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int, int]]:
-    """(first row group, the one after the last, first row) of every part of a file."""
+    """Yields (first row group, the one after the last, first row) of every part of a file."""
     first = row = rows = size = 0
     for i, (group_rows, group_bytes) in enumerate(row_groups, 1):
         rows, size = rows + group_rows, size + group_bytes
@@ -61,7 +61,7 @@ def runs_of_row_groups(row_groups: Sequence[tuple[int, int]]) -> Iterator[tuple[
 
 
 def column_names(schema: pa.Schema) -> list[str]:
-    """The names of the columns, and of fields of structs and of lists of them: `sentences.raw`."""
+    """The column names, and names of fields of structs and of lists of them: `sentences.raw`."""
     return [name for field in schema for name in _names(field)]
 
 
@@ -79,7 +79,7 @@ def _fields(type: pa.DataType) -> list[pa.Field]:
 
 
 def check_types(path: str, schema: pa.Schema, columns: Columns) -> None:
-    """Raises InputError where a column holds something else than its kind of thing."""
+    """Raises InputError if a column has a wrong type."""
     expected = {
         "image": "a path (string), the image (binary) or both (struct of bytes and path)",
         "caption": "string or a list of strings",
@@ -109,7 +109,7 @@ def check_types(path: str, schema: pa.Schema, columns: Columns) -> None:
 
 
 def _type_of(schema: pa.Schema, way: Way) -> pa.DataType | None:
-    """The type at the end of `way`, a list where there is one on the way; None if there is none."""
+    """The type at the end of `way`, as a list if a list is on the way; None if there is none."""
     type, is_list = _plain(schema.field(way[0]).type), False
     for name in way[1:]:
         while _is_list(type):
@@ -125,7 +125,7 @@ def _plain(type: pa.DataType) -> pa.DataType:
 
 
 def is_inline(schema: pa.Schema, image: str) -> bool:
-    """Whether the column `image` holds the images themselves."""
+    """Whether the column `image` holds image bytes."""
     type = schema.field(image).type
     if types.is_struct(type):
         names = [field.name for field in type]
@@ -137,20 +137,20 @@ def is_inline(schema: pa.Schema, image: str) -> bool:
 def read_row_groups(
     path: str, first: int, after: int, columns: Columns, with_images: bool
 ) -> Iterator[tuple[Cells | str, bytes | None]]:
-    """(cells, image) of every row of the row groups from `first` to before `after`.
+    """Yields (cells, image) of every row in the row groups from `first` to before `after`.
 
     Args:
-      path: of the file.
-      first: row group.
-      after: row group after the last.
-      columns: the split and the id may be empty.
-      with_images: without, inline images are left alone and come out as None.
+      path: path of the file.
+      first: the first row group.
+      after: the row group after the last.
+      columns: the columns to read; split and id may be empty.
+      with_images: whether inline images are read; otherwise they are None.
 
     Yields:
-      Of a row whose names cannot be used a text in place of its cells, which says why.
+      A row with an invalid name has a text instead of its cells, which is the reason.
 
     Raises:
-      InputError: the file is damaged, or has lost a column or row group that it had.
+      InputError: the file is damaged, or no longer has a column or row group.
     """
     with _open(path) as file:
         schema, metadata = file.schema_arrow, file.metadata
@@ -220,7 +220,7 @@ def _image_columns(schema: pa.Schema, image: str, with_images: bool) -> list[str
 
 
 def _images(batch: pa.RecordBatch, image: str) -> tuple[list | None, list | None]:
-    """The images and the paths of a batch, each None where it has no such column."""
+    """The images and the paths of a batch, each None if there is no such column."""
     if image not in batch.schema.names:
         return None, None
     column = batch.column(image)
@@ -232,12 +232,12 @@ def _images(batch: pa.RecordBatch, image: str) -> tuple[list | None, list | None
 
 
 def _values(column: pa.Array, fields: Way = ()) -> list[Any]:
-    """The values of a column, or of fields of its structs, text as bytes, lists as flat lists."""
+    """The values of a column, or of fields of its structs; text as bytes, lists flattened."""
     if types.is_dictionary(column.type):
         column = column.dictionary_decode()
     if _is_list(column.type):
         inner = iter(_values(column.flatten(), fields))
-        lengths = pc.list_value_length(column).to_pylist()  # None of a null, which has no values
+        lengths = pc.list_value_length(column).to_pylist()  # None for a null, which has no values
         return [None if n is None else _flat(itertools.islice(inner, n)) for n in lengths]
     if fields:
         return _values(pc.struct_field(column, fields[0]), fields[1:])
@@ -250,7 +250,7 @@ def _flat(values: Iterable[Any]) -> list[Any]:
 
 
 def _leaves(file: pq.ParquetFile, way: Way) -> list[str]:
-    """The columns of the file, as its own schema calls them, that hold what is at `way`."""
+    """The names of the file's leaf columns, in its own schema, that hold the values at `way`."""
     start, count = 0, 0
     fields: Iterable[pa.Field] = file.schema_arrow
     for name in way:
@@ -263,7 +263,7 @@ def _leaves(file: pq.ParquetFile, way: Way) -> list[str]:
 
 
 def _count_leaves(type: pa.DataType) -> int:
-    """The columns that a type takes in a file; they lie in the order of the schema."""
+    """The number of leaf columns of a type in a file; they are in the order of the schema."""
     if isinstance(type, pa.BaseExtensionType):
         return _count_leaves(type.storage_type)
     if types.is_struct(type):
@@ -274,7 +274,7 @@ def _count_leaves(type: pa.DataType) -> int:
 
 
 def _is_text(type: pa.DataType) -> bool:
-    """Whether it may hold text; some writers do not tell it from bytes, all nulls have no type."""
+    """Whether a column may have text: some writers declare it as bytes, or as null if all are."""
     is_string = types.is_string(type) or types.is_large_string(type) or types.is_string_view(type)
     return is_string or _is_binary(type) or types.is_null(type)
 

@@ -1,4 +1,4 @@
-"""What tables of images have in common, whatever file they lie in: columns, cells, captions."""
+"""The common parts of all tables of images: columns, cells, captions."""
 
 import itertools
 from collections.abc import Iterator, Sequence
@@ -11,14 +11,14 @@ from tfrecords_schema.errors import InputError
 from tfrecords_schema.image_formats import IMAGE_SUFFIXES
 
 NAMES_SHOWN = 50
-ROW_ORDERS = 1000  # captions of a row that keep their place before those of the next row
+ROW_ORDERS = 1000  # captions of a row that are ordered before those of the next row
 
 
 class Columns(NamedTuple):
-    """The names of the columns; `split` may be absent from the table, `id` empty.
+    """The column names; `split` may be absent from the table, `id` may be empty.
 
-    `caption` is a column; or several, `caption_0,caption_1`; or a field of the structs in one,
-    `sentences.raw`. A column that is called just so goes first.
+    `caption` is a column; or several, `caption_0,caption_1`; or a field of a column of structs,
+    `sentences.raw`. A column with exactly this name takes precedence.
     """
 
     image: str = "image"
@@ -28,7 +28,7 @@ class Columns(NamedTuple):
 
 
 class Cells(NamedTuple):
-    """What one row has in those columns; None where the table has no such column."""
+    """The values of one row in those columns; None for a column that the table lacks."""
 
     image: Any = None
     caption: Any = None
@@ -37,20 +37,20 @@ class Cells(NamedTuple):
 
 
 class TextFormat(NamedTuple):
-    """How a table of text is written; an empty field leaves it to the name of the file."""
+    """The format of a table of text; an empty field is decided by the file's name."""
 
     delimiter: str = ""
     quoting: str = ""  # csv or none
-    header: Sequence[str] = ()  # the names of the columns of a table that does not name them
+    header: Sequence[str] = ()  # the column names of a table without a header
 
 
 def check_columns(path: str, names: Sequence[str], columns: Columns) -> None:
-    """Raises InputError where a table lacks a column, or has two of that name.
+    """Raises InputError if a table lacks a column, or has two with its name.
 
     Args:
-      path: of the table.
-      names: of its columns, and of the fields of structs as `sentences.raw`.
-      columns: to look for; only one that is called `split`, as by default, may be absent.
+      path: path of the table.
+      names: names of its columns, and of the fields of structs as `sentences.raw`.
+      columns: the columns to find; the split column may be absent if it has its default name.
     """
     for kind, name in columns._asdict().items():
         if not name or (kind == "split" and name == "split" and name not in names):
@@ -68,7 +68,7 @@ def check_columns(path: str, names: Sequence[str], columns: Columns) -> None:
 
 
 def _is_field(name: str, names: Sequence[str]) -> bool:
-    """Whether `name` may be a field within a column whose fields nobody knows, as an empty list."""
+    """Whether `name` may be a field of a column whose fields are unknown, as of an empty list."""
     way = caption_ways(name, names)[0]
     return way[0] in names and not any(other.startswith(f"{way[0]}.") for other in names)
 
@@ -85,7 +85,7 @@ def _missing(name: str, flag: str, names: Sequence[str]) -> str:
 
 
 def without_nul(cells: Cells) -> Cells | str:
-    """The cells, or what is wrong with them where a path, split or id holds a NUL."""
+    """The cells, or the fault if a path, split or id has a NUL character."""
     image, _, split, id = cells
     if _has_nul(image) or _has_nul(split) or _has_nul(id):
         bad = next(value for value in (image, split, id) if _has_nul(value))
@@ -100,10 +100,10 @@ def _has_nul(value: Any) -> bool:
 
 
 def to_text(value: Any) -> str | None:
-    """The text of a cell, '' of an empty one, None of one that holds something else.
+    """The text of a cell, '' for an empty one, None for one that is not text.
 
-    Bytes that are not UTF-8, and halves of a character as in the JSON string "\\ud83d", become
-    lone surrogates that `printable` shows as bytes.
+    Bytes that are not UTF-8, and lone surrogates as in the JSON string "\\ud83d", become lone
+    surrogates that `printable` shows as bytes.
     """
     if value is None:
         return ""
@@ -117,29 +117,29 @@ def to_text(value: Any) -> str | None:
 
 
 def show(value: Any) -> str:
-    """A cell in a message, cut where it is long."""
+    """A cell in a message, shortened if it is long."""
     text = printable(to_text(value) or repr(value))
     return repr(text if len(text) <= 80 else f"{text[:77]}...")
 
 
 def with_captions(mention: Mention, value: Any, path: str) -> Iterator[Mention | Reject]:
-    """`mention` with each of the captions that a cell holds.
+    """`mention` with each of the captions of a cell.
 
     Args:
-      mention: what else the row says; its `caption_id` is the place of the row.
-      value: a text, or a list of texts, or a text that lists them, see `caption_cells`; of a list
-        the k-th caption's id ends in #k.
-      path: of the file, for rejects.
+      mention: the other fields of the row; its `caption_id` is the row's place.
+      value: a text, a list of texts, or a text that lists them, see `caption_cells`. In a list the
+        k-th caption's id ends in #k.
+      path: path of the file, for rejects.
 
     Yields:
-      A mention or a reject a caption, and where none is usable the mention without a caption, so
-      that the image is not forgotten.
+      A mention or a reject a caption. If no caption is usable, also the mention without a caption,
+      so that the image is counted.
     """
     listed = captions_in_text(value)
     value = value if listed is None else listed
     texts = [("", value)]
     if isinstance(value, list):
-        # A null is no caption: lists of one length are filled up with it.
+        # A null is no caption: it pads lists to one length.
         there = [(f"#{k}", text) for k, text in enumerate(value) if text is not None]
         texts = there or [("", "")]
     usable = False
@@ -161,7 +161,7 @@ def with_captions(mention: Mention, value: Any, path: str) -> Iterator[Mention |
 
 
 def short_names(paths: Sequence[str]) -> list[str]:
-    """The paths without the directory that they share: names to make ids of, all different."""
+    """The paths without their common directory, as unique names for use in ids."""
     folders = [path.split("/")[:-1] for path in paths]
     shared = itertools.takewhile(lambda level: len(set(level)) == 1, zip(*folders, strict=False))
     start = len(list(shared))

@@ -1,4 +1,4 @@
-"""Tables of text, by the names of their files: CSV, TSV, JSON Lines, JSON."""
+"""Reads tables of text by their file names: CSV, TSV, JSON Lines, JSON."""
 
 from collections.abc import Iterator
 
@@ -18,15 +18,15 @@ SUFFIXES = tuple(KINDS)
 
 
 def table_kind(path: str) -> str:
-    """csv, tsv, jsonl, json or parquet, by the suffix of a file; '' where it is none of a table."""
+    """csv, tsv, jsonl, json or parquet, by the suffix of a file; '' if it is no table."""
     name = path.lower()
     return next((kind for suffix, kind in KINDS.items() if name.endswith(suffix)), "")
 
 
 def column_names(path: str, text: TextFormat) -> list[str]:
-    """The columns of a table of text, those of JSON by its first object.
+    """The columns of a table of text; for JSON the keys of its first object.
 
-    Fields of JSON objects are listed too, as `sentences.raw`.
+    Fields of inner JSON objects are listed too, as `sentences.raw`.
 
     Raises:
       InputError: the file is empty or not of its kind, or its beginning cannot be parsed.
@@ -41,9 +41,9 @@ def column_names(path: str, text: TextFormat) -> list[str]:
 
 
 def read_table(path: str, text: TextFormat, columns: Columns) -> Iterator[tuple[int, Cells | str]]:
-    """(number, cells) of every row of a table of text, or (number, what is wrong with it).
+    """Yields (number, cells) of every row of a table of text, or (number, fault).
 
-    The number is that of the line, from 1, or of the entry of a list in JSON, from 0.
+    The number is that of the line, from 1, or of the entry of a JSON list, from 0.
 
     Raises:
       InputError: see `column_names`; the file is damaged, or lacks a column.

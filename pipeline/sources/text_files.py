@@ -1,11 +1,11 @@
-"""Text files of any filesystem that Beam knows: their lines, or their bytes as UTF-8.
+"""Reads text files on any filesystem of Beam: their lines, or their bytes as UTF-8.
 
     UTF-8          with or without a byte order mark
-    UTF-16, -32    with the mark; UTF-16 also without, where it begins with ASCII
+    UTF-16, -32    with a byte order mark; UTF-16 also without, if it begins with ASCII
     .gz            is decompressed
-    line ends      \\n or \\r\\n; or \\r alone, where the first line ends so
+    line ends      \\n or \\r\\n; or \\r alone, if the first line ends so
 
-A carriage return within a line of a file whose lines end in \\n is a character like any other.
+If lines end in \\n, a carriage return within a line is an ordinary character.
 """
 
 import codecs
@@ -28,17 +28,17 @@ _MARKS = {  # UTF-32 first: its mark begins with that of UTF-16
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }
-# What a file that is cut off or damaged raises when it is decompressed or decoded.
+# The errors of decompressing or decoding a truncated or damaged file.
 _DAMAGE = (EOFError, gzip.BadGzipFile, zlib.error, UnicodeDecodeError)
 
 
 def read_lines(path: str) -> Iterator[str]:
-    """The lines of a text file with their ends.
+    """Yields the lines of a text file, with their line ends.
 
-    Bytes that are not UTF-8 become lone surrogates: the line is kept, and refused by itself.
+    Bytes that are not UTF-8 become lone surrogates, so only that line is rejected later.
 
     Raises:
-      InputError: the file is no whole gzip file, or ends within a character of UTF-16.
+      InputError: the file is not a complete gzip file, or ends within a UTF-16 character.
     """
     number = 0
     try:
@@ -55,9 +55,9 @@ def read_lines(path: str) -> Iterator[str]:
 
 
 def read_utf8(path: str) -> Iterator[bytes]:
-    """The text of a file as UTF-8 without a mark, in chunks of about CHUNK bytes.
+    """Yields the text of a file as UTF-8 without a mark, in chunks of about CHUNK bytes.
 
-    Bytes of a UTF-8 file that are not UTF-8 are left as they are.
+    Invalid bytes of a UTF-8 file are not changed.
 
     Raises:
       InputError: see `read_lines`.
@@ -86,7 +86,7 @@ def first_line(path: str) -> str:
     """The first line that is not blank.
 
     Raises:
-      InputError: there is none, or see `read_lines`.
+      InputError: there is no such line; or see `read_lines`.
     """
     line = next((line for line in read_lines(path) if line.strip()), None)
     if line is None:
@@ -96,22 +96,22 @@ def first_line(path: str) -> str:
 
 @contextlib.contextmanager
 def open_bytes(path: str) -> Iterator[IO[bytes]]:
-    """Opens a file for reading, decompressed where its name ends in .gz."""
+    """Opens a file for reading, decompressed if its name ends in .gz."""
     with open_raw(path) as raw:
         if not path.lower().endswith(".gz"):
             yield raw
             return
-        # Not Beam's: it takes a file that was cut off for a whole one.
+        # Beam's own decompression accepts a truncated file.
         with gzip.GzipFile(fileobj=raw) as file:
             yield file  # type: ignore[misc]
 
 
 def encoding_of(sample: bytes) -> str:
-    """The encoding of a text that begins with `sample`: utf-8-sig where nothing else is plain."""
+    """The encoding of a text that begins with `sample`; utf-8-sig by default."""
     for mark, encoding in _MARKS.items():
         if sample.startswith(mark):
             return encoding
-    # Two characters of ASCII, as names of columns and all JSON begin with.
+    # Two ASCII characters, with which column names and all JSON begin.
     is_nul = tuple(byte == 0 for byte in sample[:4])
     if is_nul == (False, True, False, True):
         return "utf-16-le"
@@ -127,7 +127,7 @@ def _read_sample(file: IO[bytes]) -> bytes:
 
 
 def _newline(sample: str) -> str:
-    """TextIOWrapper's `newline`: "" where lines may end in a carriage return alone."""
+    """TextIOWrapper's `newline`; "" if lines may end in a carriage return alone."""
     first = re.search("\r\n|[\r\n]", sample)
     if first is None or first[0] != "\r" or first.end() == len(sample):
         return "\n"

@@ -1,13 +1,13 @@
-"""A data set that TFDS has prepared, such as coco_captions, read shard by shard from its files.
+"""The source `tfds`: a prepared TFDS data set, such as coco_captions, read shard by shard.
 
     <data_dir>/coco_captions/2014/1.1.0/
         features.json       {image: Image, image/filename: Text, captions: Sequence({text, id})}
         dataset_info.json   the splits and the number of examples in each of their shards
         coco_captions-train.tfrecord-00000-of-00064 ...
 
-Neither the code of the data set nor the network is needed, and images come out encoded, as they
-are stored. They are copied to the staging directory, see `staged_images`. Where the features have
-not the names of the columns, the only image and the only text are taken.
+It needs neither the data set's code nor the network. Images come encoded, as they are stored, and
+are copied to the staging directory, see `staged_images`. If no feature has a column's default name,
+the only image or the only text is used.
 """
 
 import contextlib
@@ -38,22 +38,22 @@ def find_tfds(
     """Finds a prepared data set.
 
     Args:
-      name: of the data set, as name, name/config or name/config:version.
-      data_dir: directory of data sets that TFDS has prepared.
-      columns: names of features, those within another feature as outer/inner.
-      staging: directory for the images; '' where they are not wanted.
-      split_names: what a split may be called.
+      name: name of the data set, as name, name/config or name/config:version.
+      data_dir: directory of prepared TFDS data sets.
+      columns: names of features; a feature within another one is outer/inner.
+      staging: directory for the images; '' if they are not needed.
+      split_names: names of splits.
 
     Raises:
-      InputError: it is not prepared, not as TFRecord, or it is not clear which features hold the
-        image and the captions.
+      InputError: the data set is not prepared, is not TFRecord, or it is ambiguous which features
+        hold the image and the captions.
     """
     with _quiet():
         try:
             builder = builder_from_files(name, data_dir=data_dir)
         except tfds.core.DatasetNotFoundError as error:
             raise InputError(_not_there(name, data_dir)) from error
-        except ValueError as error:  # no name at all, or a damaged JSON file
+        except ValueError as error:  # an invalid name, or a damaged JSON file
             raise InputError(f"--tfds_name={name}: {one_line(error)}") from error
         if builder.info.file_format != tfds.core.FileFormat.TFRECORD:
             raise InputError(
@@ -67,7 +67,7 @@ def find_tfds(
         ]
     directory = str(builder.data_path)
     known = {split: split_of(split, split_names) for split in splits}
-    # TFDS calls the only split of a data set that has none "train".
+    # A data set without splits has a single split "train" in TFDS.
     has_splits = len(splits) > 1 and any(known.values())
     read = functools.partial(
         read_shard,
@@ -89,7 +89,7 @@ def find_tfds(
 
 
 def split_of(name: str, split_names: Mapping[str, str]) -> str:
-    """The split that TFDS calls `name`; '' where it is none of the three, or without names."""
+    """The split for TFDS's split `name`; '' if it is none of the three, or without names."""
     if not split_names:  # images are split by hash
         return ""
     if name.lower() in split_names:
@@ -108,15 +108,15 @@ def read_shard(
 ) -> Iterator[Mention | Reject]:
     """Reads one shard.
 
-    An image is its bytes: a name that only the data set's authors gave may be that of several.
+    Images are identified by their bytes, since several may have one name in the data set.
 
     Args:
-      part: (split as TFDS calls it, first example, the one after the last, file, stamp).
-      directory: of the prepared data set.
-      paths: of the features.
+      part: (TFDS's split, first example, the one after the last, file, stamp).
+      directory: directory of the prepared data set.
+      paths: paths of the features.
       staging: see `find_tfds`.
-      splits: as TFDS calls them, to train, validation, test or ''.
-      id_is_given: by the user, as the name of an image; else it is for display.
+      splits: TFDS's split -> train, validation, test or ''.
+      id_is_given: whether the user named the id, which then identifies images.
 
     Yields:
       A mention or a reject a caption, and at least one mention an example.
@@ -204,7 +204,7 @@ def _not_there(name: str, data_dir: str) -> str:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Without TFDS's warnings of its own deprecated names."""
+    """Hides TFDS's warnings of its own deprecated names, within the context."""
     before = logging.get_verbosity()
     logging.set_verbosity(logging.ERROR)
     try:

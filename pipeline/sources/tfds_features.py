@@ -1,10 +1,10 @@
-"""Which features of a TFDS data set hold the image, the captions and the id.
+"""Finds the features of a TFDS data set that hold the image, the captions and the id.
 
-A feature is named by the keys that lead to it, with slashes between: `captions/text` of
+A feature's name is the keys that lead to it, joined by slashes: `captions/text` in
 
     FeaturesDict({
         'image': Image(shape=(None, None, 3), dtype=uint8),
-        'image/filename': Text(shape=(), dtype=string),      a key may hold a slash itself
+        'image/filename': Text(shape=(), dtype=string),      a key may itself have a slash
         'captions': Sequence({'id': int64, 'text': string}),
     })
 """
@@ -18,19 +18,19 @@ import tensorflow_datasets as tfds
 from pipeline.sources.table_rows import Columns
 from tfrecords_schema.errors import InputError
 
-FILENAME = "image/filename"  # the id of an image where no other is named
+FILENAME = "image/filename"  # the default id of an image
 
 
 class Feature(NamedTuple):
-    """A feature that is a leaf of the tree of features."""
+    """A leaf of the tree of features."""
 
     path: tuple[str, ...]  # the keys that lead to it in an example
     connector: Any  # a tfds.features.FeatureConnector
-    depth: int  # of sequences that it lies in
+    depth: int  # number of sequences around it
 
 
 class Paths(NamedTuple):
-    """Where in an example the image, the captions and the id are; () for no id."""
+    """The paths of the image, the captions and the id in an example; () for no id."""
 
     image: tuple[str, ...]
     caption: tuple[str, ...]
@@ -38,22 +38,22 @@ class Paths(NamedTuple):
 
 
 def choose_features(name: str, features: Any, columns: Columns) -> Paths:
-    """Where the image, the captions and the id are.
+    """Finds the paths of the image, the captions and the id.
 
     Args:
-      name: of the data set, for messages.
+      name: name of the data set, for messages.
       features: a tfds.features.FeaturesDict.
-      columns: names of features. Where the default names are absent, the only image and the only
-        text other than the id are taken.
+      columns: names of features. If a default name is absent, the only image or the only text
+        other than the id is used.
 
     Raises:
-      InputError: a name is absent, or there is none or more than one to choose from.
+      InputError: a name is absent, and there is none or more than one to choose from.
     """
     leaves = {"/".join(leaf.path): leaf for leaf in _leaves(features)}
     ids = [key for key, leaf in leaves.items() if _is_id(leaf)]
     images = [key for key, leaf in leaves.items() if _is_image(leaf)]
     columns = columns._replace(id=columns.id or FILENAME * (FILENAME in ids))
-    names = (columns.id, FILENAME)  # text, but no captions
+    names = (columns.id, FILENAME)  # text, but not captions
     texts = [key for key, leaf in leaves.items() if _is_text(leaf) and key not in names]
 
     def choose(kind: str, candidates: list[str]) -> tuple[str, ...]:

@@ -1,15 +1,15 @@
-"""Shards of WebDataset: tar files whose neighbouring members of one key are a sample.
+"""The source `webdataset`: tar files whose neighbouring members with one key are a sample.
 
     train-000007.tar
         000070012.jpg        the key is the path up to the first dot of the name, then the field
         000070012.txt        a caption a line
-        000070012.json       {"caption": "...", ...}, a text or a list; used where there is no .txt
+        000070012.json       {"caption": "...", ...}, a text or a list; used if there is no .txt
 
-The tar is read by its headers, and the images are later read where they lie in it, so it must not
-be compressed. Keys may start anew in every tar: an image's id is <tar>/<key>. The image is the
-field that is called as a format is, `jpg`, never one that ends so, `depth.jpg`; of two such fields
-a flag says which. The split is a word in the name of every tar, or the whole name of its directory,
-or else of none. Members whose name has no dot, or begins with one, belong to no sample.
+The tar is read by its headers, and the images are read later from their positions in it, so it must
+not be compressed. Keys may repeat in other tars: an image's id is <tar>/<key>. The image is the
+field named exactly as a format, `jpg`, not `depth.jpg`; of two such fields a flag selects one. The
+split is a word in the name of each tar, or the whole name of its directory, or there is none.
+Members whose name has no dot, or begins with one, are skipped.
 """
 
 import functools
@@ -33,29 +33,29 @@ IMAGE_FIELDS = tuple(suffix[1:] for suffix in IMAGE_SUFFIXES)
 
 
 class Fields(NamedTuple):
-    """Which fields of a sample are its image and its captions."""
+    """The fields of a sample that are its image and its captions."""
 
     image: Sequence[str] = IMAGE_FIELDS
-    caption: Sequence[str] = ("txt", "json")  # the first that a sample has
-    json_key: str = "caption"  # of the captions in a field that ends in json
-    lines: bool = True  # a text has a caption a line; else it is one as a whole
+    caption: Sequence[str] = ("txt", "json")  # the first field that a sample has
+    json_key: str = "caption"  # key of the captions in a field that ends in json
+    lines: bool = True  # whether a text has a caption a line; otherwise it is one caption
 
 
 class Member(NamedTuple):
     """A file in a tar."""
 
     key: str
-    field: str  # what follows the first dot, lower case
+    field: str  # the part after the first dot, lower case
     name: str
     offset: int
     size: int
-    text: bytes  # of fields that may hold captions; other members are not read
+    text: bytes  # content of fields for captions; other members are not read
 
 
 def choose_fields(
     image_field: str, caption_field: str, caption_column: str, text_captions: str
 ) -> Fields:
-    """The fields that the flags name; "" leaves a choice as it is by default."""
+    """The fields that the flags name; "" means the default."""
     fields = Fields(json_key=caption_column, lines=text_captions == "lines")
     if image_field:
         fields = fields._replace(image=(image_field.lower().lstrip("."),))
@@ -69,11 +69,11 @@ def find_webdataset(path: str, fields: Fields, split_names: Mapping[str, str]) -
 
     Args:
       path: a file, a pattern, or a directory of files.
-      fields: which fields are what.
-      split_names: what a split may be called in the name of a file or its directory.
+      fields: the fields of a sample.
+      split_names: names of splits in the name of a file or its directory.
 
     Raises:
-      InputError: there is none, one is compressed, or some are of a split and others of none.
+      InputError: there is no tar, one is compressed, or only some name a split.
     """
     files = find_files(path, (".tar", *COMPRESSED))
     for file in files:
@@ -99,13 +99,14 @@ def read_tar(part: tuple[str, str, str], fields: Fields) -> Iterator[Mention | R
 
     Args:
       part: (file, its short name without suffix, split).
-      fields: which fields are what.
+      fields: the fields of a sample.
 
     Yields:
       The mentions and rejects of each sample; a sample without an image has no URI, but a problem.
 
     Raises:
-      InputError: it is no tar, or is cut off or damaged; the last whole member is named.
+      InputError: the file is not a tar, or is truncated or damaged; the last complete member is
+        named.
     """
     path, name, split = part
     samples = itertools.groupby(read_members(path, fields.caption), lambda member: member.key)
@@ -159,10 +160,10 @@ def _seen(sample: list[Member]) -> str:
 
 
 def captions_of(sample: list[Member], fields: Fields) -> Any:
-    """The text or texts of a sample; None where it has none of the fields for captions.
+    """The text or texts of a sample; None if it has none of the fields for captions.
 
     Raises:
-      ValueError: the .json cannot be parsed, or has no such key.
+      ValueError: the .json cannot be parsed, or lacks the key.
     """
     for field in fields.caption:
         found = [member for member in sample if member.field == field]
@@ -188,7 +189,7 @@ def _json_captions(member: Member, key: str) -> Any:
 
 
 def read_members(path: str, text_fields: Sequence[str]) -> Iterator[Member]:
-    """The files of a tar which have a key; those of `text_fields` with their content.
+    """Yields the files of a tar that have a key; those of `text_fields` with their content.
 
     Raises:
       InputError: see `read_tar`.
@@ -196,8 +197,8 @@ def read_members(path: str, text_fields: Sequence[str]) -> Iterator[Member]:
     whole, name = "its start", ""
     try:
         with open_raw(path) as raw, tarfile.open(fileobj=raw, mode="r:") as tar:
-            while (member := tar.next()) is not None:  # fails where the data before it are cut off
-                tar.members.clear()  # type: ignore[attr-defined]  # or it keeps all headers
+            while (member := tar.next()) is not None:  # an error if the data before are truncated
+                tar.members.clear()  # type: ignore[attr-defined]  # saves the memory of all headers
                 whole, name = name or whole, printable(member.name)
                 folder, slash, base = member.name.rpartition("/")
                 stem, _, field = base.partition(".")
@@ -208,7 +209,7 @@ def read_members(path: str, text_fields: Sequence[str]) -> Iterator[Member]:
                     text = tar.extractfile(member).read()  # type: ignore[union-attr]
                 yield Member(key, field, member.name, member.offset_data, member.size, text)
             whole = name or whole
-            # tarfile takes a header that it cannot read for the end, in silence.
+            # tarfile takes an unreadable header as the end, without an error.
             raw.seek(tar.offset)
             if raw.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
                 raise tarfile.ReadError("it has no end mark")

@@ -1,1 +1,1 @@
-"""Captions to words, ids, splits and a vocabulary."""
+"""From captions to words, ids, splits and a vocabulary."""

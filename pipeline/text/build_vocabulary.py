@@ -1,4 +1,4 @@
-"""Counting words, images and caption lengths in Beam: the first, cheap pass over the source."""
+"""Counts words, images and caption lengths in Beam: the first, cheap pass over the source."""
 
 import collections
 import json
@@ -15,16 +15,16 @@ from tfrecords_schema.atomic_file import write_text
 from tfrecords_schema.shards import SPLITS
 from tfrecords_schema.vocabulary import RESERVED, Vocabulary
 
-# What is counted, each by split. READ: images that the source has; NAMED: those that it puts in the
-# split itself; IMAGES: those that can be read; UNWRAPPED: captions that had markers around them.
-# INTEGER_IDS: those of IMAGES whose id is an integer in the source; NUMBERED_IDS: others whose id
-# ends in a number.
+# The kinds of counts, each by split. READ: all images of the source; NAMED: images that the source
+# itself assigns to the split; IMAGES: images that can be read; UNWRAPPED: captions that had markers
+# around them. INTEGER_IDS: images of IMAGES whose id is an integer in the source; NUMBERED_IDS:
+# other images of IMAGES whose id ends in a number.
 WORD, LENGTH, IMAGES, READ, NAMED = "word", "length", "images", "read", "named"
 DROPPED, KNOWN, UNWRAPPED = "dropped words", "known words", "unwrapped captions"
 CAPTIONS, LOST = "captions", "captions of rejected images"
 INTEGER_IDS, NUMBERED_IDS = "integer ids", "text ids that end in a number"
 TRAIN = SPLITS[0]
-HELD = 100_000  # counts that a worker holds before it passes them on
+HELD = 100_000  # largest number of counts that a worker holds in memory
 
 
 Counted = tuple[tuple[str, str, Any], int]  # ((what, split, value), count)
@@ -33,20 +33,20 @@ Counted = tuple[tuple[str, str, Any], int]  # ((what, split, value), count)
 class CountText(beam.PTransform):
     """CaptionedImage -> Counted.
 
-    That is WORD with each word of the training split, LENGTH with each number of words of a
-    caption, DROPPED with no value, KNOWN where the vocabulary is given, and IMAGES.
+    It counts WORD for each word of the training split, LENGTH for each number of words of a
+    caption, DROPPED without a value, KNOWN if the vocabulary is given, and IMAGES.
     """
 
     def __init__(self, clean: str, words: bool, known: frozenset[str] = frozenset()):
         """`clean` is a preset of `pipeline.text.tokenize`.
 
-        Without `words` no word is counted, but those of the training split that are in `known`.
+        Without `words`, only the words of the training split that are in `known` are counted.
         """
         super().__init__()
         self._clean, self._words, self._known = clean, words, known
 
     def expand(self, images: beam.PCollection[CaptionedImage]) -> beam.PCollection:
-        """The counts of all words, however rare."""
+        """The counts of all words, also of rare ones."""
         return (
             images
             | "CountInBundle" >> beam.ParDo(_CountInBundle(self._clean, self._words, self._known))
@@ -55,9 +55,9 @@ class CountText(beam.PTransform):
 
 
 class _CountInBundle(beam.DoFn):
-    """Adds up what a worker sees before it goes through the shuffle, in bounded memory.
+    """Sums the counts of a bundle before the shuffle, in bounded memory.
 
-    Beam would add up single counts in the same way, at several times the cost a word.
+    Beam's own combiner would do the same, at several times the cost a word.
     """
 
     def __init__(self, clean: str, words: bool, known: frozenset[str]):
@@ -92,10 +92,10 @@ class _CountInBundle(beam.DoFn):
 
 
 class ChooseWords(beam.PTransform):
-    """Counted words of the training split -> the (word, count) that are to be the vocabulary."""
+    """Counts of the training split's words -> the (word, count) pairs of the vocabulary."""
 
     def __init__(self, min_count: int, max_size: int):
-        """Words seen at least `min_count` times, the `max_size` most frequent (0: all)."""
+        """Keeps words seen at least `min_count` times, the `max_size` most frequent (0: all)."""
         super().__init__()
         self._min_count, self._max_size = min_count, max_size
 
@@ -118,16 +118,16 @@ class ChooseWords(beam.PTransform):
 
 
 class WriteOneFile(beam.PTransform):
-    """Writes the whole PCollection by `write(elements, path)`, on one worker."""
+    """Writes the whole PCollection with `write(elements, path)`, on one worker."""
 
     def __init__(self, write: Callable[[Iterable[Any], str], None], path: str):
-        """`write` gets the elements in no particular order."""
+        """`write` gets the elements in any order."""
         super().__init__()
         self._write, self._path = write, path
 
     def expand(self, elements: beam.PCollection) -> beam.PCollection:
-        """Nothing comes out."""
-        # A combination to a list would be many times the steps, and that list in memory.
+        """The result is empty."""
+        # Combining to a list would take many times the steps, and the list would be in memory.
         return (
             elements.pipeline
             | beam.Impulse()
@@ -141,7 +141,7 @@ def write_vocabulary(counts: Iterable[tuple[str, int]], path: str) -> None:
 
 
 def write_json(elements: Iterable[Any], path: str) -> None:
-    """Writes `elements` as JSON, sorted."""
+    """Writes `elements` as sorted JSON."""
     write_text(path, json.dumps(sorted(elements)))
 
 

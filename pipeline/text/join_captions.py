@@ -1,4 +1,4 @@
-"""One image with its file, its split and its captions, or the reason why not."""
+"""Joins an image with its file, its split and its captions, or rejects it with the reason."""
 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -10,21 +10,21 @@ from pipeline.text.splits import split_by_hash
 from pipeline.text.tokenize import has_words, marker_inside, unwrap
 from tfrecords_schema.shards import SPLITS
 
-NO_CAPTION = "no usable caption"  # why an image is rejected whose captions all are
+NO_CAPTION = "no usable caption"  # the reject message if all captions of an image are rejected
 
 
 class CaptionedImage(NamedTuple):
-    """An image that is ready to be read."""
+    """An image with its captions, ready to be read."""
 
     image_id: str
-    uri: str  # as a person would name it
+    uri: str  # path or URI for messages
     location: str  # where its bytes are
     split: str
     captions: list[str]
 
 
 class JoinRules(NamedTuple):
-    """What must be known to put the mentions of an image together."""
+    """The settings for joining the mentions of an image."""
 
     captions: str  # where the captions are, for messages
     images: str  # where the images are, for messages
@@ -34,34 +34,34 @@ class JoinRules(NamedTuple):
 
 
 class TwoFilesError(ValueError):
-    """One name stands for several image files, so nobody knows whose the captions are."""
+    """One name stands for several image files, so the captions cannot be assigned to one."""
 
 
 def image_name(key: str, mentions: Sequence[Mention], is_full: bool) -> str:
-    """The id to write, the one that the first mention gives.
+    """The id to write, taken from the first mention.
 
     Args:
-      key: of the mentions.
-      mentions: all of one image.
-      is_full: the name that is unique in the whole source, where the other one is not.
+      key: the key of the mentions.
+      mentions: all mentions of one image.
+      is_full: whether to use the id that is unique in the whole source, if the short one is not.
     """
     first = min(mentions, key=lambda m: (not m.image_id, m.order, m.full_id, m.image_id))
     return (is_full and first.full_id) or first.image_id or key
 
 
 def has_integer_id(mentions: Sequence[Mention]) -> bool:
-    """Whether the image's id is an integer wherever the source mentions it."""
+    """Whether the image's id is an integer in every mention."""
     return all(mention.has_integer_id for mention in mentions)
 
 
 def join_image(
     image_id: str, mentions: Sequence[Mention], rules: JoinRules
 ) -> Iterator[CaptionedImage | Reject]:
-    """Puts together what the source says of one image, in whatever order it says it.
+    """Joins all mentions of one image, in any order.
 
     Yields:
-      Exactly one CaptionedImage or image-level Reject, after the rejects that cost only a
-      repeated mention or a caption. Of a name that stands for several files, a Reject for each.
+      Rejects of repeated mentions and captions, and then exactly one CaptionedImage or image-level
+      Reject. If a name stands for several files, one Reject for each.
     """
     named = _named_splits(mentions, rules)
     split = image_split(image_id, mentions, rules)
@@ -96,10 +96,10 @@ def join_image(
 
 
 def image_split(image_id: str, mentions: Sequence[Mention], rules: JoinRules) -> str:
-    """The one split of an image, and whose books count it.
+    """The one split of an image, in whose counts it appears.
 
-    It is `unassigned` where the source names none or leaves the image out. An image in several
-    splits is lost, and counts as lost in the first of these.
+    It is `unassigned` if the source names no split or leaves the image out. An image in several
+    splits is rejected, and counted as rejected in the first of them.
     """
     if rules.split_fractions is not None:
         return split_by_hash(image_id, rules.split_fractions)
@@ -108,9 +108,9 @@ def image_split(image_id: str, mentions: Sequence[Mention], rules: JoinRules) ->
 
 
 def times_read(mentions: Sequence[Mention], rules: JoinRules, split: str) -> int:
-    """How often the books count what one key stands for as read.
+    """The number of images that one key adds to the counts of images read.
 
-    Once, and once more a duplicate; of several files each.
+    It is 1, plus 1 for each duplicate; with several files it is their number.
     """
     files = len(image_files(mentions))
     if files > 1:
@@ -119,7 +119,7 @@ def times_read(mentions: Sequence[Mention], rules: JoinRules, split: str) -> int
 
 
 def image_files(mentions: Sequence[Mention]) -> list[Mention]:
-    """The first mention of each different file: of other bytes, or where not known another path."""
+    """The first mention of each different file, by content digest, or by path without one."""
     said = [mention for mention in mentions if mention.uri]
     if len({(m.uri, m.location, m.content) for m in said}) > 1:
         said.sort(key=lambda m: (m.order, m.uri, m.location))
@@ -136,7 +136,7 @@ def _named_splits(mentions: Sequence[Mention], rules: JoinRules) -> list[str]:
 
 
 def _repetitions(mentions: Sequence[Mention], split: str, named: Sequence[str]) -> list[str]:
-    if split == UNASSIGNED or len(named) > 1:  # it is lost as a whole, and counted once
+    if split == UNASSIGNED or len(named) > 1:  # the whole image is rejected, and counted once
         return []
     listings = sorted(mention.split for mention in mentions if mention.is_listing)
     return [f"listed once more, in the {name or split} split" for name in listings[1:]]

@@ -1,4 +1,4 @@
-"""Caption text to words, by one of four presets.
+"""Splits caption text into words, by one of four presets.
 
 For "A man's dog, no. 1, running !" they give
 
@@ -7,17 +7,17 @@ For "A man's dog, no. 1, running !" they give
     coco         a  man  's  dog  no.  1  running
     characters   a  man  's  dog  no.  1  running
 
-`none` splits at whitespace and keeps everything. `tutorial` is what the widely copied Flickr8k
-tutorials do: lower case, punctuation stripped from each word, then words of one letter and words
-that are not all letters dropped; they publish 8,763 such words for all of its text. `coco` has the
-words that COCO's caption evaluation counts (Chen et al. 2015, section 3): Penn Treebank tokens, by
-nltk's tokenizer, in lower case and without punctuation. `characters` is `coco` but for scripts that
-write no space between words (Chinese, Japanese, Thai, Lao, Khmer, Burmese), where each character is
-a word. No preset needs data files.
+`none` splits at whitespace and keeps everything. `tutorial` follows the widely copied Flickr8k
+tutorials: lower case, punctuation stripped from each word, then words of one letter and words that
+are not all letters dropped; they publish 8,763 such words for all of its text. `coco` has the words
+of COCO's caption evaluation (Chen et al. 2015, section 3): Penn Treebank tokens, by nltk's
+tokenizer, in lower case and without punctuation. `characters` is `coco`, except that in scripts
+without spaces between words (Chinese, Japanese, Thai, Lao, Khmer, Burmese) each character is a
+word. No preset needs data files.
 
-Text is put into Unicode's NFC, since equal words must be equal strings. All presets but `none` read
-typographic quotes and dashes as the ASCII ones, Unicode's punctuation as ASCII's, and combining
-marks (as in Hindi) as letters; emoji and other symbols are no words.
+Text is normalized to Unicode NFC, so that equal words are equal strings. All presets but `none`
+treat typographic quotes, dashes and punctuation as ASCII, and combining marks (as in Hindi) as
+letters; emoji and other symbols are no words.
 """
 
 import re
@@ -52,7 +52,7 @@ def tokenize(text: str, clean: str) -> list[str]:
     """The words of a caption.
 
     Args:
-      text: of the caption.
+      text: the caption.
       clean: one of `pipeline.config.CLEAN`.
     """
     if clean == "none":
@@ -64,16 +64,16 @@ def tokenize(text: str, clean: str) -> list[str]:
 
 def has_words(text: str, clean: str) -> bool:
     """Whether `tokenize` finds a word."""
-    if clean in ("coco", CHARACTERS):  # the tokenizer takes no letter or digit away: quicker
+    if clean in ("coco", CHARACTERS):  # a faster test: the tokenizer keeps all letters and digits
         return any(c.isalnum() for c in plain_text(text.lower()))
     return bool(tokenize(text, clean))
 
 
 def dropped_words(text: str, clean: str) -> int:
-    """How many words of a caption `tokenize` leaves out; punctuation is no word.
+    """The number of words of a caption that `tokenize` drops; punctuation is no word.
 
-    `tutorial` drops words of one letter and those that are not all letters, `coco` and `characters`
-    symbols such as emoji, `none` nothing.
+    `tutorial` drops words of one letter and words that are not all letters, `coco` and `characters`
+    drop symbols such as emoji, `none` drops nothing.
     """
     if clean == "none":
         return 0
@@ -83,10 +83,10 @@ def dropped_words(text: str, clean: str) -> int:
 
 
 def unwrap(text: str) -> str | None:
-    """A caption without the markers that another tool put around it, as in "startseq … endseq".
+    """Removes the markers that another tool put around a caption, as in "startseq … endseq".
 
     Returns:
-      The bare text, maybe empty; None for a text that begins and ends with no marker.
+      The bare text, maybe empty; None if the text neither begins nor ends with a marker.
     """
     bare = text.strip()
     lower = bare.lower()
@@ -98,12 +98,12 @@ def unwrap(text: str) -> str | None:
 
 
 def marker_inside(text: str) -> str | None:
-    """A marker that is anywhere in `text`, such as "endseq"; None where there is none.
+    """The first marker in `text`, such as "endseq"; None if there is none.
 
-    A caption that has one when it is unwrapped is damaged: its model would learn to write it.
+    A caption that still has one after `unwrap` is damaged: a model would learn to write it.
     """
     if _MARKER_SIGNS.isdisjoint(text) and "seq" not in text.lower():
-        return None  # which is quicker to see
+        return None  # a faster test than the search
     found = _MARKER.search(text)
     return found and found[0]
 
@@ -111,7 +111,7 @@ def marker_inside(text: str) -> str | None:
 def _stripped(text: str) -> list[str]:
     """The words of `text` in lower case and without punctuation."""
     bare = plain_text(text.lower()).translate(_NO_PUNCTUATION)
-    # A mark that stood behind a sign now stands behind a letter.
+    # A combining mark that followed a removed sign now follows a letter.
     return unicodedata.normalize("NFC", bare).split()
 
 
@@ -122,7 +122,7 @@ def _is_tutorial_word(word: str) -> bool:
 
 
 def _markers_around(text: str) -> tuple[int, int]:
-    """Lengths of the markers at the start and at the end of a text in lower case, 0 for none."""
+    """Lengths of the markers at the start and at the end of a lower-case text, 0 for none."""
     start = next((len(m) for m in _STARTS if text.startswith(m)), 0)
     if text[:start].isalpha() and text[start : start + 1].isalnum():
         start = 0  # "startseqs" is another word

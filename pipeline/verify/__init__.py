@@ -1,1 +1,1 @@
-"""Checks a dataset on disk against its sources and its manifest."""
+"""Checks a dataset on disk against its manifest."""

@@ -1,4 +1,4 @@
-"""`python -m pipeline.verify DATA`: reads a whole dataset and says what is wrong with it."""
+"""`python -m pipeline.verify DATA` reads a whole dataset and reports its problems."""
 
 from pipeline.engines.command_process import run_in_process
 from pipeline.verify.command import parse, run

@@ -11,7 +11,7 @@ from tfrecords_schema.messages import print_messages
 
 
 def parse(arguments: Sequence[str] | None = None) -> tuple[str, list[str]]:
-    """The directory of the dataset and Beam's flags; it imports neither TensorFlow nor Beam."""
+    """Returns the dataset's directory and Beam's flags; imports neither TensorFlow nor Beam."""
     parser = argparse.ArgumentParser(
         prog=command_name("pipeline.verify"),
         description="Reads every shard of a dataset and says what is wrong; status 1 if anything.",
@@ -24,7 +24,7 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[str, list[str]]:
 
 
 def run(data: str, beam_flags: Sequence[str]) -> None:
-    """Prints the problems and exits with status 1, or prints that there is none."""
+    """Prints the problems and exits with status 1, or prints that there are none."""
     from absl import logging as absl_logging
 
     from pipeline.engines.worker_failures import explain_failure
@@ -32,7 +32,7 @@ def run(data: str, beam_flags: Sequence[str]) -> None:
     from tfrecords_schema.manifest import read_manifest
 
     print_messages()
-    absl_logging.set_verbosity(absl_logging.ERROR)  # TFDS warns of its own deprecated names
+    absl_logging.set_verbosity(absl_logging.ERROR)  # hides TFDS's warnings of its deprecated names
 
     def kept() -> str:
         return f"{data} is as it was; the same command begins anew"

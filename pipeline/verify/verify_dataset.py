@@ -1,7 +1,7 @@
-"""Reading a whole dataset and saying what is wrong with it.
+"""Reads a whole dataset and finds its problems.
 
-Beam reads the shards, so that the work can be spread over a cluster by the same flags as the
-pipeline's. What it finds goes through `receipts/problems.json`, for the launcher to print.
+Beam reads the shards, so that a cluster can do the work, with the same flags as the pipeline's. The
+problems pass through `receipts/problems.json` to the launcher, which prints them.
 """
 
 import json
@@ -35,14 +35,14 @@ def verify_dataset(directory: str | os.PathLike, beam_options: BeamOptions = LOC
     """Reads a whole dataset and compares it with its manifest.
 
     Args:
-      directory: of the dataset.
-      beam_options: of the runner, see `make_options`; by default a thread for each core.
+      directory: the directory of the dataset.
+      beam_options: options of the runner, see `make_options`; by default a thread for each core.
 
     Returns:
-      The problems, a line each; empty where the dataset is whole.
+      The problems, a line each; empty if there are none.
 
     Raises:
-      InputError: the directory has no manifest that can be read.
+      InputError: the directory has no readable manifest.
     """
     directory = os.path.expanduser(os.fspath(directory))
     options = make_options(beam_options)
@@ -67,7 +67,7 @@ def verify_dataset(directory: str | os.PathLike, beam_options: BeamOptions = LOC
     with make_pipeline(options) as pipeline:
         found = (
             pipeline
-            | "Shards" >> beam.Create(asked)  # it spreads them over the workers
+            | "Shards" >> beam.Create(asked)  # distributes them to the workers
             | "VerifyShard" >> beam.FlatMap(verify_shard)  # ("image", id) or ("problem", message)
         )
         twice = (
@@ -169,7 +169,7 @@ def _check_tfds(directory: str, manifest: schema.Manifest) -> Iterator[str]:
     try:
         info = tfds.builder_from_directory(directory).info
         features = tfds.features.FeaturesDict.from_config(directory)
-    except Exception as error:  # whatever TFDS makes of a damaged file
+    except Exception as error:  # any error of TFDS for a damaged file
         yield f"TFDS cannot read the dataset: {type(error).__name__}: {one_line(error)}"
         return
     if features.to_json() != manifest.features().to_json():

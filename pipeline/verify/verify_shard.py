@@ -1,4 +1,4 @@
-"""Reading one shard of a dataset to the end, and saying what is wrong with it."""
+"""Reads one shard of a dataset to the end, and finds its problems."""
 
 import os
 from collections.abc import Iterator
@@ -15,16 +15,16 @@ from tfrecords_schema.shards import shard_of
 from tfrecords_schema.vocabulary import END, PAD, START
 
 BATCH = 64
-SHOWN = 5  # problems of one kind that are told of one shard
+SHOWN = 5  # problems of one kind that are reported for a shard
 
 
 class ShardToVerify(NamedTuple):
-    """A shard and what the manifest says of it."""
+    """A shard and its entry in the manifest."""
 
     directory: str
     split: str
     number: int
-    shard_count: int  # of the split
+    shard_count: int  # number of shards of the split
     shard: schema.Shard
     feature_shape: tuple[int, ...] | None
     feature_dtype: str
@@ -35,8 +35,8 @@ def verify_shard(asked: ShardToVerify) -> Iterator[tuple[str, str]]:
     """Reads a shard; memory is bounded by a batch of records.
 
     Yields:
-      ("image", image_id) for each record that can be read, and ("problem", message) for whatever
-      is not as the manifest says.
+      ("image", image_id) for each readable record, and ("problem", message) for each difference
+      from the manifest.
     """
     path = os.path.join(asked.directory, asked.shard.file)
     if not tf.io.gfile.exists(path):
@@ -98,7 +98,7 @@ def _records(path: str, asked: ShardToVerify) -> Iterator[dict[str, Any]]:
             "is_finite": tf.reduce_all(tf.math.is_finite(image_features)),
         }
 
-    # Parallel, but in order: the number of the record is part of what is told.
+    # Parallel, but in order, since messages have the number of the record.
     rows = tf.data.TFRecordDataset(path).map(examine, tf.data.AUTOTUNE).batch(BATCH)
     for batch in rows.as_numpy_iterator():
         for i in range(len(batch["image_id"])):

@@ -1,1 +1,1 @@
-"""Shards to batches."""
+"""Reads shards, and makes batches of them."""

@@ -1,8 +1,8 @@
-"""Pictures changed at random, so that they are not known by heart.
+"""Random changes of training pictures (data augmentation), so that the model overfits less.
 
-A picture is mirrored, cropped (Szegedy et al. 2015, arXiv:1409.4842, section 6, with the shape of
-the picture kept) and given other colors (Howard 2013, arXiv:1312.5402, section 2). Each of these is
-off unless asked for: captions say left and right, what was cut off, and colors.
+A picture is mirrored, cropped (Szegedy et al. 2015, arXiv:1409.4842, section 6, but with the aspect
+ratio kept) and changed in color (Howard 2013, arXiv:1312.5402, section 2). Each of these is off by
+default: captions mention left and right, colors, and things that a crop removes.
 """
 
 import tensorflow as tf
@@ -11,19 +11,19 @@ from trainer.config import TrainConfig
 from trainer.replicas.stateless_random import PLACES, Seed, uniform
 
 _PLACE = PLACES - 3
-_GREY = (0.299, 0.587, 0.114)  # of red, green and blue: ITU-R BT.601, luma
+_GREY = (0.299, 0.587, 0.114)  # weights of red, green and blue: ITU-R BT.601, luma
 
 
 def augment(pixels: tf.Tensor, config: TrainConfig, seed: Seed) -> tf.Tensor:
-    """Pictures as the flags `flip`, `crop` and `color_jitter` say.
+    """Changes pictures as the flags `flip`, `crop` and `color_jitter` say.
 
     Args:
-      pixels: float32 [batch, height, width, 3] in [0, 255]; or features, which no flag is for.
-      config: of the run.
-      seed: of the step.
+      pixels: float32 [batch, height, width, 3] in [0, 255]; or features, which no flag changes.
+      config: the configuration of the run.
+      seed: the seed of the step.
 
     Returns:
-      Of the same shape and range; what is drawn is for the whole of a picture.
+      Pictures of the same shape and range. All pixels of a picture have the same random factors.
     """
     if not (config.flip or config.crop or config.color_jitter):
         return pixels
@@ -41,13 +41,13 @@ def augment(pixels: tf.Tensor, config: TrainConfig, seed: Seed) -> tf.Tensor:
 def crop_and_resize(
     pixels: tf.Tensor, side: tf.Tensor, top: tf.Tensor, left: tf.Tensor
 ) -> tf.Tensor:
-    """Of each picture a part, as large as the picture was, bilinear.
+    """Crops a part of each picture and resizes it to the picture's size, bilinear.
 
     Args:
       pixels: float32 [batch, height, width, 3].
       side: float32 [batch], share of both sides that is kept, above 0 and at most 1.
-      top: float32 [batch], of what is cut off the share that is above, 0 to 1.
-      left: likewise.
+      top: float32 [batch], share of the cut-off height that is above the crop, 0 to 1.
+      left: float32 [batch], share of the cut-off width that is left of the crop, 0 to 1.
     """
     top, left = top * (1 - side), left * (1 - side)
     boxes = tf.stack([top, left, top + side, left + side], axis=1)
@@ -58,16 +58,16 @@ def crop_and_resize(
 def change_colors(
     pixels: tf.Tensor, brightness: tf.Tensor, contrast: tf.Tensor, saturation: tf.Tensor
 ) -> tf.Tensor:
-    """Pictures with other brightness, then contrast, then saturation.
+    """Changes the brightness, then the contrast, then the saturation of pictures.
 
     Args:
       pixels: float32 [batch, height, width, 3] in [0, 255].
       brightness: float32 [batch], a factor; 1 changes nothing.
-      contrast: likewise, of the distance from the picture's mean grey.
-      saturation: likewise, of the distance from each pixel's grey.
+      contrast: float32 [batch], a factor of the distance from the picture's mean grey.
+      saturation: float32 [batch], a factor of the distance from each pixel's grey.
 
     Returns:
-      What falls out of [0, 255] is set to its ends.
+      The pictures, clipped to [0, 255].
     """
     brightness, contrast, saturation = (
         factor[:, None, None, None] for factor in (brightness, contrast, saturation)

@@ -1,18 +1,18 @@
-"""From shards to batches.
+"""Makes batches from shards.
 
-Training: shards in the order of the epoch's plan, interleaved, shuffled; the images of a window of
-batches sorted by the length of their longest caption, so that the captions of a batch end at about
-the same step. Each reader does so with shards of its own, and the batches of all readers make a
-global batch, each with its part; windows keep the parts of a batch of like length too. Each replica
-gets its slice of the same global batch, whatever the number of replicas and workers, and a worker
-reads for the readers alone that its replicas' slices come from. The last batches of a segment are
-padded with images without captions, never dropped.
+Training reads shards in the order of the epoch's plan, interleaved and shuffled. Within a window of
+batches the images are sorted by the length of their longest caption, so that the captions of a
+batch end at about the same step. Each reader does this with its own shards, and the batches of all
+readers form a global batch; their windows keep the parts of a batch at similar length. Each replica
+gets its slice of the same global batch, for any number of replicas and workers. A worker runs only
+the readers of its replicas' slices. The last batches of a segment are padded with images without
+captions; no image is dropped.
 
-A reader counts what it reads, and a segment that ends with other numbers of images or captions than
-the manifest's is an error: a plan that follows from wrong counts leaves images out, or has batches
-of nothing. So is an image without captions, which would be taken for padding.
+A reader counts the images and captions that it reads. A segment whose counts differ from the
+manifest's is an error: a plan made from wrong counts leaves out images, or has empty batches. An
+image without captions is an error too, since it would be taken for padding.
 
-Evaluation: the images in file order, the last batch padded likewise.
+Evaluation reads the images in file order; its last batch is padded in the same way.
 """
 
 import os
@@ -26,7 +26,7 @@ from tfrecords_schema.parse import caption_shapes, parse_batch
 from trainer.data.epoch_plan import EpochPlan
 
 LENGTHS_AT_ONCE = 64  # records
-SHUFFLE_IMAGES = 1024  # of all readers; 128 MB of 7x7x1280 float16 grids
+SHUFFLE_IMAGES = 1024  # total of all readers; 128 MB of 7x7x1280 float16 grids
 WINDOW_BATCHES = 8
 READ_AT_ONCE, READ_THREADS = 8, 2  # shards
 MISCOUNT = "shards do not hold what the manifest counts"
@@ -42,17 +42,17 @@ def train_dataset(
     """One epoch of the training split, for one input pipeline of a strategy.
 
     Args:
-      dataset: to read.
-      plan: of the epoch; its batches are for a multiple of the number of replicas.
-      context: of the strategy: which slice of each global batch to give.
-      start: the first batch; those before it are left out.
+      dataset: the dataset to read.
+      plan: the plan of the epoch; its batch size is a multiple of the number of replicas.
+      context: the input context of the strategy, which selects a slice of each global batch.
+      start: the first batch; those before it are skipped.
 
     Returns:
       This pipeline's part of each of the `plan.batches - start` global batches, one row a replica:
       image_features [replicas, b, ...] as stored, or images uint8 in their place, caption_ids int32
-      [replicas, b, captions, T], as many and as long as this part needs, 0 where there is nothing,
-      and image_id string [replicas, b]. Counts are known to be right once its end was seen: before
-      that, or there, it raises tf.errors.InvalidArgumentError with MISCOUNT in its message.
+      [replicas, b, captions, T], padded with 0 to the size that this part needs, and image_id
+      string [replicas, b]. Wrong counts raise tf.errors.InvalidArgumentError with MISCOUNT in its
+      message, at the end of the dataset at the latest.
     """
     replicas = context.num_replicas_in_sync // context.num_input_pipelines
     images = plan.batch_size // context.num_replicas_in_sync
@@ -72,7 +72,7 @@ def train_dataset(
         segment += 1
     by_reader = [_batches_of(dataset.directory, plan, reader, segment) for reader in rows_by_reader]
     batches = tf.data.Dataset.zip(tuple(by_reader)).skip(skipped)
-    # Whoever asks for the end gets it from all readers, and with it what they counted.
+    # A filter, unlike take, reads all readers to their ends, where they check their counts.
     left = plan.batches - start
     batches = batches.enumerate().filter(lambda i, _: i < left).map(lambda _, parts: parts)
 
@@ -98,11 +98,11 @@ def train_dataset(
 
 
 def _batches_of(directory: str, plan: EpochPlan, reader: int, start: int) -> tf.data.Dataset:
-    """A reader's part of each batch, from a segment on.
+    """One reader's part of each batch, from segment `start` on.
 
     Returns:
-      Of each batch serialized records, string [b], b up to `plan.images_of_reader`, and their
-      `caption_shapes`, int32 [b, 2]. After the last batch there is one of nothing.
+      For each batch serialized records, string [b], b up to `plan.images_of_reader`, and their
+      `caption_shapes`, int32 [b, 2]. An empty batch follows the last one.
     """
     size = plan.images_of_reader
     shards_by_segment = [segment.shards_by_reader[reader] for segment in plan.segments]
@@ -119,7 +119,7 @@ def _batches_of(directory: str, plan: EpochPlan, reader: int, start: int) -> tf.
         records = paths_of_segment.interleave(
             open_shard, READ_AT_ONCE, num_parallel_calls=READ_THREADS
         )
-        # Records stay as in the file, of which they are no copy, until their batch is known.
+        # Records stay serialized, without a copy, until their batch is known.
         records = records.shuffle(-(-SHUFFLE_IMAGES // plan.readers), plan.seed, False)
         records = records.batch(LENGTHS_AT_ONCE)
         with_shapes = records.map(lambda x: (x, caption_shapes(x)), PARSE_AT_ONCE)
@@ -141,7 +141,7 @@ def _batches_of(directory: str, plan: EpochPlan, reader: int, start: int) -> tf.
         serialized, shapes = window
         places = tf.argsort(shapes[:, 1], stable=True)
         batches = -(-tf.size(places) // size)
-        # The same in all readers: what is drawn together is of like length.
+        # All readers have the same random order, so the parts of a batch have similar lengths.
         drawn = tf.random.stateless_uniform([batches], tf.stack([plan.seed, number]))
 
         def batch(i: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -164,11 +164,11 @@ def _batches_of(directory: str, plan: EpochPlan, reader: int, start: int) -> tf.
 def evaluation_dataset(
     dataset: Dataset, split: str, batch_size: int, images: int = -1
 ) -> tf.data.Dataset:
-    """The first `images` of a split in file order; -1: all.
+    """The first `images` images of a split in file order; -1 means all.
 
     Returns:
-      Batches of image_id string [batch_size] (empty: padding), image_features, and caption_ids
-      int32 [batch_size, captions, T], as many and as long as the batch needs, at least 1 and 2.
+      Batches of image_id string [batch_size] ("" is padding), image_features, and caption_ids
+      int32 [batch_size, captions, T], padded to the size the batch needs, at least 1 and 2.
     """
 
     def parse(serialized: tf.Tensor) -> dict[str, tf.Tensor]:

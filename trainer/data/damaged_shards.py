@@ -1,4 +1,4 @@
-"""Which shard cannot be read: TensorFlow's own error says only `corrupted record at N`."""
+"""Names a damaged shard: TensorFlow's own error says only `corrupted record at N`."""
 
 import os
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from tfrecords_schema.errors import InputError, one_line
 from tfrecords_schema.manifest import MANIFEST_FILE, Shard, write_anew
 from tfrecords_schema.parse import parse_record
 
-# Of bytes that are not those that were written; of records that are not what the manifest says.
+# Errors for corrupted bytes, and for records that differ from the manifest's features.
 _DAMAGE = (tf.errors.DataLossError, tf.errors.InvalidArgumentError)
 
 
@@ -19,10 +19,10 @@ _DAMAGE = (tf.errors.DataLossError, tf.errors.InvalidArgumentError)
 def damaged_shards_named(dataset: Dataset) -> Iterator[None]:
     """Turns an error about the records of a dataset into one that names the shard.
 
-    The shards are read for that from the first to the damaged one.
+    To find it, the shards are read again, from the first to the damaged one.
 
     Raises:
-      InputError: a shard is damaged, in place of TensorFlow's error.
+      InputError: a shard is damaged; it replaces TensorFlow's error.
     """
     try:
         yield
@@ -39,7 +39,7 @@ def damaged_shards_named(dataset: Dataset) -> Iterator[None]:
 
 
 def _damage(dataset: Dataset, shard: Shard) -> str:
-    """What is wrong with a shard, to follow its name; empty where all its records can be read."""
+    """What is wrong with a shard, to follow its name; empty if all its records can be read."""
     features, read = dataset.features, 0
 
     @tf.autograph.experimental.do_not_convert

@@ -1,9 +1,9 @@
-"""Which shards are read by whom, and in how many batches, in one epoch.
+"""The plan of an epoch: which reader reads which shards, and in how many batches.
 
-Shards, in an order drawn from (seed, epoch), are put into segments, groups that share no batch, so
-that a run continued in the middle of an epoch reads no more than a segment to find its place. The
-shards of a segment are dealt to the readers, each of which has an equal part of every batch. All
-this follows from the manifest alone: nobody need know what another reader finds in its shards.
+Shards, in a random order from (seed, epoch), are grouped into segments. No batch spans two
+segments, so a run resumed in the middle of an epoch skips at most a segment of records to find its
+place. The shards of a segment are dealt to the readers, each of which has an equal part of every
+batch. The plan depends on the manifest alone: no reader needs to know another's records.
 """
 
 from typing import NamedTuple
@@ -12,47 +12,47 @@ import numpy as np
 
 from tfrecords_schema.manifest import Manifest, Shard
 
-SEGMENT_SHARDS, SEGMENT_IMAGES, SEGMENT_BATCHES = 16, 16_384, 512  # at least; shards: a reader
-MOST_PADDING = 0.1  # of an epoch's batches, for want of shards to share out
+SEGMENT_SHARDS, SEGMENT_IMAGES, SEGMENT_BATCHES = 16, 16_384, 512  # minima; shards are per reader
+MOST_PADDING = 0.1  # largest share of the batches that uneven shards may leave empty
 
 
 class Segment(NamedTuple):
-    """Shards that share no batch with others."""
+    """Shards whose batches hold no records of other shards."""
 
     shards_by_reader: list[list[Shard]]
     batches: int
 
 
 class EpochPlan(NamedTuple):
-    """One epoch of the training split."""
+    """The plan of one epoch of the training split."""
 
     batch_size: int  # images in a global batch
     readers: int
     segments: list[Segment]
-    seed: int  # for what is drawn within the segments
+    seed: int  # of the random order within the segments
 
     @property
     def batches(self) -> int:
-        """Of the epoch."""
+        """The number of batches of the epoch."""
         return sum(segment.batches for segment in self.segments)
 
     @property
     def images_of_reader(self) -> int:
-        """In a batch, from each reader."""
+        """The number of images of a batch that come from each reader."""
         return self.batch_size // self.readers
 
 
 def plan_epoch(
     manifest: Manifest, batch_size: int, readers: int, seed: int, epoch: int
 ) -> EpochPlan:
-    """The plan of an epoch.
+    """Makes the plan of an epoch.
 
     Args:
-      manifest: of the dataset.
+      manifest: the manifest of the dataset.
       batch_size: images in a global batch.
-      readers: how many are wanted. There are fewer where they could not have equal parts of a
-        batch, or where shards are so few that more than MOST_PADDING of the batches would be empty.
-      seed: of the run.
+      readers: the largest number of readers. There are fewer if they could not have equal parts of
+        a batch, or if more than MOST_PADDING of the batches would be empty for lack of shards.
+      seed: the seed of the run.
       epoch: from 0.
     """
     file_seed, seed_within = np.random.SeedSequence([seed, epoch]).generate_state(2)
@@ -80,7 +80,7 @@ def _segments(shards: list[Shard], batch_size: int, readers: int) -> list[Segmen
 
 
 def segment_ends(images: list[int], batch_size: int, readers: int) -> list[int]:
-    """Where segments end, and the next ones begin, among shards of so many images each."""
+    """The ends of the segments among shards with these numbers of images."""
     enough = max(SEGMENT_IMAGES, SEGMENT_BATCHES * batch_size)
     ends, first, in_segment = [], 0, 0
     for end, count in enumerate(images, 1):
@@ -88,12 +88,12 @@ def segment_ends(images: list[int], batch_size: int, readers: int) -> list[int]:
         if end - first >= SEGMENT_SHARDS * readers and in_segment >= enough:
             ends.append(end)
             first, in_segment = end, 0
-    return [*ends[:-1], len(images)]  # the last one has what is left, too
+    return [*ends[:-1], len(images)]  # the last segment has the remaining shards too
 
 
 def deal(shards: list[Shard], readers: int) -> list[list[Shard]]:
-    """Shares of nearly as many images each, in the order of `shards`: the largest shard is dealt
-    first, each to the reader that has least."""
+    """Deals shards to readers with nearly equal numbers of images. The largest shard is dealt
+    first, each to the reader with the fewest images; a share keeps the order of `shards`."""
     dealt: list[list[int]] = [[] for _ in range(readers)]
     images = [0] * readers
     for place in sorted(range(len(shards)), key=lambda place: -shards[place].images):

@@ -1,8 +1,8 @@
-"""Whether shards hold what their manifest counts, and what to say where they do not.
+"""Checks the counts of the manifest against the shards, and reports differences.
 
-Plans of epochs, progress and scores all rely on these counts. Nobody reads a dataset just to count
-it: readers count what they read anyway (see `trainer.data.batches`), and only a dataset that is
-wrong is read once more, to find the shard.
+The plans of epochs, progress and scores all rely on these counts. No pass over a dataset is made
+just to count it: readers count the records that they read anyway (see `trainer.data.batches`). Only
+a dataset with wrong counts is read once more, to find the shard.
 """
 
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ def miscounts_named(dataset: Dataset) -> Iterator[None]:
     """Turns the error of `train_dataset` about counts into one line that names the shard.
 
     Raises:
-      InputError: in place of that error.
+      InputError: the counts are wrong; it replaces TensorFlow's error.
     """
     try:
         yield
@@ -35,10 +35,10 @@ def miscounts_named(dataset: Dataset) -> Iterator[None]:
 
 
 def read_counted_references(dataset: Dataset, split: str, images: int = -1) -> dict[str, list[str]]:
-    """The references of a split, once they are known to be what the manifest counts.
+    """The references of a split, after their counts are compared with the manifest's.
 
     Raises:
-      InputError: the shards of the split hold more images than the manifest counts, or fewer, or
+      InputError: the shards of the split hold more or fewer images than the manifest counts, or
         an image has no caption.
     """
     references = dataset.references(split, images)
@@ -50,7 +50,7 @@ def read_counted_references(dataset: Dataset, split: str, images: int = -1) -> d
 
 
 def find_miscount(dataset: Dataset, split: str) -> InputError:
-    """Names the first shard of `split` that is not as the manifest says."""
+    """An error that names the first shard of `split` whose counts differ from the manifest's."""
     verify = f"`python -m pipeline.verify {dataset.directory}` says all that is wrong"
     shards = [shard for shard in dataset.manifest.splits[split] if shard.images]
     for path, shard in zip(dataset.shard_paths(split), shards, strict=True):

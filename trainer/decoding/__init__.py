@@ -1,1 +1,1 @@
-"""Features to captions: search and sampling."""
+"""From features to captions: beam search and sampling."""

@@ -1,8 +1,8 @@
-"""Beam search over any step function, batched, as a graph.
+"""Batched beam search over any step function, in graph mode.
 
-The search knows neither models nor images: it is given a function from the words before to the
-log probabilities of the next. With beam width 1 it is greedy search. Training's validation,
-evaluation and the export use this one.
+The search depends on no model: it takes a function from the previous words to the log probabilities
+of the next word. Beam width 1 is greedy search. Validation, evaluation and the export all use this
+search.
 
 Shape suffixes: B batch, W beams, T time, V vocabulary, N = B * W rows.
 """
@@ -16,37 +16,38 @@ from tfrecords_schema.vocabulary import END, NEVER_WRITTEN, PAD, START
 from trainer.decoding.search_config import SearchConfig
 from trainer.models.captioner import Captioner
 
-NEVER = -1e9  # the log probability of what must not be chosen; finite, so that sums stay numbers
+NEVER = -1e9  # log probability of a forbidden token; finite, so that sums stay finite
 
 Step = Callable[[tf.Tensor, Any], tuple[tf.Tensor, Any]]
 Written = TypeVar("Written")
 
 
 class Beams(NamedTuple):
-    """The captions found, best first."""
+    """The captions of each example, best first."""
 
     ids_BWT: tf.Tensor  # int32; without <start>; <pad> after <end>
     log_probs_BW: tf.Tensor  # float32; sum over the words and <end>
 
 
 def beam_search(step: Step, state: Any, search: SearchConfig) -> Beams:
-    """Finds likely captions, as many an image as there are beams.
+    """Finds likely captions: `beam_width` captions for each example.
 
-    A beam that has chosen <end> stays as it is and competes with those that go on. Beams are
+    A beam that has ended with <end> stays unchanged and competes with the others. Beams are
     compared by log probability / ((5 + words) / 6) ** length_penalty (Wu et al. 2016, equation
-    14; <end> counts as a word); a caption that is cut at `max_words`, <end> not counted, has none.
+    14; <end> counts as a word). A caption cut at `max_words`, which does not count <end>, has no
+    <end>.
 
     Args:
-      step: from the last token int32 [N] and the state to log probabilities float32 [N, V] and
-        the next state. Row b * width + w is beam w of example b.
-      state: nest of tensors with B rows each: the state before <start>.
-      search: its settings; at most V beams.
+      step: function from the last token int32 [N] and the state to log probabilities float32
+        [N, V] and the next state. Row b * width + w is beam w of example b.
+      state: nest of tensors with B rows each, the state before <start>.
+      search: the search settings; the beam width is at most V.
     """
     width, max_words = search.beam_width, search.max_words
     first = tf.nest.flatten(state)[0]
     batch, steps = tf.shape(first)[0], max_words + 1
     state = tf.nest.map_structure(lambda x: tf.repeat(x, width, axis=0), state)
-    # All beams of an example are the same at first: only one may be continued.
+    # All beams of an example are equal at first, so only one may be continued.
     first_W = tf.constant([0.0] + [NEVER] * (width - 1))
     log_probs_BW = tf.zeros([batch, width]) + first_W
     ids_BWT = tf.fill([batch, width, steps], PAD)
@@ -61,7 +62,7 @@ def beam_search(step: Step, state: Any, search: SearchConfig) -> Beams:
         next_NV, state = step(tf.reshape(token_BW, [-1]), state)
         vocabulary = next_NV.shape[-1]
         next_BWV = tf.reshape(next_NV, [batch, width, vocabulary])
-        # An ended beam has one continuation, at no cost; it is written as <pad>.
+        # An ended beam has one continuation, <pad>, with log probability 0.
         stay_V = tf.one_hot(PAD, vocabulary, on_value=0.0, off_value=NEVER)
         next_BWV = tf.where(ended_BW[..., None], stay_V, next_BWV)
         total_BWV = log_probs_BW[..., None] + next_BWV
@@ -96,36 +97,36 @@ def beam_search(step: Step, state: Any, search: SearchConfig) -> Beams:
 
 
 def compiled(write: Callable[..., Written], jit_compile: bool) -> Callable[..., Written]:
-    """`write`, a function of tensors that writes words, compiled by XLA where that is asked for.
+    """Compiles `write`, a decoding function of tensors, with XLA if `jit_compile` is true.
 
-    A word is many small operations, which XLA makes few of. It compiles for fixed shapes: a batch
-    of another size is compiled anew, and a model whose state grows with the words, as that of the
-    transformer does, cannot be compiled. What an image needs once stays outside: convolutions are
-    faster without.
+    A decoding step is many small operations, and XLA fuses them. It compiles for fixed shapes: a
+    batch of another size is compiled again. A model whose state grows with the words, such as the
+    transformer, cannot be compiled. The encoder of the image stays outside, since XLA slows down
+    convolutions.
     """
     return tf.function(write, jit_compile=True, autograph=False) if jit_compile else write
 
 
 def any_size(x: tf.Tensor) -> tf.TensorShape:
-    """The shape of a part of the state, [rows, ..., depth] or [rows], within a loop: only its depth
-    stays, since what is remembered of the words grows with them."""
+    """The shape of a part of the state in a loop, [rows, ..., depth] or [rows]. Only the depth is
+    fixed, since a key-value cache grows with the words."""
     depth = x.shape[-1:] if x.shape.rank > 1 else [None]
     return tf.TensorShape([*[None] * (x.shape.rank - 1), *depth])
 
 
 def next_log_probs(logits: tf.Tensor, never: Sequence[int] = NEVER_WRITTEN) -> tf.Tensor:
-    """Log probabilities of the next word; the tokens of `never` never come next."""
+    """Log probabilities of the next word; the tokens in `never` are excluded."""
     never_V = tf.reduce_sum(tf.one_hot(never, logits.shape[-1]), 0) > 0
     return tf.nn.log_softmax(tf.where(never_V, NEVER, logits))
 
 
 def search_captions(model: Captioner, features_BRD: tf.Tensor, search: SearchConfig) -> Beams:
-    """Captions of images, by beam search; <pad>, <unk> and <start> are never chosen.
+    """Captions of images by beam search; <pad>, <unk> and <start> are never chosen.
 
     Args:
       model: the captioner.
       features_BRD: float32 [batch, regions, depth].
-      search: its settings; see `beam_search` and `compiled`.
+      search: the search settings; see `beam_search` and `compiled`.
     """
 
     def find(context: Any) -> Beams:

@@ -1,4 +1,4 @@
-"""What a trained model writes of a split, and how likely it finds what people wrote of it."""
+"""Captions a split with a trained model, and computes the loss of its references."""
 
 from typing import NamedTuple
 
@@ -21,14 +21,14 @@ BATCH = 32  # images
 
 
 class CaptionedSplit(NamedTuple):
-    """What a model makes of a split."""
+    """A model's captions of a split, and its loss there."""
 
     captions: dict[str, str]  # by image_id; words separated by spaces where their script has them
-    loss: float  # cross-entropy of the references, nats a word; of their labels as they are
+    loss: float  # cross-entropy of the references, in nats a word, without label smoothing
 
 
 class SplitCaptioner:
-    """Captions the images of one split. Compiled once, used after every epoch."""
+    """Captions the images of one split. The graph is compiled once and used every epoch."""
 
     def __init__(
         self,
@@ -49,7 +49,7 @@ class SplitCaptioner:
         @tf.function(autograph=False, input_signature=[self._batches.element_spec])
         def examine(batch: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
             regions, captioner = as_model_input(batch["image_features"]), model
-            if isinstance(model, WithEncoder):  # its CNN looks at an image once for both
+            if isinstance(model, WithEncoder):  # the CNN runs once an image, for search and loss
                 regions, captioner = model.regions(regions), model.captioner
             ids_BWT = search_captions(captioner, regions, search).ids_BWT
             references_BKT = batch["caption_ids"]
@@ -61,10 +61,10 @@ class SplitCaptioner:
         self._examine = examine
 
     def __call__(self) -> CaptionedSplit:
-        """The best caption of each image, and the loss on its references.
+        """The best caption of each image, and the loss of its references.
 
         Raises:
-          InputError: an image has no caption to compute the loss of.
+          InputError: an image has no captions, so it has no loss.
         """
         captions, loss_sum, words = {}, 0.0, 0
         bar = tqdm(

@@ -1,4 +1,4 @@
-"""Captions drawn word by word from the distribution of a captioner."""
+"""Samples captions word by word from the distribution of a captioner."""
 
 from typing import Any
 
@@ -18,14 +18,14 @@ def sample_captions(
     search: SearchConfig,
     seed: Seed,
 ) -> tf.Tensor:
-    """Captions drawn word by word from the model's distribution, `samples` an image.
+    """Samples `samples` captions an image, word by word, from the model's distribution.
 
     Args:
       model: the captioner, without dropout.
       features_BRD: float32 [batch, regions, depth].
-      samples: K.
-      search: its longest caption, <end> not counted, and whether XLA compiles it.
-      seed: of the step.
+      samples: K, captions an image.
+      search: the search settings; only `max_words` (without <end>) and `jit_compile` are used.
+      seed: the seed of the step.
 
     Returns:
       ids_BKT int32 [batch, samples, max_words + 1]; without <start>; <pad> after <end>.
@@ -35,7 +35,7 @@ def sample_captions(
     state = tf.nest.map_structure(
         lambda part: tf.repeat(part, samples, axis=0), model.start(context)
     )
-    # Drawn outside of what XLA may compile: its own numbers are others.
+    # Drawn outside of the compiled function: XLA draws other random numbers.
     rows = tf.shape(features_BRD)[0] * samples
     uniform_NT = uniform(seed, 0, seed.image * samples, rows, steps)
 
@@ -66,13 +66,13 @@ def sample_captions(
 
 
 def draw_words(log_probs_NV: tf.Tensor, uniform_N: tf.Tensor) -> tf.Tensor:
-    """int32 ids_N, each from its row's distribution, by the inverse of its cumulative sum.
+    """Samples int32 ids_N, one from each row's distribution, by inverse transform sampling.
 
     Args:
       log_probs_NV: float32.
-      uniform_N: float32 in [0, 1), a random number a row.
+      uniform_N: float32 in [0, 1), one random number a row.
     """
     sums_NV = tf.cumsum(tf.exp(log_probs_NV), axis=1)
-    # Below the last sum, whatever the rounding: a word of no probability is never drawn.
+    # The threshold stays below the last sum, so that a word of probability 0 is never drawn.
     threshold_N1 = tf.minimum(uniform_N, 1 - 2**-23)[:, tf.newaxis] * sums_NV[:, -1:]
     return tf.searchsorted(sums_NV, threshold_N1, side="right")[:, 0]

@@ -1,4 +1,4 @@
-"""How captions are searched for: one object from the command line to the export."""
+"""The settings of beam search, for the commands, Python and the export."""
 
 import dataclasses
 
@@ -9,10 +9,10 @@ _GROUP = "search"
 
 @dataclasses.dataclass(frozen=True)
 class SearchConfig:
-    """The settings of beam search, of the commands and of Python.
+    """The settings of beam search, for the commands and for Python.
 
     Raises:
-      InputError: a value that cannot be used; the message names the flag.
+      InputError: a value is invalid; the message names the flag.
     """
 
     beam_width: int = flag(5, help="beams; 1 is greedy search", group=_GROUP, least=1)
@@ -33,7 +33,7 @@ class SearchConfig:
     )
 
     def __post_init__(self) -> None:
-        """Refuses bad values."""
+        """Checks all values."""
         check_flags(self)
 
 

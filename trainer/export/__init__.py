@@ -1,1 +1,1 @@
-"""A trained run to a SavedModel from image bytes to captions."""
+"""Exports a trained run as a SavedModel from image bytes to captions."""

@@ -1,8 +1,8 @@
-"""The served model: image bytes to captions, in one graph.
+"""The exported model: from image bytes to captions, in one graph.
 
-It fails for nothing that a picture holds. What an operation raises within a graph cannot be caught
-there, but tf.data can leave out elements that fail: pictures go through it, those that are missing
-are answered with an error, and the others are captioned as if they were alone.
+No picture makes it fail. An error of an operation cannot be caught within a graph, but tf.data can
+skip elements that fail. So pictures pass through tf.data; those that it skips get an error message,
+and the others get the same captions as they would alone.
 
 Shape suffixes: B batch, S beams, T time.
 """
@@ -35,7 +35,7 @@ Outputs = dict[str, tf.Tensor]
 
 
 class CaptionServer(tf.Module):
-    """The served model; everything it needs is inside."""
+    """The served model, which contains all that it needs."""
 
     def __init__(
         self,
@@ -45,25 +45,24 @@ class CaptionServer(tf.Module):
         formats: Sequence[str],
         search: SearchConfig,
     ):
-        """Puts the dataset's image encoder in front of the trained captioner.
+        """Connects the dataset's image encoder to the trained captioner.
 
         Args:
           encoder: the dataset's SavedModel.
           model: the captioner.
-          dataset: that the captioner was trained on.
-          formats: those of FORMAT_NAMES that are decoded. The operations of others are not in the
-            graph.
-          search: how captions are searched for.
+          dataset: the dataset that the captioner was trained on.
+          formats: the formats of FORMAT_NAMES to decode. The graph has no decoders of the others.
+          search: the search settings.
         """
         super().__init__(name="caption_server")
-        # Not the encoder itself: with it would come all that it decodes.
+        # Only the encoder's variables are tracked: the encoder would bring all its decoders.
         parts = tf.train.TrackableView(encoder).descendants()
         self._encoder_weights = [part for part in parts if isinstance(part, tf.Variable)]
         self._features = functools.partial(
             encode_pictures, encoder, dataset.manifest, list(formats)
         )
-        # A session restores TensorFlow's variables and not Keras', which hold them: those are
-        # tracked and the model is not.
+        # A session restores TensorFlow variables but not the Keras variables that wrap them. So
+        # the former are tracked, and the model is not.
         self._weights = [variable.value for variable in model.weights]
         self._search = lambda regions: search_captions(model, regions, search)
         self._manifest, self._has_characters = dataset.manifest, dataset.has_characters
@@ -71,18 +70,18 @@ class CaptionServer(tf.Module):
 
     @tf.function(input_signature=[INPUT], autograph=False)
     def encode(self, image_bytes: tf.Tensor) -> Outputs:
-        """Features as the dataset has them, before they are rounded to its dtype; or JPEG files."""
+        """Features as in the dataset, before they are cast to its dtype; or JPEG files."""
         features, error_B = self._features(image_bytes)
-        # An output of bytes is one by its name, for TensorFlow Serving's REST interface.
+        # The output's name marks it as bytes, for TensorFlow Serving's REST interface.
         name = JPEG_BYTES if self._manifest.has_images() else FEATURES
         return {name: features, ERROR: error_B}
 
     @tf.function(input_signature=[INPUT], autograph=False)
     def caption(self, image_bytes: tf.Tensor) -> Outputs:
-        """Captions of encoded images."""
+        """The captions of encoded images."""
         features, error_B = self._features(image_bytes)
-        # The model sees just what it was trained on: images that were JPEG files, features that
-        # were rounded.
+        # The model's input is exactly as in training: images that were stored as JPEG, features
+        # that were rounded to the dataset's dtype.
         if self._manifest.has_images():
             decode = self._manifest.features()["image"].decode_example
             features = tf.map_fn(decode, features, fn_output_signature=tf.uint8)
@@ -108,28 +107,28 @@ class CaptionServer(tf.Module):
 def encode_pictures(
     encoder: Any, manifest: Manifest, formats: list[str], image_bytes: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """What the encoder makes of pictures, and why it is nothing that can be captioned.
+    """The encoder's output for pictures, and an error for those that cannot be captioned.
 
     Args:
       encoder: the dataset's SavedModel.
-      manifest: of the dataset.
-      formats: those of FORMAT_NAMES that are decoded.
+      manifest: the manifest of the dataset.
+      formats: the formats of FORMAT_NAMES to decode.
       image_bytes: string [batch], image files.
 
     Returns:
-      features: float32 [batch, ...], or JPEG files, string [batch]. Where there is an error they
-        are those of a black image, or zeros.
-      error: string [batch], empty where there is none.
+      features: float32 [batch, ...], or JPEG files, string [batch]. Pictures with an error have
+        those of a black image, or zeros.
+      error: string [batch], "" if there is no error.
     """
     numbers = [FORMAT_NAMES.index(name) for name in formats]
     is_in_graph = tf.constant([number in numbers for number in range(len(FORMAT_NAMES))] + [True])
     names, accepted = tf.constant([*FORMAT_NAMES, ""]), listed(tuple(formats))
-    assert manifest.encoder is not None  # or there were no trained run
+    assert manifest.encoder is not None  # every trained run has one
     side = manifest.encoder.image_size
     shape = tf.TensorShape([side, side, 3])
 
     def decode(one: tf.Tensor) -> tf.Tensor:
-        # Of all branches the first one that is not a format's is taken, which fails.
+        # An unknown format takes the default branch, which fails.
         branches: list[Callable] = [functools.partial(encoder.decoders[n], one) for n in numbers]
         place = tf.argmax(tf.concat([tf.equal(numbers, encoder.format_number(one)), [True]], 0))
         return tf.switch_case(tf.cast(place, tf.int32), branches, default=lambda: _fail(shape))
@@ -142,7 +141,7 @@ def encode_pictures(
         )
 
     images, is_decoded_B = map_or_else(decode, image_bytes, tf.zeros(shape))
-    # Most batches have no error, and are not looked at for one.
+    # Most batches have no error, so the search for faults is skipped.
     error_B = tf.cond(
         tf.reduce_all(is_decoded_B),
         lambda: tf.fill(tf.shape(image_bytes), ""),
@@ -160,17 +159,17 @@ def encode_pictures(
 def _finite(
     features: tf.Tensor, error_B: tf.Tensor, manifest: Manifest
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Features that stay finite in the dataset's dtype; where they do not, zeros and an error."""
+    """Features that are finite in the dataset's dtype; others become zeros with an error."""
     axes = list(range(1, features.shape.rank))
     is_finite_B = tf.reduce_all(tf.math.is_finite(tf.cast(features, manifest.feature_dtype)), axes)
-    # `where` and no product: what is not finite would stay so.
+    # `where` instead of a product: infinity times 0 is not finite.
     features = tf.where(tf.reshape(is_finite_B, [-1, *[1] * len(axes)]), features, 0.0)
     unusable = f"its features are not finite in {manifest.feature_dtype}"
     return features, tf.where(is_finite_B | (error_B != ""), error_B, unusable)
 
 
 def _never_empty(x: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
-    """`x`, or zeros for one picture where there is none: convolutions fail on a batch of none."""
+    """`x`, or zeros for one picture if it is empty: convolutions fail on an empty batch."""
     others = [[0, 0]] * (x.shape.rank - 1)
     return tf.pad(x, [[0, tf.cast(count == 0, tf.int32)], *others])
 
@@ -183,27 +182,27 @@ def _fail(shape: tf.TensorShape) -> tf.Tensor:
 def map_or_else(
     function: Callable[[tf.Tensor], tf.Tensor], elements_B: tf.Tensor, otherwise: tf.Tensor | str
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """`function` of each element, and `otherwise` where it fails.
+    """Applies `function` to each element, and gives `otherwise` where it fails.
 
     Args:
-      function: of a scalar; raises where it fails. It holds no variables.
+      function: a function of a scalar that raises where it fails. It holds no variables.
       elements_B: [batch].
-      otherwise: what stands in, of the shape and dtype that `function` gives.
+      otherwise: the value for failures, of the shape and dtype of the function's result.
 
     Returns:
-      Values [batch, ...] and whether each is that of `function`, bool [batch].
+      Values [batch, ...], and whether each is the function's result, bool [batch].
     """
     otherwise = tf.convert_to_tensor(otherwise)
     count = tf.size(elements_B)
     elements = tf.data.Dataset.from_tensor_slices((tf.range(count), elements_B))
-    # AutoGraph has nothing to turn here, and would look for sources that an export does not have.
+    # AutoGraph has nothing to convert here, and would need source code that an export lacks.
     apply = tf.autograph.experimental.do_not_convert(lambda i, one: (i, function(one)))
     good = elements.map(apply).ignore_errors()
-    # With one more element there is always a batch.
+    # One element is added, so that there is always a batch.
     first = tf.data.Dataset.from_tensors((tf.constant(0), otherwise))
     batches = first.concatenate(good).batch(tf.cast(count, tf.int64) + 1)
     options = tf.data.Options()
-    options.autotune.enabled = False  # else the graph would be planned anew in each call
+    options.autotune.enabled = False  # else each call would optimize the graph again
     options.experimental_optimization.apply_default_optimizations = False
     places, values = batches.with_options(options).get_single_element()
     places, values = places[1:, tf.newaxis], values[1:]

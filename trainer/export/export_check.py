@@ -1,7 +1,7 @@
-"""An export is tried before it is published.
+"""Checks an export before it is published.
 
-A fresh process loads it into a session, as TensorFlow Serving does, and captions a few training
-pictures. Captions and scores have to be those that the trainer's own search finds.
+A new process loads it into a session, as TensorFlow Serving does, and captions a few training
+pictures. Captions and scores must equal those of the trainer's own search.
 """
 
 import json
@@ -24,18 +24,15 @@ from tfrecords_schema.manifest import Manifest
 from tfrecords_schema.parse import parse_batch, parse_record
 from trainer.decoding.beam_search import search_captions
 from trainer.decoding.search_config import SearchConfig
+from trainer.errors import ExportError
 from trainer.layers.model_input import as_model_input
 from trainer.models.captioner import Captioner
 
 PICTURES = 4
-LOOKED_AT = 32  # records of the training split, for as many pictures that can be read
-# Another order of summation moves features and scores a little, another weight by much more.
-FEATURE_TOLERANCE = 0.02  # of their norm
-SCORE_TOLERANCE = 0.02  # of the score, or nats where that is more
-
-
-class ExportError(Exception):
-    """An export that does not do what the trainer does; it is not published."""
+LOOKED_AT = 32  # records of the training split that are tried to find PICTURES readable pictures
+# Another order of summation changes features and scores a little, other weights by much more.
+FEATURE_TOLERANCE = 0.02  # relative to their norm
+SCORE_TOLERANCE = 0.02  # relative to the score, or in nats if the score is below 1
 
 
 class Picture(NamedTuple):
@@ -43,7 +40,7 @@ class Picture(NamedTuple):
 
     name: str
     content: bytes
-    features: tf.Tensor  # of a batch of one, as the dataset has them
+    features: tf.Tensor  # a batch of one, as in the dataset
 
 
 def check_export(
@@ -54,23 +51,23 @@ def check_export(
     search: SearchConfig,
     formats: Sequence[str],
 ) -> int:
-    """Compares what an export says of pictures with what the trainer says.
+    """Compares an export's captions of pictures with the trainer's.
 
     Args:
       version: directory of the export.
       encoder: the dataset's SavedModel.
       model: the captioner that was exported.
-      dataset: that it was trained on.
-      search: how captions are searched for.
-      formats: of FORMAT_NAMES, that the export reads.
+      dataset: the dataset that it was trained on.
+      search: the search settings.
+      formats: the formats of FORMAT_NAMES that the export reads.
 
     Returns:
-      How many training pictures it was tried on. Where their files cannot be read it is tried on
-      noise.
+      The number of training pictures that it was checked on. If none of their files can be read,
+      it is checked on noise.
 
     Raises:
-      InputError: the encoder makes other features of the pictures than the dataset has.
-      ExportError: the export cannot be run, or says something else.
+      InputError: the encoder's features of the pictures differ from the dataset's.
+      ExportError: the export cannot be run, or its captions differ from the trainer's.
     """
     pictures = list(_training_pictures(encoder, dataset, formats))
     tried = pictures or _noise(encoder, dataset.manifest, formats)
@@ -81,7 +78,7 @@ def check_export(
             raise ExportError(f"the export refuses {picture.name}: {answer['error'][i]}")
         found, its_score = answer[CAPTIONS][i][0], answer[LOG_PROBS][i][0]
         difference = abs(its_score - score) / max(1, abs(score))
-        # Of two captions that are as likely, either may be the best one.
+        # Of two captions with equal scores, either may be the best one.
         if not difference < SCORE_TOLERANCE:
             raise ExportError(
                 f"the export does not caption {picture.name} as the trainer does: it says "
@@ -101,7 +98,7 @@ def _training_pictures(encoder: Any, dataset: Dataset, formats: Sequence[str]) -
             with tf.io.gfile.GFile(uri, "rb") as file:
                 content = file.read()
         except (tf.errors.OpError, ValueError):
-            continue  # it lies within another file, or is gone
+            continue  # the picture is inside another file, or is gone
         number = int(encoder.format_number(tf.constant(content)))
         if number == len(FORMAT_NAMES) or FORMAT_NAMES[number] not in formats:
             continue
@@ -113,7 +110,7 @@ def _training_pictures(encoder: Any, dataset: Dataset, formats: Sequence[str]) -
         except tf.errors.OpError:
             is_same = False
         if not is_same:
-            # A relative name may be that of another file in this working directory.
+            # A relative path may name another file in this working directory.
             changed = uri if os.path.isabs(uri) or "://" in uri else changed
             continue
         yield Picture(uri, content, features)
@@ -129,7 +126,7 @@ def _training_pictures(encoder: Any, dataset: Dataset, formats: Sequence[str]) -
 
 
 def _noise(encoder: Any, manifest: Manifest, formats: Sequence[str]) -> list[Picture]:
-    """A picture of noise; none where we cannot write its format."""
+    """A picture of noise; none if TensorFlow cannot write any of the formats."""
     pixels = np.random.default_rng(0).integers(0, 256, (96, 128, 3), np.uint8)
     writers = {"JPEG": tf.io.encode_jpeg, "PNG": tf.io.encode_png}
     contents = [write(pixels).numpy() for name, write in writers.items() if name in formats][:1]
@@ -144,7 +141,7 @@ def _features(encoder: Any, manifest: Manifest, content: bytes) -> tf.Tensor:
 
 
 def _distance(features: tf.Tensor, stored: tf.Tensor) -> float:
-    """The norm of the difference, as a part of the norm of what is stored."""
+    """The norm of the difference, relative to the norm of the stored features."""
     one, two = (x.numpy().astype(np.float64).ravel() for x in (features, stored))
     return float(np.linalg.norm(one - two)) / max(float(np.linalg.norm(two)), 1e-9)
 
@@ -159,7 +156,7 @@ def _own_caption(
 
 
 def _answer_of_session(version: str, contents: list[bytes]) -> dict[str, list]:
-    """What `trainer.serving.session_captions` says in a process of its own."""
+    """The output of `trainer.serving.session_captions`, run in a new process."""
     with tempfile.TemporaryDirectory() as folder:
         paths = [os.path.join(folder, str(i)) for i in range(len(contents))]
         for path, content in zip(paths, contents, strict=True):
@@ -167,9 +164,9 @@ def _answer_of_session(version: str, contents: list[bytes]) -> dict[str, list]:
                 file.write(content)
         result = os.path.join(folder, "result.json")
         environment = os.environ | {
-            # Where there is a GPU this process holds it, and an export has to run without one.
+            # This process may hold the GPU, and an export must run without one.
             "CUDA_VISIBLE_DEVICES": "",
-            # A notebook may have found this package by a path of its own.
+            # A notebook may have added this package's path to sys.path itself.
             "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
         }
         done = subprocess.run(

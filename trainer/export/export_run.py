@@ -1,7 +1,7 @@
-"""The export: a SavedModel from image bytes to captions; see `tfrecords_schema.exported_model`.
+"""Exports a SavedModel from image bytes to captions; see `tfrecords_schema.exported_model`.
 
-It needs nothing but TensorFlow to load, and TensorFlow Serving takes it as it is. Before it is
-published it has to caption pictures as the trainer does; see `export_check`.
+Loading it needs only TensorFlow, and TensorFlow Serving accepts it unchanged. Before it is
+published, its captions of pictures must equal the trainer's; see `export_check`.
 """
 
 import dataclasses
@@ -45,19 +45,19 @@ def export(
 
     Args:
       model: a trained captioner.
-      dataset: that it was trained on.
-      output: directory of versions.
-      search: how captions are searched for.
-      formats: of FORMAT_NAMES, in any case, that the export reads.
-      run: its directory, for the metadata.
-      check: whether it is tried before it is published.
+      dataset: the dataset that it was trained on.
+      output: the directory of versions.
+      search: the search settings.
+      formats: the formats of FORMAT_NAMES, in any case, that the export reads.
+      run: the directory of the run, for the metadata.
+      check: whether the export is checked before it is published.
 
     Returns:
       The directory of the new version.
 
     Raises:
-      InputError: the dataset's image encoder is not there, or `output` cannot be written to.
-      ExportError: the export does not do what the trainer does.
+      InputError: the dataset's image encoder is missing, or `output` cannot be written to.
+      ExportError: the export's captions differ from the trainer's.
     """
     formats = parse_formats(",".join(formats))
     if tf.io.gfile.exists(output) and not tf.io.gfile.isdir(output):
@@ -92,7 +92,7 @@ def export(
 
 
 def _load_encoder(path: str) -> Any:
-    """The image encoder of a dataset."""
+    """Loads the image encoder of a dataset."""
     if not tf.io.gfile.isdir(path):
         raise InputError(
             f"--data: {path} is missing: the export needs the image encoder. "
@@ -100,7 +100,7 @@ def _load_encoder(path: str) -> Any:
         )
     try:
         encoder = tf.saved_model.load(path)
-    except Exception as error:  # damaged protocol buffers fail in any way
+    except Exception as error:  # damaged protocol buffers raise any kind of error
         raise InputError(
             f"--data: {path} is damaged: {one_line(error)}. {write_anew(ENCODER_DIRECTORY)}"
         ) from error
@@ -114,6 +114,6 @@ def _load_encoder(path: str) -> Any:
 
 def _next_version(output: str) -> int:
     tf.io.gfile.makedirs(output)
-    # Object stores list directories with a slash.
+    # Object stores list directories with a trailing slash.
     names = [name.rstrip("/") for name in tf.io.gfile.listdir(output)]
     return max((int(name) for name in names if name.isdecimal()), default=0) + 1

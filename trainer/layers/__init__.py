@@ -1,1 +1,1 @@
-"""Layers that captioners are built of, and packed captions."""
+"""Layers of the captioners, and packed captions."""

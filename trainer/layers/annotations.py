@@ -1,11 +1,10 @@
-"""An image as the annotation vectors that attention weighs (Xu et al. 2015, section 3.1.1).
+"""The annotation vectors of an image, for attention (Xu et al. 2015, section 3.1.1).
 
     a_i = relu(W_a x_i + b_a)         annotation of region i from its features
     k_i = W_k a_i                     its key, which is scored
 
-The annotations are projected once an image to `annotation_units`, which the paper does not do: what
-follows then works on 512 numbers a region instead of 1280. Pooled features are a grid of one
-region.
+The annotations are projected once an image to `annotation_units`, which the paper does not do: the
+later layers work on 512 numbers a region instead of 1280. Pooled features are one region.
 
 Shape suffixes: B images, R regions, D feature depth, C annotation units, A attention units.
 """
@@ -23,17 +22,17 @@ from trainer.replicas.stateless_random import Seed
 
 
 class Context(NamedTuple):
-    """What depends on the image alone."""
+    """The annotations and keys of images. They depend on the image alone."""
 
     annotations_BRC: tf.Tensor
     keys_BRA: tf.Tensor
 
 
 class Annotations(keras.layers.Layer):
-    """Makes an image's annotations, and the state of an RNN that begins with them."""
+    """Computes the annotations of images, and the initial state of an RNN from them."""
 
     def __init__(self, config: ModelConfig, feature_depth: int):
-        """For features [regions, feature_depth]."""
+        """The features are [batch, regions, feature_depth]."""
         super().__init__(name="annotations")
         self._config = config
         self._annotate = keras.layers.Dense(config.annotation_units, "relu", name="annotate")
@@ -47,7 +46,7 @@ class Annotations(keras.layers.Layer):
         self.built = True
 
     def encode(self, features_BRD: tf.Tensor, seed: Seed | None) -> Context:
-        """The annotations of images, some regions of them and some numbers left out by `seed`."""
+        """The annotations and keys of images; `seed` turns on dropout of regions and of units."""
         features_BRD = dropout_regions(features_BRD, self._config.region_dropout, seed)
         annotations_BRC = self._annotate(features_BRD)
         annotations_BRC = dropout_images(annotations_BRC, self._config.annotation_dropout, seed, 0)

@@ -9,17 +9,17 @@ One step from h_{t-1} and memory c_{t-1} (equations in `attend`, cells in `cells
     z       = sigmoid(b) u
     h, c    = LSTM or GRU (x + z W_z, h W_h, c)   x: the word's part, computed beforehand
 
-Automatic differentiation of the loop adds up the gradient of every weight matrix, and of all
-annotations, anew at each step: most of its time is spent reading and writing those sums. Here each
-step's gradients of activations are kept, and one large matrix product after the loop turns them
-into the gradient of each weight.
+Automatic differentiation of the loop accumulates the gradient of every weight matrix, and of all
+annotations, at each step, and spends most of its time reading and writing those sums. This gradient
+keeps the activations' gradients of each step. After the loop, one large matrix product computes the
+gradient of each weight.
 
-The captions of an image look at the same annotations, by far the largest thing that a step reads:
-where they are weighted the rows go back to the order of the batch, and an image is read once for
-all its K captions.
+The captions of an image attend to the same annotations, by far the largest tensor that a step
+reads. For the weighted sum the rows go back to the order of the batch, so an image is read once
+for all its K captions.
 
 Shape suffixes: B images, K captions an image, N = B K rows, n rows running at a step (they fall
-with t, so rows are sorted by length, longest first), R regions, C annotation units, A attention
+with t, as rows are sorted by length, longest first), R regions, C annotation units, A attention
 units, H units of the cell, Q = A + 1, S = G + Q, T time, P packed words (sum of n over T),
 time-major; G and 4 as in `cells`.
 """
@@ -37,18 +37,18 @@ from trainer.layers.packing import PackedCaptions
 class Weights(NamedTuple):
     """The weights of the recurrence."""
 
-    state_HS: tf.Tensor  # W_h, W_q and the gate's column: all that the state is multiplied by
+    state_HS: tf.Tensor  # W_h, W_q and the gate's column: every matrix that h is multiplied by
     state_bias_S: tf.Tensor
     score_A: tf.Tensor
     context_CG: tf.Tensor  # W_z
 
 
 class Step(NamedTuple):
-    """What one step computes; the backward pass reads it again."""
+    """The results of one step, kept for the backward pass."""
 
     h_nH: tf.Tensor
     memory_nH: tf.Tensor
-    before_nH: tf.Tensor  # the memory before
+    before_nH: tf.Tensor  # the memory before the step
     z_nC: tf.Tensor
     u_nC: tf.Tensor
     alpha_nR: tf.Tensor
@@ -66,7 +66,7 @@ def attention_step(
     input_nG: tf.Tensor,
     weights: Weights,
 ) -> Step:
-    """One step of n rows; `look` makes k_nRA + q of q_nA, `weigh` makes u_nC of alpha_nR."""
+    """One step of n rows. `look` computes k_nRA + q from q_nA, `weigh` u_nC from alpha_nR."""
     attention = weights.score_A.shape[0]
     of_state_nS = linear(h_nH, weights.state_HS, weights.state_bias_S)
     of_state_nG, query_nA, gate_n1 = tf.split(of_state_nS, [-1, attention, 1], axis=1)
@@ -91,16 +91,16 @@ def attention_rnn(
     words: PackedCaptions,
     weights: Weights,
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """All steps of all captions.
+    """Runs the recurrence over all words of all captions.
 
     Args:
-      cell: of the recurrence.
-      annotations_BRC: of each image.
-      keys_NRA: of each row's image.
+      cell: the cell of the recurrence.
+      annotations_BRC: the annotations of each image.
+      keys_NRA: the keys of each row's image.
       h_NH: the output before the first word.
-      memory_NH: likewise; in a GRU the same.
+      memory_NH: the LSTM's cell state before the first word; a GRU's equals h_NH.
       input_PG: the words' part of the gates.
-      words: which words there are.
+      words: the packed captions.
       weights: float32.
 
     Returns:
@@ -126,7 +126,7 @@ def _recurrence(
     time_P: tf.Tensor,
     *weights: tf.Tensor,
 ) -> tuple[tuple[tf.Tensor, tf.Tensor, tf.Tensor], Callable]:
-    """What `attention_rnn` gives, and the function from its gradients to those of the arguments."""
+    """The result of `attention_rnn`, and its gradient function."""
     w = Weights(*weights)
     steps = tf.shape(rows_T)[0]
     units, depth = h_NH.shape[1], annotations_BRC.shape[2]
@@ -195,7 +195,7 @@ def _gradient(
     state_SH, context_GC = tf.transpose(w.state_HS), tf.transpose(w.context_CG)
 
     def backward(t, dh, dc, dkeys, dscore_A, gates, queries, du, alpha):
-        # dh, dc and dkeys come with the rows of step t + 1; those that end at t start from zero.
+        # dh, dc and dkeys have the rows of step t + 1. Rows that end at t start from zero.
         n = rows_T[t]
         dgates_n4, dc_n = cell.gradient(
             grow(dh, n) + words_at(t, dh_PH), grow(dc, n), kept.gates_n4.read(t),
@@ -211,7 +211,7 @@ def _gradient(
         weighted_nR = alpha_nR * dalpha_nR
         dscores_nR = weighted_nR - alpha_nR * tf.reduce_sum(weighted_nR, 1, keepdims=True)
         tanh_nRA = kept.tanh_nRA.read(t)
-        # Products of matrices where broadcasting would do: they take half the time.
+        # Matrix products take half the time of broadcasting here.
         dscores_1X = tf.reshape(dscores_nR, [1, -1])
         dscore_A += tf.matmul(dscores_1X, tf.reshape(tanh_nRA, [-1, attention]))[0]
         dtanh_XA = tf.matmul(dscores_1X, w.score_A[None], transpose_a=True)
@@ -223,7 +223,7 @@ def _gradient(
         m = tf.shape(dkeys)[0]
         dkeys = tf.cond(
             m == n,
-            lambda: dkeys + dpre_nRA,  # most steps: nothing is copied
+            lambda: dkeys + dpre_nRA,  # most steps: no concatenation
             lambda: tf.concat([dkeys + dpre_nRA[:m], dpre_nRA[m:]], 0),
         )
         return (
@@ -268,12 +268,12 @@ def _gradient(
 
 
 def _by_image(x_nX: tf.Tensor, caption_N: tf.Tensor, images: tf.Tensor) -> tf.Tensor:
-    """x_BKX in the order of the batch; zeros for rows that do not run."""
+    """x_BKX in the order of the batch, with zeros for rows that do not run."""
     rows, running, depth = tf.shape(caption_N)[0], tf.shape(x_nX)[0], x_nX.shape[1]
     x_NX = tf.scatter_nd(caption_N[:running, None], x_nX, [rows, depth])
     return tf.reshape(x_NX, [images, rows // images, depth])
 
 
 def _by_row(x_BKX: tf.Tensor, caption_n: tf.Tensor) -> tf.Tensor:
-    """x_nX of what `_by_image` gives."""
+    """The inverse of `_by_image`: x_nX of the running rows."""
     return tf.gather(tf.reshape(x_BKX, [-1, x_BKX.shape[2]]), caption_n)

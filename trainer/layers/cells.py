@@ -1,15 +1,15 @@
 """LSTM and GRU: one step, and its gradient written out.
 
-Both take what comes from the input and what comes from the state before, and carry a memory beside
-the output h: the LSTM its cell, the GRU its output again.
+A step takes the input's part and the state's part of the gates. It carries a memory beside the
+output h: the LSTM its cell state, the GRU its output again.
 
-    LSTM (Hochreiter and Schmidhuber 1997; Gers et al. 2000); i, f, g, o are sums of both
+    LSTM (Hochreiter and Schmidhuber 1997; Gers et al. 2000); i, f, g, o are sums of both parts
         c = sigmoid(f) c' + sigmoid(i) tanh(g);  h = sigmoid(o) tanh(c)
-    GRU (Cho et al. 2014, with the reset after the product, as cuDNN has it); u and r are sums of
-        both, x comes from the input alone and y from the state alone
+    GRU (Cho et al. 2014, with the reset after the product, as in cuDNN); u and r are sums of both
+        parts, x comes from the input alone and y from the state alone
         h = sigmoid(u) h' + (1 - sigmoid(u)) tanh(x + sigmoid(r) y)
 
-The order of the gates is that of the weights of Keras' layers: i, f, g, o of either, or u, r, x of
+The gates have the order of the weights of Keras' layers: i, f, g, o of both parts, or u, r, x of
 the input and u, r, y of the state.
 
 Shape suffixes: n rows, H units, G = 4 H in an LSTM and 3 H in a GRU, 4 = 4 H: i, f, g, o or
@@ -23,17 +23,17 @@ import tensorflow as tf
 
 
 class Cell(NamedTuple):
-    """A step and its gradient."""
+    """A step of a recurrent cell, and its gradient."""
 
     forward: Callable
-    """of input_nG, of state_nG, memory_nH -> h_nH, memory_nH, gates_n4 (for the gradient)."""
+    """of_input_nG, of_state_nG, memory_nH -> h_nH, memory_nH, gates_n4 (for the gradient)."""
     gradient: Callable
     """dh_nH, dmemory_nH, gates_n4, memory before, memory after -> dgates_n4, d memory before;
-    dgates_n4 is of the gates before their nonlinearities."""
+    dgates_n4 is the gradient of the gates before their nonlinearities."""
     of_input: Callable
-    """dgates_n4 -> d of input_nG."""
+    """dgates_n4 -> the gradient of of_input_nG."""
     of_state: Callable
-    """dgates_n4 -> d of state_nG."""
+    """dgates_n4 -> the gradient of of_state_nG."""
 
 
 def _lstm(of_input_nG, of_state_nG, memory_nH):
@@ -75,7 +75,7 @@ def _gru_gradient(dh_nH, dmemory_nH, gates_n4, before_nH, memory_nH):
 
 
 def sigmoid_gradient(y: tf.Tensor, dy: tf.Tensor) -> tf.Tensor:
-    """Of y = sigmoid(x): dy y (1 - y), in one operation."""
+    """dy y (1 - y), the gradient of y = sigmoid(x), in one operation."""
     return tf.raw_ops.SigmoidGrad(y=y, dy=dy)
 
 

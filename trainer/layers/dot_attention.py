@@ -2,8 +2,8 @@
 
     head_h = softmax(Q W_Q^h (K W_K^h)^T / sqrt(D_h)) K W_V^h;   output = W_O [head_1; ...]
 
-Shape suffixes: B batch, Q queries, R what is looked at, I depth of the queries, D width, H heads,
-d = D / H.
+Shape suffixes: B batch, Q queries, R vectors attended to, I depth of the input vectors, D width,
+H heads, d = D / H.
 """
 
 from typing import NamedTuple
@@ -15,17 +15,17 @@ from tfrecords_schema.errors import InputError
 
 
 class Memory(NamedTuple):
-    """What is looked at, each head's apart."""
+    """The keys and values of the vectors attended to, split by head."""
 
     keys_BHRd: tf.Tensor
     values_BHRd: tf.Tensor
 
 
 class DotAttention(keras.layers.Layer):
-    """Attention from vectors of one depth to those of another."""
+    """Attention whose queries and memory may have different depths."""
 
     def __init__(self, units: int, heads: int, query_depth: int, memory_depth: int, name: str):
-        """`units` wide, in all heads together."""
+        """`units` is the width of all heads together."""
         super().__init__(name=name)
         if units % heads:
             raise InputError(f"--heads={heads} must divide the width, {units}")
@@ -40,34 +40,34 @@ class DotAttention(keras.layers.Layer):
         self.built = True
 
     def memory(self, x_BRI: tf.Tensor) -> Memory:
-        """What these vectors are when they are looked at: float32 [B, R, memory_depth]."""
+        """The keys and values of float32 [B, R, memory_depth]."""
         return self.by_heads(*self.key_and_value(x_BRI))
 
     def attend(self, x_BQI: tf.Tensor, memory: Memory) -> tf.Tensor:
-        """What vectors see: [B, Q, query_depth] -> [B, Q, units]; see `look`."""
+        """The attention output of [B, Q, query_depth]: [B, Q, units]; see `look`."""
         return self.output(self.look(self.query(x_BQI), memory))
 
     def query(self, x: tf.Tensor) -> tf.Tensor:
-        """Who looks: [..., query_depth] -> [..., units]."""
+        """The queries of all heads: [..., query_depth] -> [..., units]."""
         return self._query(x)
 
     def key_and_value(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """What is looked at: [..., memory_depth] -> two of [..., units]; see `by_heads`."""
+        """The keys and values of all heads: [..., memory_depth] -> two of [..., units]."""
         return self._key(x), self._value(x)
 
     def by_heads(self, key_BRD: tf.Tensor, value_BRD: tf.Tensor) -> Memory:
-        """The memory of keys and values, each [B, R, units]."""
+        """The memory of keys and values, each [B, R, units], split by head."""
         return Memory(self._split(key_BRD), self._split(value_BRD))
 
     def look(
         self, query_BQD: tf.Tensor, memory: Memory, may_look: tf.Tensor | None = None
     ) -> tf.Tensor:
-        """The weighted values of all heads.
+        """The attention-weighted values of all heads.
 
         Args:
-          query_BQD: of `query`.
-          memory: at what it looks.
-          may_look: bool, to be broadcast to [B, 1, Q, R]; None: at everything.
+          query_BQD: the result of `query`.
+          memory: the keys and values attended to.
+          may_look: bool mask that broadcasts to [B, 1, Q, R]; None masks nothing.
 
         Returns:
           [B, Q, units].
@@ -80,7 +80,7 @@ class DotAttention(keras.layers.Layer):
         return tf.reshape(tf.transpose(seen_BHQd, [0, 2, 1, 3]), tf.shape(query_BQD))
 
     def output(self, seen: tf.Tensor) -> tf.Tensor:
-        """What follows from what was seen: [..., units] -> [..., units]."""
+        """The output projection: [..., units] -> [..., units]."""
         return self._output(seen)
 
     def _split(self, x_BRD: tf.Tensor) -> tf.Tensor:

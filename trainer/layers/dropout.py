@@ -1,8 +1,8 @@
-"""Dropout in all places of a captioner.
+"""Dropout of regions, units, words and weights.
 
-Masks depend on the seed of the run, the step and the place in the global batch alone: a resumed
-run and any number of replicas draw the same ones. A byte is drawn for each number, so rates are
-those nearest of a 256th.
+Masks depend only on the seed of the run, the step and the place in the global batch: a resumed run
+draws the same ones, and so does any number of replicas. A mask takes one random byte a number, so
+rates are rounded to a multiple of 1/256.
 
 Shape suffixes: B images, R regions, D feature depth, N captions, T time, P packed words.
 """
@@ -17,17 +17,17 @@ _REGIONS, _INPUTS = PLACES - 4, PLACES - 5
 
 
 def regions_kept(regions: int, rate: float) -> int:
-    """How many of an image's regions `dropout_regions` keeps."""
+    """The number of regions of an image that `dropout_regions` keeps."""
     return max(1, round(regions * (1 - rate)))
 
 
 def dropout_regions(features_BRD: tf.Tensor, rate: float, seed: Seed | None) -> tf.Tensor:
-    """Leaves out regions, others of each image, as PatchDropout does (Liu et al. 2022,
-    arXiv:2208.07220): the model sees fewer of them, so a step is faster too.
+    """Drops random regions of each image, as PatchDropout does (Liu et al. 2022, arXiv:2208.07220).
+    The model sees fewer regions, so a step is faster too.
 
     Args:
       features_BRD: float32, with a static number of regions.
-      rate: share of the regions that is left out, in [0, 1); one is always kept.
+      rate: share of the regions that is dropped, in [0, 1); one is always kept.
       seed: None turns dropout off.
 
     Returns:
@@ -42,14 +42,14 @@ def dropout_regions(features_BRD: tf.Tensor, rate: float, seed: Seed | None) -> 
 
 
 def dropout_images(x: tf.Tensor, rate: float, seed: Seed | None, place: int) -> tf.Tensor:
-    """Dropout on float32 [B, ...].
+    """Applies dropout to float32 [B, ...].
 
     Args:
       x: one row an image.
       rate: in [0, 1).
       seed: None turns dropout off.
-      place: in the model, from 0; each place draws other masks. The last ones below
-        `draws.PLACES` are not for models.
+      place: number of the mask in the model, from 0; each place draws another mask. The last ones
+        below `stateless_random.PLACES` are not for models.
     """
     if seed is None or rate == 0:
         return x
@@ -61,7 +61,7 @@ def dropout_images(x: tf.Tensor, rate: float, seed: Seed | None, place: int) -> 
 def dropout_words(
     x_PX: tf.Tensor, rate: float, seed: Seed | None, place: int, words: PackedCaptions
 ) -> tf.Tensor:
-    """The same on packed words."""
+    """Applies dropout to packed words, as `dropout_images` does to images."""
     if seed is None or rate == 0:
         return x_PX
     captions, depth = tf.shape(words.caption_N)[0], tf.shape(x_PX)[1]
@@ -71,23 +71,23 @@ def dropout_words(
 
 
 def dropout_inputs(words: PackedCaptions, rate: float, seed: Seed) -> PackedCaptions:
-    """Hides whole words from the model, as <unk>, so that it must look at the image (Bowman et al.
+    """Replaces random input words by <unk>, so that the model must look at the image (Bowman et al.
     2016, arXiv:1511.06349, section 3.1).
 
     Args:
-      words: of the batch.
-      rate: share of the words before that are hidden, in [0, 1]; <start> never is.
-      seed: of the step.
+      words: the packed captions.
+      rate: share of the input words that are replaced, in [0, 1]; <start> never is.
+      seed: the seed of the step.
     """
     is_hidden = (uniform_words(seed, _INPUTS, words) < rate) & (words.time_P > 0)
     return words._replace(inputs_P=tf.where(is_hidden, UNK, words.inputs_P))
 
 
 def dropout_weights(x: tf.Tensor, rate: float, seed: Seed | None, place: int) -> tf.Tensor:
-    """DropConnect on a matrix of weights: one mask a step, for all images and words of the batch.
+    """DropConnect on a weight matrix, with one mask a step for all images and words of the batch.
 
-    On the recurrent weights of an LSTM it is that of Merity et al. 2018 (arXiv:1708.02182, section
-    2), which leaves the memory as it is.
+    On the recurrent weights of an LSTM it is the one of Merity et al. 2018 (arXiv:1708.02182,
+    section 2), which does not change the memory.
     """
     if seed is None or rate == 0:
         return x
@@ -96,7 +96,7 @@ def dropout_weights(x: tf.Tensor, rate: float, seed: Seed | None, place: int) ->
 
 
 def uniform_words(seed: Seed, place: int, words: PackedCaptions) -> tf.Tensor:
-    """float32 [P] in [0, 1); see `draws.uniform`."""
+    """float32 [P] in [0, 1), a random number a word; see `stateless_random.uniform`."""
     captions = tf.shape(words.caption_N)[0]
     return tf.gather_nd(
         uniform(seed, place, seed.caption, captions, seed.longest), places_of(words)

@@ -1,4 +1,4 @@
-"""What a model is given of a dataset's features, or of its images."""
+"""The model's input: the features of a dataset, or its images."""
 
 import math
 
@@ -6,7 +6,7 @@ import tensorflow as tf
 
 
 def as_model_input(features: tf.Tensor) -> tf.Tensor:
-    """Features as float32 [batch, regions, depth]: a grid flattened, pooled as one region.
+    """Features as float32 [batch, regions, depth]; pooled features are one region.
 
     Images, uint8 [batch, side, side, 3], become float32 and keep their shape.
     """

@@ -1,9 +1,9 @@
 """A recurrent layer over packed captions.
 
 On a GPU the whole recurrence is one cuDNN call of a Keras layer on padded captions. On a CPU it is
-a loop over steps whose rows become fewer, with its gradient written out: automatic differentiation
-would add up the gradient of the recurrent weights at each step, while here one large matrix product
-after the loop gives it. Both use the weights of one Keras layer.
+a loop over steps, whose number of rows falls, with its gradient written out. Automatic
+differentiation would accumulate the gradient of the recurrent weights at each step. Here one large
+matrix product after the loop computes it. Both use the weights of one Keras layer.
 
 Shape suffixes: N rows (captions), n rows running at a step, H units, T time, P packed
 words, I depth of the inputs; G and 4 as in `cells`.
@@ -20,14 +20,14 @@ from trainer.layers.packing import PackedCaptions, pack, unpack, word_before
 
 
 class RnnState(NamedTuple):
-    """The state of a layer; in a GRU both are the same."""
+    """The state of a layer; in a GRU both parts are equal."""
 
     h_NH: tf.Tensor
     memory_NH: tf.Tensor
 
 
 def make_rnn(cell: str, units: int, inputs: int, name: str) -> keras.layers.RNN:
-    """A layer of `units` cells over vectors of depth `inputs`, with its variables."""
+    """A built Keras layer of `units` cells over vectors of depth `inputs`."""
     kinds = {"lstm": keras.layers.LSTM, "gru": keras.layers.GRU}
     layer = kinds[cell](units, return_sequences=True, name=name)
     layer.build((None, None, inputs))
@@ -35,18 +35,18 @@ def make_rnn(cell: str, units: int, inputs: int, name: str) -> keras.layers.RNN:
 
 
 def cell_name(layer: keras.layers.RNN) -> str:
-    """`lstm` or `gru`."""
+    """The layer's kind of cell, `lstm` or `gru`."""
     return "lstm" if isinstance(layer, keras.layers.LSTM) else "gru"
 
 
 def input_weights(layer: keras.layers.RNN) -> tuple[tf.Tensor, tf.Tensor]:
-    """kernel_IG and bias_G: what of the input goes to which gate."""
+    """kernel_IG and bias_G, the weights from the input to the gates."""
     bias = tf.convert_to_tensor(layer.cell.bias)
     return tf.convert_to_tensor(layer.cell.kernel), bias if bias.shape.rank == 1 else bias[0]
 
 
 def state_weights(layer: keras.layers.RNN) -> tuple[tf.Tensor, tf.Tensor]:
-    """kernel_HG and bias_G: what of the state before goes to which gate."""
+    """kernel_HG and bias_G, the weights from the previous state to the gates."""
     bias = tf.convert_to_tensor(layer.cell.bias)
     kernel = tf.convert_to_tensor(layer.cell.recurrent_kernel)
     return kernel, tf.zeros_like(bias) if bias.shape.rank == 1 else bias[1]
@@ -63,16 +63,16 @@ def rnn_step(layer: keras.layers.RNN, inputs_NI: tf.Tensor, state: RnnState) -> 
 def packed_rnn(
     layer: keras.layers.RNN, inputs_PI: tf.Tensor, state: RnnState, words: PackedCaptions
 ) -> tf.Tensor:
-    """All steps of all captions.
+    """Runs a layer over all words of all captions.
 
     Args:
-      layer: of `make_rnn`.
+      layer: the result of `make_rnn`.
       inputs_PI: float32.
-      state: before the first word; rows as in `words`, longest caption first.
-      words: whose inputs these are.
+      state: the state before the first word; rows as in `words`, longest caption first.
+      words: the packed captions of the inputs.
 
     Returns:
-      h_PH of every word.
+      h_PH, the output of every word.
     """
     if tf.config.list_physical_devices("GPU"):
         return fused_rnn(layer, inputs_PI, state, words)
@@ -87,12 +87,12 @@ def packed_rnn(
 def fused_rnn(
     layer: keras.layers.RNN, inputs_PI: tf.Tensor, state: RnnState, words: PackedCaptions
 ) -> tf.Tensor:
-    """The same by one call of the Keras layer, which on a GPU is one of cuDNN."""
+    """As `packed_rnn`, by one call of the Keras layer, which on a GPU is one call of cuDNN."""
     order_N = tf.argsort(words.caption_N)  # sorted rows -> rows of the batch
     initial = [tf.gather(part, order_N) for part in state]
     if cell_name(layer) == "gru":
         initial = initial[:1]
-    # cuDNN refuses a row without a step: one is computed for it, and dropped with the padding.
+    # cuDNN refuses a row without a step: such a row gets one, which is dropped with the padding.
     inputs_NTI = tf.pad(unpack(inputs_PI, words), [[0, 0], [0, 1], [0, 0]])
     steps_N = tf.maximum(tf.reduce_sum(unpack(tf.ones_like(words.row_P), words), 1), 1)
     mask_NT = tf.sequence_mask(steps_N, tf.shape(inputs_NTI)[1])
@@ -110,7 +110,7 @@ def _recurrence(
     row_P: tf.Tensor,
     time_P: tf.Tensor,
 ) -> tuple[tf.Tensor, Callable]:
-    """h_PH, and the function that turns its gradient into those of the arguments."""
+    """h_PH, and its gradient function."""
     steps, rows, units = tf.shape(rows_T)[0], tf.shape(h_NH)[0], h_NH.shape[1]
     words_at = words_by_step(rows_T)
 
@@ -139,7 +139,7 @@ def _recurrence(
         state_kernel_GH = tf.transpose(state_kernel_HG)  # once: saves half of each step's product
 
         def backward(t, dh, dmemory, dgates):
-            # dh and dmemory come with the rows of step t + 1; those that end at t start from zero.
+            # dh and dmemory have the rows of step t + 1. Rows that end at t start from zero.
             n = rows_T[t]
             dgates_n4, dmemory = cell.gradient(
                 grow(dh, n) + words_at(t, dh_PH), grow(dmemory, n), gates.read(t),
@@ -168,31 +168,31 @@ def _recurrence(
 
 
 def linear(x_nI: tf.Tensor, kernel_IG: tf.Tensor, bias_G: tf.Tensor) -> tf.Tensor:
-    """x_nG; one operation on a CPU, where the bias is added by the product."""
+    """x W + b as x_nG; on a CPU it is one operation, which fuses the bias with the product."""
     return tf.nn.bias_add(tf.matmul(x_nI, kernel_IG), bias_G)
 
 
 def state_before(
     h_PH: tf.Tensor, h_NH: tf.Tensor, rows_T: tf.Tensor, row_P: tf.Tensor, time_P: tf.Tensor
 ) -> tf.Tensor:
-    """The output before each word: h_NH before the first, then that of the word before."""
+    """The output before each word: h_NH before the first, else the output of the previous word."""
     before_PH = tf.gather(h_PH, word_before(rows_T, row_P, time_P))
     return tf.where((time_P > 0)[:, None], before_PH, tf.gather(h_NH, row_P))
 
 
 def words_by_step(rows_T: tf.Tensor) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
-    """A function of t and x_PX that gives x_nX, the words of step t; nothing is copied."""
+    """A function of t and x_PX that returns x_nX, the words of step t, without a copy."""
     starts_T = tf.cumsum(rows_T, exclusive=True)
     return lambda t, x_PX: tf.slice(x_PX, [starts_T[t], 0], [rows_T[t], x_PX.shape[1]])
 
 
 def step_array(steps: tf.Tensor, *shape: int) -> tf.TensorArray:
-    """One tensor a step, float32 [rows, *shape] with its own number of rows."""
+    """An array of one tensor a step, float32 [rows, *shape]; the number of rows may differ."""
     return tf.TensorArray(
         tf.float32, steps, infer_shape=False, clear_after_read=False, element_shape=[None, *shape]
     )
 
 
 def grow(x: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
-    """`x` with zeros below, to `rows` rows."""
+    """`x` padded with zeros at the end, to `rows` rows."""
     return tf.pad(x, [[0, rows - tf.shape(x)[0]]] + [[0, 0]] * (x.shape.rank - 1))

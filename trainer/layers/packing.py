@@ -1,9 +1,9 @@
 """Packed captions: the words of a batch without padding.
 
-Training runs on packed captions. They are sorted by length, longest first; at step t only the
-first n_t rows, those still running, are computed, and everything that needs no recurrence (word
-embeddings, output layer, loss) works on the P = sum of n_t words of the batch, in the order of
-time, then row. No padding is ever multiplied.
+Training runs on packed captions. They are sorted by length, longest first, and step t computes only
+the first n_t rows, those still running. The layers without recurrence (word embeddings, output
+layer, loss) work on the P = sum of n_t words of the batch, in the order of time, then row. No
+padding is multiplied.
 
 Shape suffixes: B images, K captions an image, N = B K rows (captions), T time, P packed words,
 V vocabulary, X anything.
@@ -16,19 +16,19 @@ import tensorflow as tf
 
 
 class PackedCaptions(NamedTuple):
-    """The words of a batch of captions; all int32."""
+    """The words of a batch of captions, all int32."""
 
-    inputs_P: tf.Tensor  # the word before
-    labels_P: tf.Tensor  # the word that is to be predicted
+    inputs_P: tf.Tensor  # the previous word
+    labels_P: tf.Tensor  # the word to predict
     row_P: tf.Tensor  # row of each word
     time_P: tf.Tensor  # its place in its caption, from 0
-    rows_T: tf.Tensor  # rows running at each step: not rising, all more than 0
-    caption_N: tf.Tensor  # which of the batch's B K captions a row is
-    image_N: tf.Tensor  # which of its B images
+    rows_T: tf.Tensor  # rows running at each step, all above 0; never more than at the step before
+    caption_N: tf.Tensor  # index of each row's caption among the batch's B K
+    image_N: tf.Tensor  # index of each row's image among the batch's B
 
 
 def pack_captions(caption_ids_BKT: tf.Tensor) -> PackedCaptions:
-    """Captions, longest first, without their padding.
+    """Packs captions, longest first, without their padding.
 
     Args:
       caption_ids_BKT: int32, K captions an image, each <start> ... <end> and 0 after it; a row of
@@ -47,26 +47,26 @@ def pack_captions(caption_ids_BKT: tf.Tensor) -> PackedCaptions:
         labels_P=tf.boolean_mask(tf.transpose(ids_NT[:, 1:]), running_TN),
         row_P=position_P2[:, 1],
         time_P=position_P2[:, 0],
-        rows_T=rows_T[: tf.reduce_max(words_N)],  # padding to the batch's length has no rows
+        rows_T=rows_T[: tf.reduce_max(words_N)],  # steps that are all padding have no rows
         caption_N=order_N,
         image_N=order_N // captions_per_image,
     )
 
 
 def word_before(rows_T: tf.Tensor, row_P: tf.Tensor, time_P: tf.Tensor) -> tf.Tensor:
-    """The index of the word before each word; for a first word any that is there."""
+    """The index of the word before each word; a first word has any valid index."""
     starts_T = tf.cumsum(rows_T, exclusive=True)
     return tf.gather(starts_T, tf.maximum(time_P - 1, 0)) + row_P
 
 
 def repeat_images(x_BX: tf.Tensor, words: PackedCaptions) -> tf.Tensor:
-    """float32 x_BX [B, ...] to x_NX [N, ...]: what each row's image has."""
+    """float32 x_BX [B, ...] to x_NX [N, ...]: the values of each row's image."""
 
     @tf.custom_gradient
     def repeat(x_BX: tf.Tensor) -> tuple[tf.Tensor, Callable]:
         def gradient(dx_NX: tf.Tensor) -> tf.Tensor:
-            # In the order of the batch the rows of an image are neighbours: adding those up takes
-            # a third of the time of a gather's gradient.
+            # In the order of the batch the rows of an image are neighbours. This sum takes a third
+            # of the time of a gather's gradient.
             dx_NX = tf.gather(dx_NX, tf.argsort(words.caption_N))
             shape = tf.shape(x_BX)
             return tf.reduce_sum(tf.reshape(dx_NX, tf.concat([shape[:1], [-1], shape[1:]], 0)), 1)
@@ -83,12 +83,12 @@ def rows_by_image(x_NX: tf.Tensor, images: tf.Tensor) -> tf.Tensor:
 
 
 def rows_of_images(x_BX: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
-    """float32 x_BX [B, X] to x_NX [N, X]: what each row's image has, for N such rows."""
+    """float32 x_BX [B, X] to x_NX [N, X]: the values of each row's image, rows in batch order."""
     return tf.repeat(x_BX, rows // tf.maximum(tf.shape(x_BX)[0], 1), axis=0)
 
 
 def unpack(x_PX: tf.Tensor, words: PackedCaptions) -> tf.Tensor:
-    """x_NTX, rows in the order of the batch, zeros where no word is."""
+    """x_NTX with rows in the order of the batch, and zeros where there is no word."""
     shape = tf.concat(
         [[tf.shape(words.caption_N)[0], tf.shape(words.rows_T)[0]], tf.shape(x_PX)[1:]], 0
     )
@@ -97,10 +97,10 @@ def unpack(x_PX: tf.Tensor, words: PackedCaptions) -> tf.Tensor:
 
 
 def pack(x_NTX: tf.Tensor, words: PackedCaptions) -> tf.Tensor:
-    """x_PX of what `unpack` gives."""
+    """The inverse of `unpack`: x_PX."""
     return tf.gather_nd(x_NTX, places_of(words))
 
 
 def places_of(words: PackedCaptions) -> tf.Tensor:
-    """int32 [P, 2]: of each word its caption in the order of the batch, and its place in it."""
+    """int32 [P, 2]: the caption of each word, in the order of the batch, and its place in it."""
     return tf.stack([tf.gather(words.caption_N, words.row_P), words.time_P], axis=1)

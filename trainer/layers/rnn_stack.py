@@ -1,4 +1,4 @@
-"""Recurrent layers one above the other, over words; the language model of a captioner."""
+"""Stacked recurrent layers over words: the language model of a captioner."""
 
 import keras
 import tensorflow as tf
@@ -11,7 +11,7 @@ from trainer.replicas.stateless_random import Seed
 
 
 def make_stack(config: ModelConfig, layers: int, inputs: int) -> list[keras.layers.RNN]:
-    """`layers` layers of `config.units`, the first over vectors of depth `inputs`."""
+    """`layers` layers of `config.units` cells, the first over vectors of depth `inputs`."""
     return [
         make_rnn(config.cell, config.units, config.units if number else inputs, f"rnn_{number}")
         for number in range(layers)
@@ -19,12 +19,12 @@ def make_stack(config: ModelConfig, layers: int, inputs: int) -> list[keras.laye
 
 
 def zero_state(stack: list[keras.layers.RNN], rows: tf.Tensor) -> list[RnnState]:
-    """The state of one who has read nothing."""
+    """The initial state, all zeros."""
     return [RnnState(*[tf.zeros([rows, layer.units])] * 2) for layer in stack]
 
 
 def split_states(config: ModelConfig, x: tf.Tensor) -> list[RnnState]:
-    """The states of all layers out of one tensor, float32 [rows, 2 * layers * units]."""
+    """The states of all layers, split from one tensor, float32 [rows, 2 * layers * units]."""
     parts = tf.split(x, 2 * config.layers, axis=-1)
     pairs = zip(parts[::2], parts[1::2], strict=True)
     return [RnnState(h, h if config.cell == "gru" else memory) for h, memory in pairs]
@@ -33,7 +33,7 @@ def split_states(config: ModelConfig, x: tf.Tensor) -> list[RnnState]:
 def stack_step(
     stack: list[keras.layers.RNN], x_NI: tf.Tensor, state: list[RnnState]
 ) -> tuple[tf.Tensor, list[RnnState]]:
-    """One step: h_NH of the last layer, and the state after it."""
+    """One step: h_NH of the last layer, and the next state."""
     states = []
     for layer, before in zip(stack, state, strict=True):
         states.append(rnn_step(layer, x_NI, before))
@@ -50,16 +50,16 @@ def packed_stack(
     seed: Seed | None,
     place: int,
 ) -> tf.Tensor:
-    """All steps: h_PH of the last layer.
+    """Runs the layers over all words: h_PH of the last layer.
 
     Args:
-      stack: of `make_stack`.
-      x_PI: its inputs.
-      state: before the first word, rows as in `words`.
-      words: of the captions.
-      rate: of dropout between layers.
-      seed: for it.
-      place: of its first mask.
+      stack: the result of `make_stack`.
+      x_PI: the inputs of the first layer.
+      state: the state before the first word; rows as in `words`.
+      words: the packed captions.
+      rate: dropout rate between layers.
+      seed: seed of the dropout; None turns it off.
+      place: the dropout place of the stack; layer i uses place + i.
     """
     for number, (layer, before) in enumerate(zip(stack, state, strict=True)):
         if number:

@@ -1,4 +1,4 @@
-"""Cross-entropy with smoothed labels, with a gradient of its own. P packed words, V vocabulary."""
+"""Cross-entropy with smoothed labels and a custom gradient. P packed words, V vocabulary."""
 
 from collections.abc import Callable
 
@@ -8,15 +8,15 @@ import tensorflow as tf
 def cross_entropy_sum(
     logits_PV: tf.Tensor, labels_P: tf.Tensor, label_smoothing: float = 0.0
 ) -> tf.Tensor:
-    """Sum over the words of the cross-entropy with the smoothed label, in nats.
+    """The cross-entropy with smoothed labels, summed over the words, in nats.
 
     A smoothed label gives 1 - label_smoothing to the word and spreads the rest evenly over the
-    vocabulary (Szegedy et al. 2016, section 7). With x the logits and y the word it is
+    vocabulary (Szegedy et al. 2016, section 7). With x the logits and y the word, its loss is
 
         log sum_v exp(x_v) - (1 - label_smoothing) x_y - label_smoothing mean_v x_v
 
-    The logits are by far the largest tensor of a step. TensorFlow's own operation takes three times
-    as long over them on a CPU as its softmax does, so the loss is made of that.
+    The logits are by far the largest tensor of a step. On a CPU TensorFlow's cross-entropy takes
+    three times as long over them as its softmax, so the loss is computed from the softmax.
 
     Args:
       logits_PV: float32.
@@ -30,7 +30,7 @@ def cross_entropy_sum(
     @tf.custom_gradient
     def sum_of(logits_PV: tf.Tensor) -> tuple[tf.Tensor, Callable]:
         probabilities_PV = tf.nn.softmax(logits_PV)
-        # The largest probability is 1 / V at least: its logarithm loses nothing.
+        # The largest probability is at least 1 / V, so its logarithm is exact enough.
         largest_P = tf.reduce_max(probabilities_PV, axis=-1)
         log_sum_P = tf.reduce_max(logits_PV, axis=-1) - tf.math.log(largest_P)
         losses_P = log_sum_P - (1 - label_smoothing) * tf.gather(logits_PV, labels_P, batch_dims=1)

@@ -1,4 +1,4 @@
-"""Words in and out: the embedding, and the logits of the next word."""
+"""The word embedding, and the logits of the next word."""
 
 import keras
 import numpy as np
@@ -8,12 +8,12 @@ import tensorflow as tf
 class Words(keras.layers.Layer):
     """The embedding of ids, and the output layer, which may share its weights.
 
-    Tied weights are those of Press and Wolf 2017 (arXiv:1608.05859): the output layer's kernel is
-    the transposed embedding, behind a linear layer where the depths differ.
+    Weights are tied as in Press and Wolf 2017 (arXiv:1608.05859): the output layer's kernel is the
+    transposed embedding, after a linear layer where the depths differ.
     """
 
     def __init__(self, vocabulary_size: int, embedding_units: int, depth: int, tied: bool):
-        """For ids in [0, vocabulary_size); logits are of vectors of `depth`."""
+        """Ids are in [0, vocabulary_size); logits are computed from vectors of `depth`."""
         super().__init__(name="words")
         self.embedding = self.add_weight(
             (vocabulary_size, embedding_units), "uniform", name="embedding"
@@ -30,11 +30,11 @@ class Words(keras.layers.Layer):
         self.built = True
 
     def embed(self, ids: tf.Tensor) -> tf.Tensor:
-        """int32 [...] -> float32 [..., embedding_units]."""
+        """The embeddings: int32 [...] -> float32 [..., embedding_units]."""
         return tf.gather(tf.convert_to_tensor(self.embedding), ids)
 
     def logits(self, x: tf.Tensor) -> tf.Tensor:
-        """float [n, depth] -> float32 [n, vocabulary]."""
+        """The logits of the next word: float [n, depth] -> float32 [n, vocabulary]."""
         if self._project is not None:
             x = self._project(x)
         if self._kernel is not None:
@@ -44,16 +44,16 @@ class Words(keras.layers.Layer):
         return tf.nn.bias_add(logits, self.bias)
 
     def start_from_frequencies(self, counts: np.ndarray) -> None:
-        """Sets the output bias to log frequency, what a model knows that looks at nothing.
+        """Sets the output bias to the log frequencies, the best guess without any input.
 
         Args:
-          counts: int [vocabulary], how often each id was seen; one is added to each.
+          counts: int [vocabulary], the count of each id; one is added to each.
         """
         frequencies = (counts + 1.0) / (counts + 1.0).sum()
         self.bias.assign(np.log(frequencies).astype(np.float32))
 
     def start_from_vectors(self, ids: np.ndarray, vectors: np.ndarray) -> None:
-        """Sets the embeddings of some words.
+        """Sets the embeddings of some words to given vectors.
 
         Args:
           ids: int [n].

@@ -1,1 +1,1 @@
-"""Captioners, one file a family."""
+"""Captioners, one module a model family."""

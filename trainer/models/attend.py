@@ -1,7 +1,7 @@
 """Show, Attend and Tell with soft attention (Xu et al. 2015, arXiv:1502.03044).
 
-An LSTM or GRU writes a caption word by word and looks, before each word, at a weighted mean of the
-image's regions. Equations are the paper's:
+Before each word an LSTM or GRU attends to the image: it reads a weighted mean of the regions, and
+then writes the word. Equations are the paper's:
 
     a_i    = relu(W_a x_i + b_a)                      annotation of region i from its features
     e_ti   = v . tanh(W_k a_i + W_q h_{t-1})          additive attention (Bahdanau et al. 2015)
@@ -11,10 +11,10 @@ image's regions. Equations are the paper's:
     h_t    = LSTM(E y_{t-1}, z_t, h_{t-1})            (1)-(3)
     p(y_t) = softmax(L_o (E y_{t-1} + L_h h_t + L_z z_t))   (7)
 
-The second term of (14), doubly stochastic attention, is in `objective`.
+The second term of (14), doubly stochastic attention, is in `objectives.cross_entropy`.
 
-Annotations and keys are those of `annotations`. With several layers all but the last run over the
-words alone, and the last one attends.
+Annotations and keys are those of `annotations`. With several layers only the last one attends; the
+others run over the words alone.
 
 Shape suffixes: B images, N rows (captions or beams), R regions, D feature depth, C annotation
 units, A attention units, E embedding units, H units of the cell, V vocabulary, P packed words.
@@ -84,7 +84,7 @@ class Attend(keras.layers.Layer):
         x, below = stack_step(self._below, embedded_NE, state[:-1])
         of_words, weights = self._split_weights(None)
 
-        # Captions of an image look at it together, as in training: it is read once.
+        # The captions of an image attend to it together, as in training, so it is read once.
         images, depth = tf.shape(context.keys_BRA)[0], context.annotations_BRC.shape[2]
 
         def look(query_NA: tf.Tensor) -> tf.Tensor:
@@ -125,7 +125,7 @@ class Attend(keras.layers.Layer):
         return TeacherForced(self.words.logits(output_PE), seen_NR)
 
     def _split_weights(self, seed: Seed | None) -> tuple[tuple[tf.Tensor, tf.Tensor], Weights]:
-        """What goes to the cell's gates: kernel and bias of the words, and all else."""
+        """Kernel and bias from the words to the cell's gates, and the weights of the recurrence."""
         kernel_IG, bias_G = input_weights(self._rnn)
         of_words, of_context = tf.split(
             kernel_IG, [self._input_depth, self._config.annotation_units]

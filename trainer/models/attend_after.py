@@ -1,10 +1,10 @@
-"""Attention after the recurrence: the fast relative of `attend`.
+"""Attention after the recurrence: a faster variant of `attend`.
 
-The LSTM or GRU reads the words alone, and what it has read looks at the image, as in the spatial
-attention of Lu et al. 2017 (arXiv:1612.01887, section 2.2), here with a score that is a product
-(Luong et al. 2015, arXiv:1508.04025, section 3.1) and the gate of `attend`. Nothing of the image
-stands within the recurrence, so it is one fused call on a GPU, and all words of a batch look at
-their images at once.
+The LSTM or GRU reads the words alone, and its output attends to the image, as in the spatial
+attention of Lu et al. 2017 (arXiv:1612.01887, section 2.2). Here the score is a dot product (Luong
+et al. 2015, arXiv:1508.04025, section 3.1), with the gate of `attend`. The recurrence does not
+depend on the image, so it is one fused call on a GPU, and all words of a batch attend to their
+images at once.
 
     h_t    = LSTM(E y_{t-1}, h_{t-1});  h_0 from the mean annotation
     alpha  = softmax_i(k_i . (W_q h_t + b_q) / sqrt(A))
@@ -12,8 +12,8 @@ their images at once.
     z_t    = beta sum_i alpha_ti a_i
     p(y_t) = softmax(L_o (E y_{t-1} + L_h h_t + L_z z_t))
 
-Annotations a and keys k are those of `annotations`. With several layers the first one looks, and
-the others read what it saw.
+Annotations a and keys k are those of `annotations`. With several layers the first one attends, and
+the others read its output.
 
 Shape suffixes: B images, N rows (captions or beams), R regions, D feature depth, C annotation
 units, A attention units, E embedding units, H units of the cell, V vocabulary, T time, P packed
@@ -75,7 +75,7 @@ class AttendAfter(keras.layers.Layer):
         """See `Captioner`."""
         embedded_NE = self.words.embed(token_N)
         read = rnn_step(self._reader, embedded_NE, state[0])
-        # Captions of an image look at it together: it is read once.
+        # The captions of an image attend to it together, so it is read once.
         query_BKA = rows_by_image(self._query(read.h_NH), tf.shape(context.keys_BRA)[0])
         z_BKC, _ = self._attend(query_BKA, context)
         z = tf.reshape(z_BKC, [-1, z_BKC.shape[2]])
@@ -96,7 +96,7 @@ class AttendAfter(keras.layers.Layer):
         embedded_PE = self.words.embed(words.inputs_P)
         embedded_PE = dropout_words(embedded_PE, config.embedding_dropout, seed, 1, words)
         h_PH = packed_rnn(self._reader, embedded_PE, state[0], words)
-        # All captions of an image look at it together.
+        # The captions of an image attend to it together.
         query_NTA = unpack(self._query(h_PH), words)
         images, shape = tf.shape(features_BRD)[0], tf.shape(query_NTA)
         query_BQA = tf.reshape(query_NTA, tf.stack([images, -1, shape[2]]))
@@ -116,8 +116,8 @@ class AttendAfter(keras.layers.Layer):
         return TeacherForced(self.words.logits(output_PE), seen_NR)
 
     def _attend(self, query_BQA: tf.Tensor, context: Context) -> tuple[tf.Tensor, tf.Tensor]:
-        """What Q words see of each image, float32 [B, Q, C], and their alpha [B, Q, R]; a query's
-        last number is the gate."""
+        """The gated context of Q queries of each image, float32 [B, Q, C], and their attention
+        weights [B, Q, R]. The last number of a query is its gate."""
         attention = self._config.attention_units
         query_BQA, gate_BQ1 = tf.split(query_BQA, [attention, 1], axis=2)
         scores_BQR = tf.matmul(query_BQA, context.keys_BRA * attention**-0.5, transpose_b=True)

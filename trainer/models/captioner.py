@@ -14,16 +14,16 @@ from trainer.replicas.stateless_random import Seed
 
 
 class TeacherForced(NamedTuple):
-    """What a model makes of captions, given the words before each word."""
+    """A model's predictions of captions under teacher forcing: given the words before each word."""
 
     logits_PV: tf.Tensor  # float32
-    seen_NR: tf.Tensor | None = None  # sum_t alpha_tr of each row, where a model has one alpha
+    seen_NR: tf.Tensor | None = None  # sum_t alpha_tr of each row, if the model has one alpha
 
 
 class Captioner(Protocol):
-    """Features to words. Context and state are nests of tensors.
+    """A model from features to words. Context and state are nests of tensors.
 
-    All variables are made by the constructor.
+    The constructor makes all variables.
     """
 
     trainable_variables: list
@@ -31,21 +31,21 @@ class Captioner(Protocol):
     words: Words
 
     def count_params(self) -> int:
-        """Numbers that are learned."""
+        """The number of weights."""
 
     def encode(self, features_BRD: tf.Tensor, seed: Seed | None = None) -> Any:
-        """What depends on the image alone, one row an image; `seed` turns dropout on."""
+        """The context, which depends on the image alone, a row an image; `seed` is for dropout."""
 
     def start(self, context: Any) -> Any:
-        """The state before the first word, one row an image."""
+        """The state before the first word, a row an image."""
 
     def step(self, context: Any, state: Any, token_N: tf.Tensor) -> tuple[tf.Tensor, Any]:
-        """One word: float32 logits_NV and the next state.
+        """Predicts one word: float32 logits_NV and the next state.
 
         Args:
-          context: of `encode`.
-          state: before the word. Each image has as many rows as any other, and they are neighbours.
-          token_N: int32, the word before; <start> at first.
+          context: the result of `encode`.
+          state: the state before the word. All images have equally many rows, in image order.
+          token_N: int32, the previous word; <start> at first.
         """
 
     def teacher_force(
@@ -55,6 +55,6 @@ class Captioner(Protocol):
 
         Args:
           features_BRD: float32.
-          words: of the captions of these images.
-          seed: for dropout; None turns dropout off.
+          words: the packed captions of these images.
+          seed: seed of the dropout; None turns it off.
         """

@@ -1,4 +1,4 @@
-"""Show and Tell (Vinyals et al. 2015, arXiv:1411.4555), and its relatives: the image is injected.
+"""Show and Tell (Vinyals et al. 2015, arXiv:1411.4555) and its variants: the image is an RNN input.
 
 With x the mean of the image's regions and v = W_v x + b_v, the LSTM or GRU gets the image
 
@@ -36,7 +36,7 @@ class Inject(keras.layers.Layer):
         super().__init__(name="inject")
         self._config = config
         embedding = config.embedding_units
-        # As an input the image stands where a word does, so it has a word's depth.
+        # As the first input the image takes the place of a word, so it has a word's depth.
         depth = embedding if config.inject == "first" else config.annotation_units
         self.words = Words(vocabulary_size, embedding, config.units, config.tied_embeddings)
         self._image = keras.layers.Dense(depth, name="image")

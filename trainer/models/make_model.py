@@ -1,4 +1,4 @@
-"""The captioner of a configuration, with the CNN of a dataset of images."""
+"""Makes the captioner of a configuration, with the CNN of a dataset of images."""
 
 import os
 import tempfile
@@ -30,7 +30,7 @@ MODELS: dict[str, Callable[..., Captioner]] = {
 
 
 def make_model(config: TrainConfig, dataset: Dataset) -> Captioner:
-    """The captioner of a run, with fresh weights."""
+    """Makes the captioner of a run, with initial weights."""
     set_up_keras()
     manifest = dataset.manifest
     model, size = MODELS[config.model], manifest.vocabulary_size
@@ -41,7 +41,7 @@ def make_model(config: TrainConfig, dataset: Dataset) -> Captioner:
 
 
 def read_encoder(dataset: Dataset) -> keras.Model:
-    """The dataset's CNN: float32 [batch, side, side, 3] in [0, 255] to its grid.
+    """The dataset's CNN, from float32 [batch, side, side, 3] in [0, 255] to a grid of features.
 
     Raises:
       InputError: its file is missing or damaged.
@@ -57,7 +57,7 @@ def read_encoder(dataset: Dataset) -> keras.Model:
         tf.io.gfile.copy(path, local)
         try:
             return keras.models.load_model(local, compile=False)
-        except Exception as error:  # whatever Keras makes of a damaged file
+        except Exception as error:  # any error that Keras raises for a damaged file
             reason = one_line(error).replace(local, path)
             raise InputError(
                 f"--data: {path} is damaged ({reason}). {write_anew(ENCODER_KERAS_FILE)}"

@@ -1,16 +1,16 @@
 """The merge architecture (Tanti, Gatt and Camilleri 2018, arXiv:1703.09137, section 3).
 
-The image is kept out of the recurrence: an LSTM or GRU reads the words, and what it has read meets
-the image just before the softmax. It is also the captioner of the Keras tutorials. With x the mean
-of the image's regions:
+The image is not an input of the recurrence: an LSTM or GRU reads the words, and its output is
+joined with the image just before the softmax. The Keras tutorials have this captioner too. With x
+the mean of the image's regions:
 
     v      = relu(W_v x + b_v)
     h_t    = LSTM(E y_{t-1}, h_{t-1});  h_0 = 0
     m_t    = v + h_t, or [v; h_t]               `join`
     p(y_t) = softmax(W_o relu(W_m m_t + b_m) + b_o)
 
-The tutorials train it on prefixes, each with one next word; here a caption is one sequence, which
-is the same sum of losses for a fraction of the work.
+The tutorials train it on prefixes, each with one next word. Here a caption is one sequence, which
+has the same sum of losses for a fraction of the computation.
 
 Shape suffixes: B images, N rows (captions or beams), R regions, D feature depth, C annotation
 units, E embedding units, H units of the cell, V vocabulary, P packed words.

@@ -1,15 +1,15 @@
-"""A Transformer decoder that looks at the image (Vaswani et al. 2017, arXiv:1706.03762).
+"""A Transformer decoder with cross-attention to the image (Vaswani et al. 2017, arXiv:1706.03762).
 
     a_i    = relu(W_a v_i + b_a)                                   region i from its features
     x_t    = sqrt(D) E y_{t-1} + position(t)                       sections 3.4 and 3.5
-    x_0   += W_m mean_i a_i + b_m                                  <start> tells of the image
+    x_0   += W_m mean_i a_i + b_m                                  the image, added to <start>
     each layer, with the norm before each part (Xiong et al. 2020, arXiv:2002.04745):
         x += SelfAttention(norm(x)), at the words up to t
         x += CrossAttention(norm(x)), at the regions norm(a_i)
         x += W_2 relu(W_1 norm(x))                                 section 3.3
     p(y_t) = softmax(W_o norm(x_t) + b_o)
 
-In decoding the keys and values of earlier words are kept in the state.
+Decoding keeps the keys and values of earlier words in the state (a key-value cache).
 
 Shape suffixes: B images, N rows (captions or beams), R regions, D width (`units`), V vocabulary,
 T time, P packed words; H heads, d = D / H.
@@ -33,17 +33,17 @@ DROPOUTS_A_LAYER = 3
 
 
 class Context(NamedTuple):
-    """What depends on the image alone."""
+    """The part of the computation that depends on the image alone."""
 
-    start_BD: tf.Tensor  # what is added to <start>
-    memories: list[Memory]  # of each layer
+    start_BD: tf.Tensor  # added to the embedding of <start>
+    memories: list[Memory]  # keys and values of each layer
 
 
 class Block(keras.layers.Layer):
     """One layer of the decoder."""
 
     def __init__(self, config: ModelConfig, name: str):
-        """`config.units` wide."""
+        """The width is `config.units`."""
         super().__init__(name=name)
         units, heads = config.units, config.heads
         self._rate = config.layer_dropout
@@ -62,7 +62,7 @@ class Block(keras.layers.Layer):
     def teacher_force(
         self, x_PD: tf.Tensor, image: Memory, words: PackedCaptions, seed: Seed | None, place: int
     ) -> tf.Tensor:
-        """The layer on all words of a batch; `place` is its first one for dropout."""
+        """The layer's output for all words of a batch; `place` is its first dropout place."""
 
         def drop(x_PD: tf.Tensor, place: int) -> tf.Tensor:
             return dropout_words(x_PD, self._rate, seed, place, words)
@@ -72,13 +72,13 @@ class Block(keras.layers.Layer):
         return x_PD + drop(self._feed_forward(self._norms[2](x_PD)), place + 2)
 
     def step(self, x_ND: tf.Tensor, image: Memory, before: Memory) -> tuple[tf.Tensor, Memory]:
-        """The layer on one more word of each caption, and what the next ones look at."""
+        """The layer's output for one more word of each caption, and the grown memory of words."""
         x_N1D = x_ND[:, tf.newaxis]
         normed = self._norms[0](x_N1D)
         new = self._itself.memory(normed)
         memory = Memory(*(tf.concat(pair, 2) for pair in zip(before, new, strict=True)))
         x_N1D += self._itself.attend(normed, memory)
-        # Captions of an image look at it together: it is read once.
+        # The captions of an image attend to it together, so it is read once.
         x_BKD = rows_by_image(self._norms[1](x_N1D)[:, 0], tf.shape(image.keys_BHRd)[0])
         x_N1D += tf.reshape(self.image.attend(x_BKD, image), [-1, 1, x_ND.shape[1]])
         x_N1D += self._feed_forward(self._norms[2](x_N1D))
@@ -95,7 +95,7 @@ class Block(keras.layers.Layer):
 
     def _look_at_images(self, x_PD: tf.Tensor, image: Memory, words: PackedCaptions) -> tf.Tensor:
         query_NTD = unpack(self.image.query(x_PD), words)
-        # All captions of an image look at it together.
+        # The captions of an image attend to it together.
         shape = tf.shape(query_NTD)
         together = tf.stack([tf.shape(image.keys_BHRd)[0], -1, shape[2]])
         seen_BQD = self.image.look(tf.reshape(query_NTD, together), image)
@@ -106,8 +106,8 @@ class Block(keras.layers.Layer):
 
 
 class Transformer(keras.layers.Layer):
-    """The captioner; see `captioner.Captioner`. Its state is what each layer remembers of the
-    words so far."""
+    """The captioner; see `captioner.Captioner`. Its state is the keys and values of the words so
+    far, one Memory a layer."""
 
     def __init__(self, config: ModelConfig, vocabulary_size: int, feature_depth: int):
         """A captioner for features [regions, feature_depth] and ids in [0, vocabulary_size)."""
@@ -164,8 +164,8 @@ class Transformer(keras.layers.Layer):
         x_PD = dropout_words(x_PD, config.embedding_dropout, seed, 1, words)
         times_T = tf.range(tf.shape(words.rows_T)[0])
         x_PD += tf.gather(positions(times_T, config.units), words.time_P)
-        # Words are in the order of time: the first of all captions come first.
-        rows = tf.reduce_sum(words.rows_T[:1])  # no captions, no first words
+        # Packed words are in the order of time, so the first words of all captions come first.
+        rows = tf.reduce_sum(words.rows_T[:1])  # a batch without captions has no first step
         start_ND = repeat_images(context.start_BD, words)[:rows]
         x_PD += tf.pad(start_ND, [[0, tf.shape(x_PD)[0] - rows], [0, 0]])
         for number, (block, image) in enumerate(zip(self._blocks, context.memories, strict=True)):

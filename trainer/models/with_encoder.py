@@ -1,9 +1,9 @@
-"""A captioner with the CNN in front of it, to train both: pixels in, words out.
+"""A captioner behind a trainable CNN: from pixels to words.
 
-The CNN is the dataset's own, `image_encoder.keras`. It is held still until the captioner has
-learned something: before that its gradient would be noise (Vinyals et al. 2017, arXiv:1609.06647).
-Its batch normalization stays as it was trained all along: the statistics of a few pictures are
-worse than those of a million.
+The CNN is the dataset's own, `image_encoder.keras`. It is frozen until the captioner has learned
+something: before that its gradient would be noise (Vinyals et al. 2017, arXiv:1609.06647). Its
+batch normalization always stays frozen, since the statistics of a small batch are worse than those
+of its pretraining.
 """
 
 from typing import Any
@@ -24,7 +24,7 @@ class WithEncoder(keras.layers.Layer):
     """
 
     def __init__(self, encoder: keras.Model, captioner: Captioner):
-        """Puts `encoder` in front of `captioner`, which takes its features."""
+        """Connects `encoder` to `captioner`, which takes its features."""
         super().__init__(name="with_encoder")
         _release(encoder)
         self.encoder, self.captioner = encoder, captioner
@@ -50,12 +50,12 @@ class WithEncoder(keras.layers.Layer):
         return self.captioner.teacher_force(self.regions(pixels), words, seed)
 
     def regions(self, pixels: tf.Tensor) -> tf.Tensor:
-        """What the CNN makes of pixels: float32 [batch, regions, depth]."""
+        """The CNN's features of pixels: float32 [batch, regions, depth]."""
         return as_model_input(self.encoder(pixels, training=False))
 
 
 def _release(model: keras.Model) -> None:
-    """The pipeline saves its CNN frozen; all but batch normalization may learn."""
+    """Unfreezes all layers but batch normalization; the pipeline saves its CNN frozen."""
     model.trainable = True
     for layer in model.layers:
         if isinstance(layer, keras.Model):

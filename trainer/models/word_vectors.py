@@ -1,4 +1,4 @@
-"""Word vectors that embeddings start from: the text files of GloVe, word2vec and fastText."""
+"""Reads pretrained word vectors: the text files of GloVe, word2vec and fastText."""
 
 import itertools
 
@@ -17,23 +17,22 @@ _GZIP = b"\x1f\x8b"
 def read_word_vectors(
     path: str, vocabulary: Vocabulary, units: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The vectors of the vocabulary's words in a text file of GloVe, word2vec or fastText.
+    """Reads the vectors of the vocabulary's words from a file of GloVe, word2vec or fastText.
 
     A line has a word and its numbers, separated by spaces; the word may have spaces, as some of
-    GloVe's have. A first line of two whole numbers, how many words and how many numbers a word, is
-    passed over. Words that the vocabulary does not have are not kept, nor is a vector that comes a
-    second time.
+    GloVe's do. A first line of two integers, the number of words and the numbers a word, is
+    skipped. Words outside the vocabulary are skipped; of a repeated word the first vector is kept.
 
     Args:
-      path: of the file.
-      vocabulary: whose words are wanted.
+      path: path of the file.
+      vocabulary: vocabulary of the wanted words.
       units: numbers of a vector.
 
     Returns:
       ids int64 [n] and vectors float32 [n, units].
 
     Raises:
-      InputError: the file is not there, a line is not of that kind, or no word is known.
+      InputError: the file is missing, a line has another format, or no word is in the vocabulary.
     """
     if not tf.io.gfile.exists(path):
         raise InputError(f"--word_vectors: {path} does not exist")
@@ -60,7 +59,7 @@ def read_word_vectors(
             read = file.tell()
     except (OSError, tf.errors.OpError) as error:
         raise InputError(f"--word_vectors: {path} cannot be read: {one_line(error)}") from error
-    if read < size:  # TensorFlow's file gives no more lines where the disk fails
+    if read < size:  # TensorFlow's reader ends early without an error where the disk fails
         raise InputError(f"--word_vectors: {path} cannot be read after {read} of {size} bytes")
     if not found:
         raise InputError(f"--word_vectors: {path} has no word of the vocabulary")
@@ -68,7 +67,7 @@ def read_word_vectors(
 
 
 def _is_header(path: str, line: bytes, units: int) -> bool:
-    """Whether a first line is one of two whole numbers, as word2vec and fastText write it."""
+    """Whether a first line is the header of word2vec and fastText: two integers."""
     fields = line.split()
     if len(fields) != 2 or not all(field.isdigit() for field in fields):
         return False
@@ -80,7 +79,7 @@ def _is_header(path: str, line: bytes, units: int) -> bool:
 
 
 def _has_number(word: bytes) -> bool:
-    """Whether a word with spaces ends in a number: there are more of them than were asked for."""
+    """Whether a word with spaces ends in a number, so the line has more numbers than expected."""
     return b" " in word and _is_number(word.rsplit(b" ", 1)[1])
 
 
@@ -93,7 +92,7 @@ def _is_number(field: bytes) -> bool:
 
 
 def _not_vectors(path: str, number: int, line: bytes, units: int) -> InputError:
-    """What is wrong with a line."""
+    """The error about a line that is not a word and its vector."""
     name = f"--word_vectors: line {number} of {path}"
     if b"\0" in line or line.startswith(_GZIP):
         return InputError(

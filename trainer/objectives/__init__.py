@@ -1,1 +1,1 @@
-"""What is learned from: the losses and the step of one replica."""
+"""The training objectives: the losses, and the step of one replica."""

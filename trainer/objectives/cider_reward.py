@@ -1,8 +1,8 @@
-"""CIDEr-D of captions in ids, for training (Vedantam et al. 2015, arXiv:1411.5726, section 5.2).
+"""CIDEr-D of captions in ids, the reward of training (Vedantam et al. 2015, arXiv:1411.5726, 5.2).
 
-Evaluation has the published scorer; this one scores single captions many times a second against
-frequencies that were counted once. It gives the same numbers (a test compares them). <end> counts
-as a word: without it a model is not punished for captions that break off (Rennie et al. 2017).
+Evaluation uses the published scorer. This one scores single captions many times a second against
+frequencies that are counted once, and returns the same numbers (a test compares them). <end> counts
+as a word: otherwise a model is not punished for incomplete captions (Rennie et al. 2017).
 """
 
 import collections
@@ -17,19 +17,19 @@ from tfrecords_schema.vocabulary import PAD
 from trainer.data.token_counts import COUNTED_IMAGES
 
 _LONGEST = 4  # words of an n-gram
-_SIGMA = 6.0  # words; of the Gaussian over differences in length
+_SIGMA = 6.0  # words, of the Gaussian penalty on differences in length
 
 Ngrams = collections.Counter[tuple[int, ...]]
 
 
 class CiderReward:
-    """CIDEr-D, 0 to 10 for each caption."""
+    """The CIDEr-D reward, 0 to 10 for each caption."""
 
     def __init__(self, images: Iterable[list[list[int]]]):
-        """Counts in how many images each n-gram comes.
+        """Counts the document frequency of each n-gram: the number of images that have it.
 
         Args:
-          images: of each image its captions, ids of words and <end>.
+          images: the captions of each image, as ids of words and <end>.
         """
         self._frequencies: collections.Counter[tuple[int, ...]] = collections.Counter()
         count = 0
@@ -37,7 +37,7 @@ class CiderReward:
             self._frequencies.update({gram for ids in captions for gram in _ngrams(ids)})
             count += 1
         self._log_images = math.log(max(count, 2))
-        # What all of several images have weighs nothing.
+        # An n-gram that all of several images have gets the weight 0.
         self.can_tell = count < 2 or any(n < count for n in self._frequencies.values())
         """Whether any caption can have a score other than 0."""
 
@@ -46,7 +46,7 @@ class CiderReward:
 
         Args:
           captions_BKT: int32, <pad> after the caption.
-          references_BRT: int32, likewise; those without a word do not count.
+          references_BRT: int32, <pad> after the caption; those without a word do not count.
         """
         scores = np.zeros(captions_BKT.shape[:2], np.float32)
         for image, references in enumerate(references_BRT):
@@ -60,7 +60,7 @@ class CiderReward:
     def _vector(
         self, ids: list[int]
     ) -> tuple[list[dict[tuple[int, ...], float]], list[float], int]:
-        """For each n the tf-idf of n-grams, their norm; and the length, in bigrams."""
+        """The tf-idf weights and their norm for each n, and the length in bigrams."""
         weights: list[dict[tuple[int, ...], float]] = [{} for _ in range(_LONGEST)]
         for gram, count in _ngrams(ids).items():
             idf = self._log_images - math.log(max(1, self._frequencies[gram]))
@@ -70,10 +70,10 @@ class CiderReward:
 
 
 def read_reward(dataset: Dataset) -> CiderReward:
-    """The reward whose frequencies are those of the first training images of a dataset.
+    """The reward with the document frequencies of a dataset's first training images.
 
     Raises:
-      InputError: the captions of these images are all alike, so that every reward would be 0.
+      InputError: the captions of these images are all alike, so every reward would be 0.
     """
     records = dataset.parsed("train", ["caption_ids"], COUNTED_IMAGES)
     reward = CiderReward([ids[1:] for ids in record["caption_ids"].to_list()] for record in records)

@@ -1,8 +1,8 @@
-"""The training objective: cross-entropy of the words, and the term of doubly stochastic attention.
+"""The training objective: cross-entropy of the words, and the doubly stochastic attention term.
 
-The sum over words is divided by the number of words in the *global* batch, so that the sum of the
-replicas' gradients is the gradient of one device that had the whole batch, however the words fall
-on the replicas. P packed words, V vocabulary, N rows (captions), R regions.
+The sum over words is divided by the number of words in the *global* batch. The sum of the replicas'
+gradients then equals the gradient of one device with the whole batch, for any split of the words
+between replicas. P packed words, V vocabulary, N rows (captions), R regions.
 """
 
 import tensorflow as tf
@@ -22,30 +22,30 @@ from trainer.replicas.stateless_random import replica_seed
 
 
 def doubly_stochastic_sum(seen_NR: tf.Tensor, rows_T: tf.Tensor) -> tf.Tensor:
-    """Sum over captions of sum_r (1 - sum_t alpha_tr)^2: attention is to see all of the image.
+    """The sum over captions of sum_r (1 - sum_t alpha_tr)^2, so that attention covers the image.
 
     It is the second term of equation 14 of Xu et al. 2015 (arXiv:1502.03044, section 4.2.1). Like
-    the cross-entropy, which it is added to, it is divided by the words of the global batch.
+    the cross-entropy, to which it is added, it is divided by the words of the global batch.
 
     Args:
-      seen_NR: float32, sum_t alpha_tr of each row, over the regions that were not left out; see
+      seen_NR: float32, sum_t alpha_tr of each row, over the regions that dropout kept; see
         `captioner.TeacherForced`.
-      rows_T: int32, of `captioner.PackedCaptions`; rows without words do not count.
+      rows_T: int32, of `packing.PackedCaptions`; rows without words do not count.
 
     Returns:
       Scalar float32.
     """
-    rows = tf.reduce_sum(rows_T[:1])  # no captions, no first step
+    rows = tf.reduce_sum(rows_T[:1])  # a batch without captions has no first step
     return tf.reduce_sum(tf.square(1 - seen_NR[:rows]))
 
 
 def make_cross_entropy_step(
     model: Captioner, updates: list[Update], config: TrainConfig
 ) -> ReplicaStep:
-    """The step of one replica on the words of the references.
+    """Makes the step of one replica that learns the words of the references.
 
-    Its scalars, over all replicas: `loss`, the mean a word (nats), with the term of doubly
-    stochastic attention if that has a weight, and `images`.
+    Its scalars, over all replicas: `loss`, the mean a word (nats), plus the doubly stochastic
+    attention term if its weight is not 0, and `images`.
     """
     steps = updates[0].optimizer.iterations
 

@@ -1,4 +1,4 @@
-"""One step of one replica: its part of the global batch, and the gradient that follows."""
+"""One step of one replica: its part of the global batch, and the gradient of that part."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -19,19 +19,19 @@ TrainStep = Callable[[Batch, tf.Tensor], Scalars]
 
 
 class ReplicaStep(NamedTuple):
-    """A step of one replica."""
+    """A training step of one replica."""
 
-    scalars: tuple[str, ...]  # that it gives, each over all replicas
+    scalars: tuple[str, ...]  # names of its results, each over all replicas
     run: TrainStep
 
 
 def learning_part(
     model: Captioner, features: tf.Tensor, updates: list[Update]
 ) -> tuple[Captioner, tf.Tensor]:
-    """What of `model` a step works with, and on what features.
+    """The part of `model` that a step trains, and the features for it.
 
-    A CNN that learns, which has an update of its own, is a part of the model. One that is held
-    still sees the images once, however often a step looks at its features.
+    A CNN with an update of its own is trained as a part of the model. A frozen CNN runs once a
+    step, however often the step needs its features.
     """
     if isinstance(model, WithEncoder) and len(updates) == 1:
         return model.captioner, model.regions(features)

@@ -1,8 +1,8 @@
 """Scheduled sampling: in training the model sometimes reads its own words (Bengio et al. 2015).
 
-Here in parallel (Duckworth et al. 2019, arXiv:1906.04331): a first pass under teacher forcing gives
-the model's guess at each word, and in the second pass, which is the one that learns, some of the
-words that it reads are drawn from those guesses. So no model need be run word by word.
+It is done in parallel (Duckworth et al. 2019, arXiv:1906.04331). A first pass with teacher forcing
+predicts each word. The second pass, which has the gradient, reads words that are partly drawn from
+those predictions. So the model never runs word by word.
 """
 
 import tensorflow as tf
@@ -20,17 +20,17 @@ _CHOOSE, _DRAW = PLACES - 2, PLACES - 1
 def sample_inputs(
     words: PackedCaptions, logits_PV: tf.Tensor, share: tf.Tensor, seed: Seed
 ) -> PackedCaptions:
-    """`words` with some of their inputs drawn from the model's own distribution.
+    """Replaces some input words by words drawn from the model's own distribution.
 
     Args:
-      words: of the batch.
-      logits_PV: what the model predicts for them under teacher forcing.
-      share: scalar float, of the inputs after <start> that are replaced, on average.
-      seed: of the step.
+      words: the packed captions.
+      logits_PV: the model's predictions under teacher forcing.
+      share: scalar float, expected share of the inputs after <start> that are replaced.
+      seed: the seed of the step.
     """
-    log_probs_PV = next_log_probs(logits_PV, never=(PAD, START))  # a model reads <unk>
+    log_probs_PV = next_log_probs(logits_PV, never=(PAD, START))  # <unk> is a valid input
     drawn_P = draw_words(log_probs_PV, uniform_words(seed, _DRAW, words))
-    # The guess at a word is what the model would have read at the next one.
+    # The prediction of a word is the input of the next step.
     before_P = tf.gather(drawn_P, word_before(words.rows_T, words.row_P, words.time_P))
     is_chosen = uniform_words(seed, _CHOOSE, words) < share
     inputs_P = tf.where(is_chosen & (words.time_P > 0), before_P, words.inputs_P)

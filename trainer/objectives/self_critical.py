@@ -1,14 +1,14 @@
 """Self-critical sequence training (Rennie et al. 2017, arXiv:1612.00563, section 3).
 
-The model draws captions w of an image, and its weights move towards those that score better than a
+The model samples captions w of an image. Its weights move towards captions that score better than a
 baseline b:
 
     gradient = -(r(w) - b) d log p(w)
 
-with CIDEr-D as the reward r. The paper's baseline is the score of what the model would write by
-itself, its greedy caption (equation 8). The mean score of the image's other drawn captions
-(Luo 2020, arXiv:2003.09971) is cheaper, since nothing is searched for it. Dropout is off: what is
-drawn is what is scored and what learns.
+The reward r is CIDEr-D. The paper's baseline is the score of the model's greedy caption (equation
+8). The mean score of the image's other sampled captions (Luo 2020, arXiv:2003.09971) is cheaper,
+since it needs no search. Dropout is off, so the distribution that is sampled is the one that
+learns.
 """
 
 import tensorflow as tf
@@ -35,12 +35,12 @@ def make_self_critical_step(
     config: TrainConfig,
     reward: CiderReward,
 ) -> ReplicaStep:
-    """The step of one replica; see `trainer.step.make_train_step`.
+    """Makes the step of one replica; see `trainer.step.make_train_step`.
 
-    Its scalars, over all replicas: `loss`, minus the mean reward of drawn captions (CIDEr-D, 0 to
-    10); `images`; `words`, the mean length of drawn captions; `entropy`, in nats, of the next word,
-    on average; and `greedy_reward`, where greedy captions are the baseline. All but the second tell
-    a model that collapses.
+    Its scalars, over all replicas: `loss`, minus the mean reward of sampled captions (CIDEr-D, 0
+    to 10); `images`; `words`, the mean length of sampled captions; `entropy`, the mean entropy of
+    the next word in nats; and `greedy_reward`, if greedy captions are the baseline. All but
+    `images` show a model that collapses.
     """
     is_greedy = config.baseline == "greedy"
     steps = updates[0].optimizer.iterations
@@ -56,7 +56,7 @@ def make_self_critical_step(
         scored_BXT = drawn_BKT
         if is_greedy:
             greedy_BWT = search_captions(learner, regions, search).ids_BWT
-            # Search leaves out the step after the last word; drawn captions have it.
+            # Search leaves out the step after the last word; sampled captions have it.
             greedy_BWT = tf.pad(greedy_BWT, [[0, 0], [0, 0], [0, 1]])
             scored_BXT = tf.concat([drawn_BKT, greedy_BWT], 1)
         scores_BX = tf.numpy_function(reward, [scored_BXT, references[:, :, 1:]], tf.float32)
@@ -99,6 +99,6 @@ def make_self_critical_step(
 
 
 def mean_of_others(scores_BK: tf.Tensor) -> tf.Tensor:
-    """float32 [B, K]: for each of K scores of an image the mean of its K - 1 others."""
+    """float32 [B, K]: for each of an image's K scores, the mean of the K - 1 others."""
     sum_B1 = tf.reduce_sum(scores_BK, 1, keepdims=True)
     return (sum_B1 - scores_BK) / tf.cast(tf.shape(scores_BK)[1] - 1, tf.float32)

@@ -9,22 +9,23 @@ from typing import Any
 import tensorflow as tf
 
 from tfrecords_schema.errors import InputError, one_line
+from trainer.errors import LostWorkerError
 from trainer.replicas.tf_config import check_tf_config, names_cluster, without_tf_config
 
 
 def make_strategy(name: str) -> tf.distribute.Strategy:
-    """The strategy of a `--strategy` flag.
+    """Makes the strategy of a `--strategy` flag.
 
     Call it before anything else touches a device.
 
     Args:
-      name: `one` device; `mirrored` over all devices of this machine (GPUs, or logical CPUs
-        where there are several); `multiworker` by the environment variable TF_CONFIG; `auto`
-        takes multiworker where TF_CONFIG names a cluster, mirrored where there are several devices
-        of the best kind, else one.
+      name: `one` is one device. `mirrored` is all devices of this machine (GPUs, or logical CPUs if
+        there are several). `multiworker` is the cluster of the environment variable TF_CONFIG.
+        `auto` is multiworker if TF_CONFIG names a cluster, mirrored if there are several devices of
+        the best kind, else one.
 
     Raises:
-      InputError: multiworker without a usable TF_CONFIG.
+      InputError: the name is multiworker and TF_CONFIG cannot be used.
     """
     if name == "multiworker" or (name == "auto" and names_cluster()):
         address = check_tf_config()
@@ -41,12 +42,12 @@ def make_strategy(name: str) -> tf.distribute.Strategy:
     devices = [device.name for device in tf.config.list_logical_devices(kind)]
     if name == "one" or (name == "auto" and len(devices) == 1):
         return tf.distribute.OneDeviceStrategy(devices[0])
-    with without_tf_config():  # which it would read
+    with without_tf_config():  # MirroredStrategy would read it
         return tf.distribute.MirroredStrategy(devices)
 
 
 def is_chief(strategy: tf.distribute.Strategy) -> bool:
-    """Whether this process writes files: the chief, or worker 0 where there is none."""
+    """Whether this process writes files: the chief does, or worker 0 if there is no chief."""
     if not strategy.extended._in_multi_worker_mode():
         return True
     resolver = strategy.cluster_resolver
@@ -55,7 +56,7 @@ def is_chief(strategy: tf.distribute.Strategy) -> bool:
 
 
 def input_context(strategy: tf.distribute.Strategy) -> tf.distribute.InputContext:
-    """Which part of each global batch this process reads: that of its own replicas."""
+    """The part of each global batch that this process reads: the part of its own replicas."""
     resolver, replicas = strategy.cluster_resolver, strategy.num_replicas_in_sync
     if not strategy.extended._in_multi_worker_mode():
         return tf.distribute.InputContext(1, 0, replicas)
@@ -67,10 +68,10 @@ def input_context(strategy: tf.distribute.Strategy) -> tf.distribute.InputContex
 
 
 def to_replicas(strategy: tf.distribute.Strategy, batch: dict[str, tf.Tensor]) -> Any:
-    """Row r of each tensor to this process's replica r.
+    """Gives row r of each tensor to this process's replica r.
 
-    Strategies' own distributed datasets do this too, but with TensorFlow 2.21 their end of data
-    waits for a sleeping thread, for up to a minute each epoch.
+    The distributed datasets of strategies do this too, but in TensorFlow 2.21 their end of data
+    waits up to a minute an epoch for a sleeping thread.
     """
 
     def own(context: tf.distribute.ReplicaContext) -> dict[str, tf.Tensor]:
@@ -81,7 +82,7 @@ def to_replicas(strategy: tf.distribute.Strategy, batch: dict[str, tf.Tensor]) -
 
 
 def from_chief(strategy: tf.distribute.Strategy, value: float) -> float:
-    """The chief's `value`, in every worker."""
+    """Returns the chief's `value` in every worker."""
     return sum_of_workers(strategy, value if is_chief(strategy) else 0.0)
 
 
@@ -89,10 +90,10 @@ _SUMS: weakref.WeakKeyDictionary[tf.distribute.Strategy, Callable] = weakref.Wea
 
 
 def sum_of_workers(strategy: tf.distribute.Strategy, value: float) -> float:
-    """The sum of the values of all workers, in every worker; all must call it."""
+    """The sum of the values of all workers, in every worker. All workers must call it."""
     if not strategy.extended._in_multi_worker_mode():
         return value
-    if strategy not in _SUMS:  # one graph, not one a call
+    if strategy not in _SUMS:  # one graph for all calls
         _SUMS[strategy] = _make_sum(strategy)
     per_replica = value / len(strategy.extended.worker_devices)
     return float(_SUMS[strategy](tf.constant(per_replica, tf.float64)))
@@ -107,16 +108,12 @@ def _make_sum(strategy: tf.distribute.Strategy) -> Callable[[tf.Tensor], tf.Tens
     return reduce
 
 
-class LostWorkerError(Exception):
-    """Another worker of the run is gone."""
-
-
 @contextmanager
 def lost_workers_named() -> Iterator[None]:
-    """Turns TensorFlow's error about a worker that is gone into one line.
+    """Turns TensorFlow's error about a lost worker into one line.
 
     Raises:
-      LostWorkerError: in place of that error.
+      LostWorkerError: a worker is lost; it replaces TensorFlow's error.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""What a replica must know of the other replicas' parts of a batch.
+"""The sizes of the global batch, which each replica needs for its own part.
 
 Shape suffixes: B images, K captions an image, T tokens.
 """
@@ -9,23 +9,23 @@ import tensorflow as tf
 
 
 class GlobalBatch(NamedTuple):
-    """A replica's part of a batch, and what all parts have together."""
+    """A replica's part of a batch, and counts of the whole batch."""
 
-    captions_BKT: tf.Tensor  # this part's, in the shape that holds those of every part
-    images: tf.Tensor  # float32, that have captions, of all parts
-    words: tf.Tensor  # float32, to be predicted, of all parts
+    captions_BKT: tf.Tensor  # this part's captions, padded to the shape of the largest part
+    images: tf.Tensor  # float32, number of images with captions in all parts
+    words: tf.Tensor  # float32, number of words to predict in all parts
 
 
 def global_batch(captions_BKT: tf.Tensor) -> GlobalBatch:
-    """The batch that this replica's captions are a part of.
+    """The global batch of which this replica has a part.
 
-    Workers that read shards of their own pad captions to the longest of theirs, and to the most an
-    image of theirs has. Random numbers are drawn as if one device had all parts (see
-    `trainer.replicas.stateless_random`), for which they must have one shape.
+    Workers that read their own shards pad captions to their own longest caption and their own
+    most captions an image. Random numbers are drawn as if one device had all parts, so all parts
+    must have one shape (see `trainer.replicas.stateless_random`).
 
     Args:
-      captions_BKT: int32, this replica's, each <start> ... <end> and 0 after it; a row of zeros is
-        no caption, an image without captions is padding.
+      captions_BKT: int32, this replica's captions, each <start> ... <end> and then 0. A row of
+        zeros is no caption; an image without captions is padding.
     """
     context = tf.distribute.get_replica_context()
     replicas = context.num_replicas_in_sync
@@ -44,6 +44,6 @@ def global_batch(captions_BKT: tf.Tensor) -> GlobalBatch:
 
 
 def sum_over_replicas(values: Any) -> Any:
-    """The sum of a float32 tensor, or of each of a list, over all replicas, in each of them."""
+    """The sum of a float32 tensor, or of each of a list, over all replicas, in every replica."""
     context = tf.distribute.get_replica_context()
     return context.all_reduce(tf.distribute.ReduceOp.SUM, values)

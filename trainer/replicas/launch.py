@@ -1,7 +1,7 @@
-"""Several workers of one run on this machine: a trial of what a cluster does.
+"""Runs several workers of one run on this machine, as a trial of a cluster.
 
-Each worker is a process with its TF_CONFIG, as TensorFlow documents it for multi-worker training;
-a cluster's own launcher does the same on its machines. The cores are shared out among them.
+Each worker is a process with its TF_CONFIG, as TensorFlow documents it for multi-worker training.
+A cluster's own launcher does the same on its machines. The workers share the CPU cores equally.
 """
 
 import json
@@ -20,27 +20,27 @@ from trainer.replicas.tf_config import VARIABLE
 from trainer.stop_request import STOPPED_STATUS
 
 _POLL_S = 0.2
-_GRACE_S = 20  # between asking the others to end and killing them
+_GRACE_S = 20  # between the request to end and the kill
 _LAST_WORDS = ("error: ", "asked to stop: ", "interrupted: ")
-_REFUSED_STATUS = 2  # of a worker that cannot use what the user gave
+_REFUSED_STATUS = 2  # exit status of a worker that refuses the user's input
 
 
 def launch(workers: int, arguments: Sequence[str]) -> int:
-    """Runs `python -m trainer train` with these arguments as so many workers; waits for them.
+    """Runs `python -m trainer train` with these arguments as `workers` workers, and waits for them.
 
-    When one fails the others are ended, and it is said which. SIGTERM and Ctrl-C are handed on as
-    Ctrl-C. The workers end when this process is killed.
+    When one fails, its number is printed and the others are ended. SIGTERM and Ctrl-C are passed
+    to the workers as Ctrl-C. The workers end when this process is killed.
 
     Returns:
-      0 when all ended well; the status for a stopped run when they were stopped; 2 when a worker
-      refused what the user gave, which it has said; else 1.
+      0 if all ended well; the status of a stopped run if they were stopped; 2 if a worker refused
+      the user's input, with a message of its own; else 1.
     """
     processes: list[subprocess.Popen] = []
     tell, asked = _Teller(), threading.Event()
 
     def hand_on() -> None:
         asked.set()
-        for process in processes:  # SIGTERM is TensorFlow's while workers wait for each other
+        for process in processes:  # TensorFlow handles SIGTERM while workers wait for each other
             process.send_signal(signal.SIGINT)
 
     kept = "the last checkpoint is kept; the same command continues the run"
@@ -71,7 +71,7 @@ def _start(index: int, ports: list[int], arguments: Sequence[str]) -> subprocess
         [sys.executable, "-m", "trainer", "train", *arguments], env=environment,
         stdin=subprocess.PIPE,  # see `launched_worker`
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
-        process_group=0,  # Ctrl-C comes by way of this process
+        process_group=0,  # the terminal's Ctrl-C reaches this process alone, which passes it on
     )  # fmt: skip
 
 
@@ -122,7 +122,7 @@ def _free_ports(count: int) -> list[int]:
 
 
 class _Teller:
-    """Prints what the workers print, each line with its worker; the last word of them once."""
+    """Prints the workers' output, each line with its worker; a final message only once."""
 
     def __init__(self) -> None:
         self._threads: list[threading.Thread] = []
@@ -130,15 +130,15 @@ class _Teller:
         self._printing = threading.Lock()
 
     def lines_of(self, index: int, process: subprocess.Popen) -> None:
-        """Prints the lines of a worker from now on."""
+        """Starts to print the lines of a worker."""
         thread = threading.Thread(target=self._print, args=(index, process), daemon=True)
         self._threads.append(thread)
         thread.start()
 
     def rest(self) -> None:
-        """Prints what is left of workers that have ended."""
+        """Prints the remaining output of workers that have ended."""
         for thread in self._threads:
-            thread.join(timeout=5)  # what a worker has started may hold its output open
+            thread.join(timeout=5)  # a child of the worker may hold its output open
 
     def _print(self, index: int, process: subprocess.Popen) -> None:
         for line in process.stdout or ():

@@ -1,37 +1,36 @@
-"""Random numbers of a training step that do not depend on how many replicas share it.
+"""Stateless random numbers of a training step, the same for any number of replicas.
 
-All replicas draw from one stream of the step, as if one device had the global batch, and each takes
-the numbers of its own rows. Philox (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2,
-3", section 3.3) makes that cheap: a generator is moved to any place of its stream by adding to its
-counter, so nothing is drawn for the rows of others.
+All replicas use one stream a step, as if one device had the global batch, and each draws the
+numbers of its own rows. Philox (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3",
+section 3.3) makes that cheap: adding to its counter moves a generator to any place of its stream,
+so no numbers are drawn for the rows of other replicas.
 
-Shape suffixes: B images, K captions an image, N = B K captions, T tokens, V vocabulary, S parts of
-it and words of a part, X = S S.
+Shape suffixes: B images, K captions an image, T tokens.
 """
 
 from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-PLACES = 64  # of one step, where random numbers are drawn; each adds its number to the seed
-_AT_ONCE = 4  # numbers that Philox gives for each value of its counter
+PLACES = 64  # limit of places in a step that draw random numbers; each adds its number to the seed
+_AT_ONCE = 4  # numbers that Philox computes for each value of its counter
 
 
 class Seed(NamedTuple):
-    """Of a step; where the rows of this replica begin is all that differs between replicas."""
+    """The seed of a step. Replicas differ only in where their rows begin."""
 
     key_2: tf.Tensor  # int32
     image: tf.Tensor  # int32, place in the global batch of this replica's first image
-    caption: tf.Tensor  # int32, likewise of its first caption
+    caption: tf.Tensor  # int32, place in the global batch of this replica's first caption
     longest: tf.Tensor  # int32, words of the longest caption of the global batch
 
 
 def replica_seed(seed: int, step: tf.Tensor, caption_ids_BKT: tf.Tensor) -> Seed:
-    """The seed of a step in the replica that calls it.
+    """The seed of a step in the calling replica.
 
     Args:
-      seed: of the run.
-      step: integer, its number.
+      seed: the seed of the run.
+      step: integer, number of the step.
       caption_ids_BKT: this replica's part of the global batch; all parts have one shape.
     """
     context = tf.distribute.get_replica_context()
@@ -48,13 +47,13 @@ def replica_seed(seed: int, step: tf.Tensor, caption_ids_BKT: tf.Tensor) -> Seed
 def uniform(
     seed: Seed, place: int, first: tf.Tensor, rows: tf.Tensor, width: tf.Tensor
 ) -> tf.Tensor:
-    """float32 [rows, width] in [0, 1): those of `rows` rows of the global batch, from row `first`.
+    """Random float32 [rows, width] in [0, 1), for the rows of the global batch from row `first` on.
 
     Args:
-      seed: of the step.
-      place: below PLACES; each place has numbers of its own.
-      first: int32.
-      rows: int32.
+      seed: the seed of the step.
+      place: below PLACES; each place draws other numbers.
+      first: int32, this replica's first row.
+      rows: int32, number of rows.
       width: int32, numbers a row.
     """
     stream = _stream(seed, place, first, rows, -(-width // _AT_ONCE))
@@ -64,7 +63,7 @@ def uniform(
 def random_bytes(
     seed: Seed, place: int, first: tf.Tensor, rows: tf.Tensor, width: tf.Tensor
 ) -> tf.Tensor:
-    """uint8 [rows, width]: as `uniform`, at a quarter of the work."""
+    """Random uint8 [rows, width]; as `uniform`, at a quarter of the work."""
     stream = _stream(seed, place, first, rows, -(-width // (4 * _AT_ONCE)))
     numbers = tf.raw_ops.StatelessRandomUniformFullIntV2(**stream, dtype=tf.int32)
     return tf.reshape(tf.bitcast(numbers, tf.uint8), [rows, -1])[:, :width]
@@ -73,7 +72,7 @@ def random_bytes(
 def _stream(
     seed: Seed, place: int, first: tf.Tensor, rows: tf.Tensor, counters: tf.Tensor
 ) -> dict[str, Any]:
-    """Where to draw: each row begins at a counter, and takes `counters` values of it."""
+    """The arguments of a random operation; each row takes `counters` values of the counter."""
     key, counter = tf.raw_ops.StatelessRandomGetKeyCounter(seed=seed.key_2 + [0, place])
     passed = tf.cast(first, tf.int64) * tf.cast(counters, tf.int64)
     return {

@@ -1,11 +1,11 @@
-"""TF_CONFIG, by which each worker of a run knows the others and itself.
+"""The environment variable TF_CONFIG, which tells a worker its cluster and its own place in it.
 
-It is TensorFlow's convention, an environment variable of JSON:
+It is TensorFlow's convention, a variable of JSON:
 
     {"cluster": {"chief": ["host0:2222"], "worker": ["host1:2222", "host2:2222"]},
      "task": {"type": "worker", "index": 0}}
 
-The chief is one more worker; where there is none, worker 0 does its part.
+The chief is one more worker. Without a chief, worker 0 takes its role.
 """
 
 import json
@@ -25,7 +25,7 @@ EXAMPLE = (
 
 
 def names_cluster() -> bool:
-    """Whether TF_CONFIG is set and has a cluster, or is not what it should be."""
+    """Whether TF_CONFIG names a cluster or cannot be parsed."""
     text = os.environ.get(VARIABLE, "").strip()
     try:
         fields = json.loads(text or "{}")
@@ -38,7 +38,7 @@ def check_tf_config() -> str:
     """The address of this process among the workers of TF_CONFIG.
 
     Raises:
-      InputError: TF_CONFIG is not set, or not as TensorFlow wants it for a run of several workers.
+      InputError: TF_CONFIG is not set, or TensorFlow could not use it for several workers.
     """
     text = os.environ.get(VARIABLE, "")
     try:
@@ -52,7 +52,7 @@ def check_tf_config() -> str:
 
 @contextmanager
 def without_tf_config() -> Iterator[None]:
-    """Hides TF_CONFIG from TensorFlow as long as the context lasts."""
+    """Hides TF_CONFIG from TensorFlow within the context."""
     text = os.environ.pop(VARIABLE, None)
     try:
         yield
@@ -62,7 +62,7 @@ def without_tf_config() -> Iterator[None]:
 
 
 def _own_address(fields: Any) -> str:
-    """See `check_tf_config`; raises ValueError, whose message says what is wrong."""
+    """The result of `check_tf_config`. A ValueError says what is wrong."""
     fields = fields if isinstance(fields, dict) else {}
     cluster, task = fields.get("cluster"), fields.get("task")
     if not isinstance(cluster, dict) or not cluster:

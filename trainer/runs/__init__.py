@@ -1,1 +1,1 @@
-"""A run on disk: configuration, checkpoints, log."""
+"""The files of a run: configuration, checkpoints, log, best weights."""

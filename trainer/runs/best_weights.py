@@ -1,4 +1,4 @@
-"""The weights that validation has chosen: reading them, writing them, starting from them."""
+"""The best weights by validation: writes them, reads them, and starts other runs from them."""
 
 import dataclasses
 import os
@@ -19,8 +19,8 @@ from trainer.runs.checkpoints import DamagedCheckpointError, read_variables, var
 from trainer.runs.run_config import read_config
 
 BEST_DIRECTORY = "best"
-_WEIGHTS = "weights"  # within it
-# of the pipeline; what makes an image's features, a file standing for itself by its SHA-256
+_WEIGHTS = "weights"  # within BEST_DIRECTORY
+# Pipeline settings that decide an image's features; a file is compared by its SHA-256.
 ENCODER_SETTINGS = (
     "encoder", "encoder_weights", "encoder_seed", "encoder_layer", "image_size", "resize"
 )  # fmt: skip
@@ -30,12 +30,12 @@ def open_run(run: str, data: str = "", flag: str = "run") -> tuple[TrainConfig, 
     """Reads the configuration of a run that has best weights, and opens its dataset.
 
     Args:
-      run: its directory.
-      data: the dataset, where it has moved since training.
-      flag: that named the run.
+      run: the directory of the run.
+      data: the dataset, if it has moved since training.
+      flag: the flag that named the run.
 
     Raises:
-      InputError: no trained run is there, or the dataset is not the one it was trained on.
+      InputError: there is no trained run, or the dataset is not the one it was trained on.
     """
     config, fingerprints = read_config(run, flag)
     config = dataclasses.replace(config, run=run, data=data or config.data)
@@ -60,7 +60,7 @@ def open_run(run: str, data: str = "", flag: str = "run") -> tuple[TrainConfig, 
 
 
 def load_best(config: TrainConfig, dataset: Dataset, flag: str = "run") -> Captioner:
-    """Makes the model of a run that `open_run` has opened, with its best weights.
+    """Makes the model of a run that `open_run` has opened, and reads its best weights.
 
     Raises:
       InputError: the weights are damaged.
@@ -80,11 +80,11 @@ def load_best(config: TrainConfig, dataset: Dataset, flag: str = "run") -> Capti
 def start_from_run(model: Captioner, config: TrainConfig, dataset: Dataset) -> None:
     """Gives `model` the best weights of `config.initial_run`.
 
-    A run on features is also a start for a model of images that has the CNN which made them: its
-    weights are then those of the captioner.
+    A model of images can also start from a run on the features of its own CNN; the captioner then
+    gets that run's weights.
 
     Raises:
-      InputError: that run is not there, is of another dataset, or of a model of other weights.
+      InputError: that run is missing, or has another dataset or a model of other weights.
     """
     first, fingerprints = read_config(config.initial_run, "initial_run")
     if isinstance(model, WithEncoder) and fingerprints != dataset.fingerprints():
@@ -105,7 +105,7 @@ def start_from_run(model: Captioner, config: TrainConfig, dataset: Dataset) -> N
 
 
 def _check_same_encoder(config: TrainConfig, images: Manifest, features: Manifest) -> None:
-    """Checks that the features of a dataset are those that the CNN of a dataset of images makes."""
+    """Checks that the CNN of a dataset of images makes the features of a dataset of features."""
     settings = []
     for manifest in (features, images):
         by_name = manifest.config
@@ -121,13 +121,13 @@ def _check_same_encoder(config: TrainConfig, images: Manifest, features: Manifes
 
 
 def write_best(run: str, model: Captioner) -> None:
-    """Makes `model` the best of the run."""
+    """Saves the weights of `model` as the best of the run."""
     with complete_or_absent(os.path.join(run, BEST_DIRECTORY)) as temporary:
         variables_checkpoint(model=model.weights).write(os.path.join(temporary, _WEIGHTS))
 
 
 def replace_missing_best(run: str, model: Captioner) -> None:
-    """Makes `model` the best of a run whose best weights were damaged and are gone."""
+    """Saves `model` as the best of a run whose damaged best weights were removed."""
     path = os.path.join(run, BEST_DIRECTORY)
     if not tf.io.gfile.isdir(path):
         write_best(run, model)

@@ -1,12 +1,12 @@
-"""Checkpoints that are there whole or not at all.
+"""Checkpoints that are complete or ignored.
 
-Each is a directory of its own, `checkpoints/step-<steps>`, written under a temporary name and
-renamed; then a marker is put into it, because an object store renames a directory file by file. One
-without its marker is never read. The last two are kept: where the last is damaged, which the
-checksums in it tell, a run goes on from the one before.
+Each is a directory of its own, `checkpoints/step-<steps>`, written under a temporary name and then
+renamed. After that it gets a marker file, because an object store renames a directory file by file;
+without its marker a checkpoint is never read. The last two are kept. If checksums show that the
+last one is damaged, a run continues from the one before.
 
-Variables are saved as lists, in the order in which they were made: TensorFlow does not look into
-the lists that a Keras layer has of other layers, and would leave out their weights in silence.
+Variables are saved as lists, in the order of their creation: TensorFlow ignores lists of layers
+within a Keras layer, and would omit their weights without an error.
 """
 
 import os
@@ -21,8 +21,7 @@ from tfrecords_schema.messages import logger
 
 _MARKER = "complete"
 _WEIGHTS = "state"
-# What TensorFlow raises for bytes that are not those that it wrote, or are no more there. It makes
-# an IndexError of its OutOfRangeError.
+# Errors of TensorFlow for corrupted or missing bytes. Its OutOfRangeError becomes an IndexError.
 _DAMAGE = (
     tf.errors.DataLossError, tf.errors.NotFoundError, tf.errors.OutOfRangeError,
     tf.errors.InvalidArgumentError, tf.errors.UnknownError, IndexError, DecodeError,
@@ -34,7 +33,7 @@ class DamagedCheckpointError(InputError):
 
 
 def variables_checkpoint(**variables: list) -> tf.train.Checkpoint:
-    """A checkpoint of lists of variables of Keras or TensorFlow."""
+    """A checkpoint of lists of Keras or TensorFlow variables."""
     lists = {
         name: [v.value if isinstance(v, keras.Variable) else v for v in each]
         for name, each in variables.items()
@@ -43,11 +42,11 @@ def variables_checkpoint(**variables: list) -> tf.train.Checkpoint:
 
 
 def read_variables(checkpoint: tf.train.Checkpoint, prefix: str) -> None:
-    """Reads all of the checkpoint's variables, and all that was saved.
+    """Reads all of the checkpoint's variables, and checks that nothing else was saved.
 
     Raises:
-      DamagedCheckpointError: it is damaged. Some of the variables may have been read.
-      InputError: what was saved are not just these variables.
+      DamagedCheckpointError: the checkpoint is damaged. Some variables may have been read.
+      InputError: the saved variables are not exactly these.
     """
     try:
         status = checkpoint.read(prefix)
@@ -59,14 +58,14 @@ def read_variables(checkpoint: tf.train.Checkpoint, prefix: str) -> None:
             "beamcap wrote it. Use that version, or train in a new --run"
         ) from error
     except (tf.errors.OpError, IndexError, DecodeError) as error:
-        # Of files that are read in Python TensorFlow raises a bare OpError.
+        # TensorFlow raises a bare OpError for files that it reads in Python.
         if type(error) is not tf.errors.OpError and not isinstance(error, _DAMAGE):
-            raise  # no permission, or a store that does not answer: all checkpoints are alike
+            raise  # no permission, or a store that does not answer: it would affect all checkpoints
         raise DamagedCheckpointError(f"{prefix} is damaged ({one_line(error)})") from error
 
 
 def complete_steps(directory: str) -> list[int]:
-    """After how many steps the complete checkpoints in a directory were written."""
+    """The step numbers of the complete checkpoints in a directory."""
     if not tf.io.gfile.isdir(directory):
         return []
     names = [name.rstrip("/") for name in tf.io.gfile.listdir(directory)]
@@ -76,19 +75,19 @@ def complete_steps(directory: str) -> list[int]:
 
 
 class Checkpoints:
-    """The last checkpoints of a run."""
+    """The last two checkpoints of a run."""
 
     def __init__(self, directory: str, **variables: list):
-        """The variables of Keras or TensorFlow that are saved and restored, under these names."""
+        """Takes the Keras or TensorFlow variables to save and restore, by name."""
         self._directory = directory
         self._state = variables_checkpoint(**variables)
         self._damaged: set[int] = set()  # steps
 
     def restore(self) -> bool:
-        """Whether there was one, of which the last that is not damaged has then been read.
+        """Reads the last checkpoint that is not damaged. Returns whether there was one.
 
         Raises:
-          InputError: all are damaged, or they are of other variables.
+          InputError: all are damaged, or they hold other variables.
         """
         faults = []
         for step in sorted(self._steps(), reverse=True):
@@ -111,7 +110,7 @@ class Checkpoints:
         return False
 
     def save(self, step: int) -> None:
-        """Writes what is after `step` steps; then removes all but it and the one before."""
+        """Saves the state after `step` steps, and removes all but it and the one before."""
         steps = [before for before in self._steps() if before not in self._damaged]
         path = self._path(step)
         if step not in steps:
@@ -119,10 +118,10 @@ class Checkpoints:
                 self._state.write(os.path.join(temporary, _WEIGHTS))
             write_text(os.path.join(path, _MARKER), "")
             self._damaged.discard(step)
-        # Later ones are damaged: the run has gone on from before them.
+        # Later ones are damaged: the run was resumed from a step before them.
         before = [self._path(earlier) for earlier in sorted(steps) if earlier < step][-1:]
         kept = {os.path.basename(each) for each in (path, *before)}
-        for name in self._listed():  # also what a kill has left behind
+        for name in self._listed():  # including the leftovers of a killed process
             if name not in kept:
                 tf.io.gfile.rmtree(os.path.join(self._directory, name))
 

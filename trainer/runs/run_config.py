@@ -1,7 +1,7 @@
 """A run's `config.json`: its flags, its model's sizes, its dataset's fingerprints.
 
-A path that was given relative to the working directory is kept relative to the run, so that the run
-finds its dataset from any working directory, and where both were moved together.
+A path relative to the working directory is stored relative to the run, so that the run finds its
+dataset from any working directory, and also if both were moved together.
 """
 
 import dataclasses
@@ -18,11 +18,11 @@ from tfrecords_schema.same_settings import flatten
 from trainer.config import ModelConfig, TrainConfig
 
 CONFIG_FILE = "config.json"
-PATHS = ("data", "initial_run", "word_vectors")  # fields that are relative to the run
+PATHS = ("data", "initial_run", "word_vectors")  # fields whose paths are relative to the run
 
 
 def config_fields(config: TrainConfig, dataset: Dataset) -> dict[str, Any]:
-    """What CONFIG_FILE holds."""
+    """The contents of CONFIG_FILE."""
     paths = {name: relative_to_run(getattr(config, name), config.run) for name in PATHS}
     return {
         **dataclasses.asdict(config),
@@ -33,14 +33,14 @@ def config_fields(config: TrainConfig, dataset: Dataset) -> dict[str, Any]:
 
 
 def read_fields(run: str, flag: str = "run") -> dict[str, Any]:
-    """What CONFIG_FILE of a run holds, its paths as seen from the working directory.
+    """The contents of a run's CONFIG_FILE, with paths relative to the working directory.
 
     Args:
-      run: its directory.
-      flag: that named it.
+      run: the directory of the run.
+      flag: the flag that named it.
 
     Raises:
-      InputError: the file is not there, is damaged, or is of another version of beamcap.
+      InputError: the file is missing or damaged, or another version of beamcap wrote it.
     """
     path = os.path.join(run, CONFIG_FILE)
     if not tf.io.gfile.exists(path):
@@ -67,11 +67,11 @@ def read_fields(run: str, flag: str = "run") -> dict[str, Any]:
 
 
 def read_config(run: str, flag: str = "run") -> tuple[TrainConfig, dict[str, str]]:
-    """The configuration of a run and the fingerprints of the dataset it was trained on.
+    """The configuration of a run, and the fingerprints of the dataset it was trained on.
 
     Args:
-      run: its directory.
-      flag: that named it.
+      run: the directory of the run.
+      flag: the flag that named it.
 
     Raises:
       InputError: see `read_fields`.
@@ -80,7 +80,7 @@ def read_config(run: str, flag: str = "run") -> tuple[TrainConfig, dict[str, str
 
 
 def relative_to_run(path: str, run: str) -> str:
-    """`path`, where it is relative to the working directory, relative to the directory of a run."""
+    """`path`, changed from relative to the working directory to relative to a run's directory."""
     if not path or "://" in path or os.path.isabs(path):
         return path
     if "://" in run:
@@ -96,7 +96,7 @@ def resolve_in_run(path: str, run: str) -> str:
 
 
 def comparable(fields: dict[str, Any], run: str) -> dict[str, Any]:
-    """The fields of two starts of one run, as they are to be compared: flat, a path in one way."""
+    """The fields in a form for comparing two starts of one run: flat, with normalized paths."""
     fields = {name: value for name, value in fields.items() if name != "versions"}
     for name in PATHS:
         path = resolve_in_run(fields[name], run)
@@ -112,7 +112,7 @@ def _split(fields: dict[str, Any]) -> tuple[TrainConfig, dict[str, str]]:
 
 
 def _check(fields: dict[str, Any]) -> None:
-    """That the fields are those of this version, with values that it can use."""
+    """Checks that this version has the same fields and can use their values."""
     for name in [field.name for field in dataclasses.fields(TrainConfig)] + ["dataset"]:
         if name not in fields:
             raise JsonError(f"field {name} is missing")

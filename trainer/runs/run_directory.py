@@ -1,8 +1,8 @@
-"""What lies in a run, and who may write into it.
+"""The files of a run, and the checks before a process writes into it.
 
 RUN/config.json        flags, model sizes, fingerprints of the dataset
-RUN/checkpoints/       to continue from
-RUN/best/              the weights that validation has chosen
+RUN/checkpoints/       state to resume from
+RUN/best/              the best weights by validation
 RUN/metrics.jsonl, RUN/tensorboard/, RUN/plots/
 """
 
@@ -25,12 +25,12 @@ from trainer.runs.checkpoints import complete_steps
 from trainer.runs.run_config import CONFIG_FILE, comparable, config_fields, read_fields
 
 CHECKPOINTS_DIRECTORY = "checkpoints"
-# without another training, but for `epochs`: see Run
+# fields that may change when a run is resumed; only `epochs` changes the training (see Run)
 MAY_CHANGE = {"data", "run", "strategy", "patience", "epochs"}
 
 
 def is_begun(run: str) -> bool:
-    """Whether a run has weights that the next start goes on with."""
+    """Whether a run has weights that the next start resumes from."""
     has_best = tf.io.gfile.exists(os.path.join(run, BEST_DIRECTORY))
     return has_best or bool(complete_steps(os.path.join(run, CHECKPOINTS_DIRECTORY)))
 
@@ -39,11 +39,11 @@ def check_run(config: TrainConfig, dataset: Dataset) -> dict[str, Any]:
     """Checks that a run is new, or was begun with this configuration.
 
     Returns:
-      The configuration that it was begun with; empty where there is none, or nothing was trained
-      with it: it is then replaced.
+      The configuration that it was begun with. It is empty if there is none, or if nothing was
+      trained with it, and is then replaced.
 
     Raises:
-      InputError: the run was begun with other flags or on another dataset; names what differs.
+      InputError: the run was begun with other flags or on another dataset; it names the difference.
     """
     path = os.path.join(config.run, CONFIG_FILE)
     before: dict[str, Any] = {}
@@ -52,7 +52,7 @@ def check_run(config: TrainConfig, dataset: Dataset) -> dict[str, Any]:
             raise InputError(f"--run: {config.run} is a file, it must be a directory")
         names = tf.io.gfile.listdir(config.run) if tf.io.gfile.exists(config.run) else []
         names = [n for n in names if TEMPORARY not in n and not n.startswith(OWNER_FILE)]
-        if names and not is_begun(config.run):  # whose file was damaged and is gone
+        if names and not is_begun(config.run):  # a begun run may have lost a damaged CONFIG_FILE
             raise InputError(
                 f"--run: {config.run} is not empty and holds no run: give a new or empty directory"
             )
@@ -64,20 +64,20 @@ def check_run(config: TrainConfig, dataset: Dataset) -> dict[str, Any]:
 
 
 def claim_run(config: TrainConfig, dataset: Dataset) -> int:
-    """Writes the configuration into a run that `check_run` lets through.
+    """Writes the configuration into a run that passes `check_run`.
 
     Returns:
-      What `--epochs` was until now.
+      The previous value of `--epochs`.
 
     Raises:
-      InputError: see `check_run`, or the run cannot be written to.
+      InputError: see `check_run`; or the run cannot be written to.
     """
     path = os.path.join(config.run, CONFIG_FILE)
     before = check_run(config, dataset)
     text = json.dumps(config_fields(config, dataset), indent=2) + "\n"
     with writing_to("run", config.run):
         if not before and tf.io.gfile.exists(path):
-            with tf.io.gfile.GFile(path, "rb") as file:  # which may be damaged
+            with tf.io.gfile.GFile(path, "rb") as file:  # in binary, since it may be damaged
                 has_changed = file.read() != text.encode()
             if has_changed:
                 logger.info(f"{config.run} has no checkpoint and is begun anew with other flags")

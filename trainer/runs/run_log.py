@@ -1,4 +1,4 @@
-"""What a run writes about itself: `metrics.jsonl`, TensorBoard, and the loss plot."""
+"""The log of a run: `metrics.jsonl`, TensorBoard, and the loss plot."""
 
 import json
 import os
@@ -13,7 +13,7 @@ from tfrecords_schema.errors import InputError
 
 METRICS_FILE = "metrics.jsonl"
 PLOT_FILE = os.path.join("plots", "loss.png")
-LOSSES = {  # objective -> what its loss is
+LOSSES = {  # objective -> axis label of its loss
     "cross_entropy": "training loss (nats a word)",
     "self_critical": "training loss (minus the mean reward, CIDEr-D)",
 }
@@ -22,9 +22,9 @@ LOSSES = {  # objective -> what its loss is
 class RunLog:
     """Appends rows of metrics to `metrics.jsonl` and TensorBoard.
 
-    A row has `step` and `epoch`; one of the training loss each few steps, one an epoch with the
-    validation scores. Rows after the step that a killed run continues from are taken back first:
-    of `metrics.jsonl` they are removed, TensorBoard is told to leave them out.
+    A row has `step` and `epoch`. Every few steps there is one with the training loss, every epoch
+    one with the validation scores. When a killed run resumes, the rows after its step are removed
+    from `metrics.jsonl`, and TensorBoard is told to ignore them.
     """
 
     def __init__(self, run: str, step: int, objective: str = "cross_entropy"):
@@ -33,7 +33,7 @@ class RunLog:
         self._rows = [row for row in read_metrics(run) if row["step"] <= step]
         write_text(self._path, "".join(json.dumps(row) + "\n" for row in self._rows))
         self._run, self._objective = run, objective
-        # The writer of tf.summary cannot write the event that takes steps back.
+        # tf.summary's writer cannot write the event that purges later steps.
         with tf.Graph().as_default():
             self._writer = tf.compat.v1.summary.FileWriter(
                 os.path.join(run, "tensorboard"), filename_suffix=f".step-{step:09}"
@@ -44,7 +44,7 @@ class RunLog:
     def write(self, row: dict[str, Any]) -> None:
         """Adds one row; its numbers become TensorBoard scalars.
 
-        An epoch's loss is `epoch_loss` there, because a row of its last steps may have its step.
+        An epoch's loss is named `epoch_loss` there, since its last steps' row may have its step.
         """
         self._rows.append(row)
         with file_named(self._path), open(self._path, "a") as file:
@@ -56,7 +56,7 @@ class RunLog:
         for name, value in scalars.items():
             summary.value.add(tag=name, simple_value=value)
         self._writer.add_summary(summary, row["step"])
-        self._writer.flush()  # a run that goes on from here does not write it again
+        self._writer.flush()  # a run that resumes from here does not write it again
 
     def plot(self) -> None:
         """Writes the plot of loss and validation CIDEr over the steps."""
@@ -69,7 +69,7 @@ def is_of_epoch(row: dict[str, Any]) -> bool:
 
 
 def read_metrics(run: str) -> list[dict[str, Any]]:
-    """The rows of a run's `metrics.jsonl`; a last line that a kill cut short is left out.
+    """The rows of a run's `metrics.jsonl`, without a last line that a kill cut short.
 
     Raises:
       InputError: a line is damaged.
@@ -97,9 +97,9 @@ def read_metrics(run: str) -> list[dict[str, Any]]:
 def plot_metrics(rows: list[dict[str, Any]], path: str, objective: str = "cross_entropy") -> None:
     """Plots losses and, on a second axis, `validation_cider` against `step`.
 
-    The validation loss is shown where the training loss is of the same kind.
+    The validation loss is shown if the training loss is of the same kind.
     """
-    figure = Figure(figsize=(8, 4.5), layout="constrained")  # of pyplot's no state is touched
+    figure = Figure(figsize=(8, 4.5), layout="constrained")  # leaves pyplot's global state alone
     left = figure.subplots()
     losses = [(row["step"], row["loss"]) for row in rows if "validation_cider" not in row]
     scores = [(row["step"], row["validation_cider"]) for row in rows if "validation_cider" in row]

@@ -1,4 +1,4 @@
-"""One owner of a run: the process that writes into it, which of several workers is the chief."""
+"""The owner of a run: the one process that writes into it; of several workers it is the chief."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -18,14 +18,14 @@ from trainer.runs.run_directory import claim_run
 def own_run(
     config: TrainConfig, dataset: Dataset, strategy: tf.distribute.Strategy
 ) -> Iterator[int]:
-    """Owns a run as long as the context lasts, with this configuration; all workers must call it.
+    """Owns a run with this configuration within the context. All workers must call it.
 
     Yields:
-      What `--epochs` was until now.
+      The previous value of `--epochs`.
 
     Raises:
-      InputError: in all workers, where the run has an owner, was begun with other flags or cannot
-        be written to.
+      InputError: in all workers, if the run has an owner, was begun with other flags or cannot be
+        written to.
     """
     error, epochs_before = None, config.epochs
     with ExitStack() as stack:

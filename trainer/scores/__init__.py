@@ -1,1 +1,1 @@
-"""Captions against references: metrics, result files, evaluation."""
+"""Scores captions against references: metrics, result files, evaluation."""

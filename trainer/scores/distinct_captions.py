@@ -1,11 +1,11 @@
-"""How many different captions a model writes: one that does not look writes the same for all."""
+"""Counts distinct captions: a model that ignores the image writes the same caption for all."""
 
 from collections.abc import Mapping
 
 from trainer.scores.metrics import References
 
-FEW = 0.05  # of as many as the images' first references; a model that looks writes a third or more
-LEAST_DIFFERENT = 5  # first references, for one caption for all to be a sign of anything
+FEW = 0.05  # of the distinct first references; a model that uses the image reaches a third or more
+LEAST_DIFFERENT = 5  # distinct first references; with fewer, one caption for all may be right
 ADVICE = (
     "For captions that tell images apart, try more --epochs, or a new run with a lower or higher "
     "--learning_rate, or with --word_dropout=0.2, which hides words that the model reads so that "
@@ -14,12 +14,12 @@ ADVICE = (
 
 
 def count_distinct(captions: Mapping[str, str]) -> int:
-    """How many different captions there are."""
+    """The number of distinct captions."""
     return len(set(captions.values()))
 
 
 def say_distinct(captions: Mapping[str, str]) -> str:
-    """The number of different captions, in words."""
+    """The number of distinct captions, in words."""
     found = set(captions.values())
     if len(found) > 1:
         return f"{len(found)} different captions"
@@ -27,14 +27,14 @@ def say_distinct(captions: Mapping[str, str]) -> str:
 
 
 def of_few_captions(captions: Mapping[str, str], references: References) -> str:
-    """What to say of a model whose captions are few for its images; empty where they are not.
+    """A remark on a model that writes few distinct captions; empty if there are enough.
 
-    Images may well be of few kinds, as drawn ones are. So captions are compared with what people
-    wrote of the same images: as many as the different ones among the first reference of each.
+    The images themselves may be of few kinds, such as drawn ones. So the captions are compared
+    with the distinct ones among the first references of the same images.
 
     Args:
       captions: image_id -> the caption of the model.
-      references: of the same images.
+      references: the references of the same images.
     """
     distinct = count_distinct(captions)
     different = len({texts[0] for texts in references.captions.values()})

@@ -1,4 +1,4 @@
-"""Scores of a model on a split, and the captions behind them."""
+"""Scores a model on a split, and keeps the captions."""
 
 import dataclasses
 import json
@@ -31,9 +31,9 @@ class Evaluation:
     loss: float  # cross-entropy of the references, nats a word
     distinct_captions: int
     ceiling: dict[str, float]  # the scores of a model that repeats a reference
-    tokenizer: str  # of the scores
+    tokenizer: str  # name of the tokenizer of the scores
     characters: bool  # whether each character of a script without spaces was scored as a word
-    remarks: tuple[str, ...]  # what to know of the scores, a sentence or two each
+    remarks: tuple[str, ...]  # notes on the scores, a sentence or two each
 
 
 def evaluate(
@@ -47,13 +47,13 @@ def evaluate(
 
     Args:
       model: a trained captioner.
-      dataset: that it was trained on.
-      split: to caption.
-      search: how captions are searched for.
-      show_progress: whether a terminal shows a bar.
+      dataset: the dataset that it was trained on.
+      split: the split to caption.
+      search: the search settings.
+      show_progress: whether a terminal shows a progress bar.
 
     Raises:
-      InputError: the dataset has no such split, or the split is not what the manifest counts.
+      InputError: the dataset has no such split, or its counts differ from the manifest's.
     """
     if not dataset.images(split):
         raise InputError(
@@ -85,7 +85,7 @@ def evaluate(
 
 
 def evaluation_text(evaluation: Evaluation) -> str:
-    """The scores, the remarks and a few captions, as lines for a person."""
+    """The scores, the remarks and a few captions, as lines of text for the user."""
     captions, references = evaluation.captions, evaluation.references
     lines = [
         f"The {len(captions)} images of the {evaluation.split} split got "
@@ -101,7 +101,7 @@ def evaluation_text(evaluation: Evaluation) -> str:
 
 
 def evaluation_files(evaluation: Evaluation, dataset: Dataset) -> dict[str, str]:
-    """The files of an evaluation: their names and what they hold.
+    """The names and contents of the files of an evaluation.
 
     Returns:
       `captions-<split>.json` (COCO results format, ids as in the source) and
@@ -127,7 +127,7 @@ def evaluation_files(evaluation: Evaluation, dataset: Dataset) -> dict[str, str]
 
 
 def _remarks(references: References, scores: dict[str, float]) -> Iterator[str]:
-    """What to know of the figures, a sentence each."""
+    """Notes on the scores, a sentence each."""
     if references.characters:
         yield "Each character of a script without spaces was scored as a word."
     if not references.latin:

@@ -1,17 +1,16 @@
-"""How good captions are: BLEU-1 to 4, METEOR, ROUGE-L and CIDEr, as papers publish them.
+"""Caption metrics as published in papers: BLEU-1 to 4, METEOR, ROUGE-L and CIDEr.
 
-These are the figures of the COCO caption evaluation (Chen et al. 2015), from its own library,
+They are the metrics of the COCO caption evaluation (Chen et al. 2015), from its own library,
 `pycocoevalcap`: BLEU over the whole set (Papineni et al. 2002), METEOR 1.5 (Denkowski & Lavie
 2014), ROUGE-L (Lin 2004) and CIDEr (Vedantam et al. 2015; the variant CIDEr-D). All are times 100
-as in the papers' tables: BLEU goes up to 100, CIDEr up to 1000. CIDEr weighs words by how
-rare they are in the references scored, so it does not compare between sets and is 0 of one image.
+as in the papers' tables: BLEU goes up to 100, CIDEr up to 1000. CIDEr weights words by how rare
+they are in the scored references. So CIDEr cannot be compared between sets, and is 0 for one image.
 
-Tokens are those of `trainer.scores.tokenize_captions`, by Stanford's PTB tokenizer or its stand-in.
-METEOR needs Java; without it, it is left out: nltk's is another metric (of 2007), with figures
-twice as high. It is also left out where most letters are of another script than Latin, since it
-knows the
-endings, synonyms and function words of English. (Other languages in Latin script cannot be told
-from English by their letters; the METEOR of those is that of text it takes for English.)
+Captions are tokenized by `trainer.scores.tokenize_captions`: by Stanford's PTB tokenizer, or
+without Java by nltk's. METEOR needs Java too and is left out without it: nltk's METEOR is another
+metric (of 2007), with scores twice as high. It is also left out where most letters are not Latin,
+since it knows the endings, synonyms and function words of English. (Letters do not tell English
+from other languages in Latin script; METEOR scores those as if they were English.)
 """
 
 import contextlib
@@ -45,7 +44,7 @@ class References:
 
     Attributes:
       captions: image id -> captions, their tokens separated by spaces, sorted by image id.
-      tokenizer: what made them and will tokenize the candidates; report it with the scores.
+      tokenizer: the tokenizer of references and candidates; report it with the scores.
       characters: whether each character of a script without spaces is a token, also of candidates.
       latin: whether most letters of the captions are Latin.
     """
@@ -65,18 +64,18 @@ class References:
 def tokenize_references(
     captions: Captions, tokenizer: Tokenizer | None = None, characters: bool = False
 ) -> References:
-    """Tokenizes references once, so that each validation pays only for its candidates.
+    """Tokenizes references once, so that each validation tokenizes only its candidates.
 
     Args:
       captions: image id -> its reference captions, as people wrote them.
-      tokenizer: None takes "ptb" where there is Java, "treebank" elsewhere. For characters, and
-        where most letters are not Latin, it is always "treebank".
-      characters: makes a token of each character of a script without spaces.
+      tokenizer: None means "ptb" if there is Java, else "treebank". It is always "treebank" for
+        characters, and where most letters are not Latin.
+      characters: whether each character of a script without spaces is a token.
 
     Raises:
-      ValueError: an image has no caption, or no caption at all holds a word.
+      ValueError: an image has no caption, or no caption has a word.
     """
-    images = sorted(captions)  # floating-point sums then do not depend on the dict's order
+    images = sorted(captions)  # so that floating-point sums do not depend on the dict's order
     if not images:
         raise ValueError("no images: there is nothing to score")
     for image in images:
@@ -98,9 +97,9 @@ def tokenize_references(
 def cider_can_tell(references: References) -> bool:
     """Whether any caption can have a CIDEr other than 0.
 
-    A run of one to four words counts by log (images / images whose references have it): not at all
-    where all images have it. So of one image, or of images whose references are made of the same
-    runs of words, CIDEr is 0 whatever a caption says.
+    An n-gram of one to four words has the weight log (images / images whose references have it),
+    which is 0 if all images have it. So CIDEr is 0 for every caption if there is one image, or if
+    the references of all images have the same n-grams.
     """
     first, *others = references.captions.values()
     runs = _runs_of_words(first)
@@ -118,7 +117,7 @@ def _runs_of_words(captions: list[str]) -> set[tuple[str, ...]]:
 
 
 def score_cider(references: References, candidates: Mapping[str, str]) -> float:
-    """CIDEr alone, cheap enough for each epoch. Takes and raises what `score_captions` does."""
+    """CIDEr alone, fast enough for each epoch. See `score_captions` for arguments and errors."""
     gts, res = references.captions, _tokenize_candidates(references, candidates)
     return 100 * float(Cider().compute_score(gts, res)[0])
 
@@ -131,12 +130,12 @@ def score_captions(
     Args:
       references: the captions to compare with.
       candidates: image id -> caption. An empty one is legal and scores 0.
-      meteor: False leaves METEOR out, which takes seconds. A machine without Java and references
-        in another script than Latin leave it out, too.
+      meteor: False leaves out METEOR, which takes seconds. It is also left out without Java, and
+        for references in another script than Latin.
 
     Raises:
-      ValueError: the images of the two are not the same, or a candidate holds a special token.
-      RuntimeError: the tokenizer or METEOR failed, with what it said.
+      ValueError: the images of the two differ, or a candidate holds a special token.
+      RuntimeError: the tokenizer or METEOR failed; the message holds its output.
     """
     gts, res = references.captions, _tokenize_candidates(references, candidates)
     bleus, _ = Bleu(4).compute_score(gts, res, verbose=0)
@@ -149,7 +148,7 @@ def score_captions(
 
 
 def _tokenize_candidates(references: References, candidates: Mapping[str, str]) -> Captions:
-    """The candidates as the scorers want them, in the references' order."""
+    """The tokenized candidates, in the references' order."""
     images = references.captions.keys()
     missing, extra = sorted(images - candidates.keys()), sorted(candidates.keys() - images)
     if missing or extra:
@@ -157,8 +156,8 @@ def _tokenize_candidates(references: References, candidates: Mapping[str, str]) 
             f"need one candidate for each of the {len(images)} images with references: "
             f"{len(missing)} missing {missing[:1]}, {len(extra)} extra {extra[:1]}"
         )
-    # References that keep an end token too give it as a free match at every sentence's end:
-    # published Flickr8k figures are up to five BLEU-4 points too high by it.
+    # If references keep an end token too, it is a free match at the end of every sentence:
+    # published Flickr8k scores are up to five BLEU-4 points too high because of it.
     for image, text in candidates.items():
         for token in SPECIAL_TOKENS:
             if token in text.lower():
@@ -169,8 +168,8 @@ def _tokenize_candidates(references: References, candidates: Mapping[str, str]) 
 
 
 def _meteor(gts: Captions, res: Captions) -> float:
-    """METEOR by a Java process that is gone when this returns."""
-    # ||| separates the fields of the jar's protocol.
+    """METEOR, computed by a Java process that has ended when this returns."""
+    # ||| is the field separator of the jar's protocol.
     gts = {image: [text.replace("|||", " ") for text in texts] for image, texts in gts.items()}
     res = {image: [text.replace("|||", " ") for text in texts] for image, texts in res.items()}
     with _english_java():
@@ -178,12 +177,12 @@ def _meteor(gts: Captions, res: Captions) -> float:
     process = scorer.meteor_p
     try:
         return 100 * float(scorer.compute_score(gts, res)[0])
-    except (OSError, ValueError) as error:  # a broken pipe, or nothing where a number should be
+    except (OSError, ValueError) as error:  # a broken pipe, or output that is no number
         process.kill()
         said = process.stderr.read().decode(errors="replace")
         raise RuntimeError(f"METEOR stopped: {said[-1000:]}") from error
     finally:
-        # Its __del__ waits for this lock, and compute_score keeps it when it raises.
+        # The scorer's __del__ waits for this lock, which compute_score keeps when it raises.
         if scorer.lock.locked():
             scorer.lock.release()
         process.kill()
@@ -193,7 +192,7 @@ def _meteor(gts: Captions, res: Captions) -> float:
 
 @contextlib.contextmanager
 def _english_java() -> Iterator[None]:
-    """Java started inside is English: the library's METEOR command takes no options of ours."""
+    """Sets Java's locale to English within the context; the library's METEOR takes no options."""
     name, before = "JAVA_TOOL_OPTIONS", os.environ.get("JAVA_TOOL_OPTIONS")
     os.environ[name] = " ".join([*filter(None, [before]), *ENGLISH_JAVA])
     try:

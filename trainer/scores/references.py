@@ -1,4 +1,4 @@
-"""The captions that people wrote of a split, read, counted and tokenized."""
+"""Reads, counts and tokenizes the reference captions of a split."""
 
 from typing import NamedTuple
 
@@ -16,10 +16,10 @@ class SplitReferences(NamedTuple):
 
 
 def read_split_references(dataset: Dataset, split: str, images: int = -1) -> SplitReferences:
-    """The references of the first `images` of a split, or of all of them (-1).
+    """The references of the first `images` images of a split, or of all (-1).
 
     Raises:
-      InputError: the split is not what the manifest counts, or has nothing that can be scored.
+      InputError: the split's counts differ from the manifest's, or nothing in it can be scored.
     """
     captions = read_counted_references(dataset, split, images)
     try:

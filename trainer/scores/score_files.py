@@ -1,4 +1,4 @@
-"""Writing the files of an evaluation. It may have taken hours: a full disk does not lose them."""
+"""Writes the files of an evaluation, which may have taken hours: a full disk does not lose them."""
 
 import os
 import tempfile
@@ -10,11 +10,11 @@ from tfrecords_schema.errors import InputError
 
 
 def write_evaluation(run: str, texts: Mapping[str, str]) -> None:
-    """Writes files into a run, or, where that fails, into a temporary directory.
+    """Writes files into a run, or into a temporary directory if the run cannot be written to.
 
     Args:
-      run: its directory.
-      texts: name of a file -> what it holds.
+      run: the directory of the run.
+      texts: name of a file -> its contents.
 
     Raises:
       InputError: the run cannot be written to; the message says where the files are.

@@ -1,13 +1,14 @@
-"""Captions as the words that are scored.
+"""Tokenizes captions for scoring.
 
-Published scores are of text tokenized by Stanford's PTB tokenizer; another tokenizer moves them. It
-needs Java. Without it nltk's Treebank tokenizer stands in, which differs on few captions.
+Published scores are of text tokenized by Stanford's PTB tokenizer; another tokenizer changes them.
+It needs Java. Without Java it is replaced by nltk's Treebank tokenizer, which differs on few
+captions.
 
-Its punctuation is English. In captions of another script `।`, `؟`, `&` or a parenthesis would be a
-word of the references that no model can write, since the pipeline takes it for punctuation; and it
-drops the vowels of Khmer. There are no published figures to compare with, so there both sides have
-the words of the pipeline's preset `coco`, or of `characters`, where each character of a script
-without spaces between words is one.
+PTB's punctuation is English. In captions of another script it would leave `।`, `؟`, `&` or a
+parenthesis as words, which no model can write, since the pipeline drops punctuation. It also drops
+the vowels of Khmer. There are no published scores for such captions, so both sides get the words of
+the pipeline's preset `coco`, or of `characters`, whose words are single characters in scripts
+without spaces.
 """
 
 import collections
@@ -28,12 +29,12 @@ Tokenizer = Literal["ptb", "treebank"]
 ENGLISH_JAVA = ("-Duser.language=en", "-Duser.country=US", "-Dfile.encoding=UTF-8")
 
 # Punctuation of other languages in Latin script that PTB leaves in. No English caption has it, so
-# published figures stay what they are.
+# published scores stay the same.
 _NOT_IN_ENGLISH = dict.fromkeys(map(ord, "¿¡„"), " ")
 
 
 def java_available() -> bool:
-    """Whether `java` is on PATH and runs: the one macOS puts there only asks to be installed."""
+    """Whether `java` on PATH runs; the stub that macOS puts there only asks to be installed."""
     try:
         return subprocess.run(["java", "-version"], capture_output=True).returncode == 0
     except OSError:
@@ -41,7 +42,7 @@ def java_available() -> bool:
 
 
 def mostly_latin(texts: list[str]) -> bool:
-    """Whether at least half of the letters are Latin, as in English; also where there are none."""
+    """Whether at least half of the letters are Latin, as in English; true without letters."""
     letters, latin = 0, 0
     for character, count in collections.Counter("".join(texts)).items():
         if character.isalpha():
@@ -53,19 +54,19 @@ def mostly_latin(texts: list[str]) -> bool:
 def tokenize_published(texts: list[str], tokenizer: Tokenizer) -> list[str]:
     """Lower-cased tokens separated by spaces, one string for each text, as papers score them.
 
-    They are without punctuation but for `&`, `%`, parentheses and what else papers have left in.
+    Punctuation is dropped, except `&`, `%`, parentheses and other signs that papers leave in.
 
     Args:
       texts: captions.
-      tokenizer: "ptb" needs Java.
+      tokenizer: "ptb" (needs Java) or "treebank".
 
     Raises:
-      RuntimeError: the tokenizer failed, with what it said.
+      RuntimeError: the tokenizer failed; the message holds its output.
     """
-    # PTB reads a text a line, and \v or U+2028 inside one would shift all later captions to other
-    # images; split() splits at every such character. Lone surrogates (JSON has them) no pipe takes.
+    # PTB reads a text a line. \v or U+2028 inside one would shift all later captions to other
+    # images; split() splits at each of these. Lone surrogates (JSON has them) cannot be encoded.
     texts = [" ".join(text.encode(errors="replace").decode().split()) for text in texts]
-    # What a model writes is in NFC, as the pipeline's vocabulary; references are as people wrote.
+    # A model's words are in NFC, as in the pipeline's vocabulary; references may not be.
     texts = [unicodedata.normalize("NFC", text.translate(_NOT_IN_ENGLISH)) for text in texts]
     if tokenizer == "ptb":
         lines = _run_ptb(texts)
@@ -80,11 +81,11 @@ def tokenize_published(texts: list[str], tokenizer: Tokenizer) -> list[str]:
 
 
 def tokenize_as_written(texts: list[str], characters: bool) -> list[str]:
-    """Words separated by spaces, one string for each text, as a model of the pipeline's words has.
+    """The pipeline's words, separated by spaces, one string for each text.
 
     Args:
       texts: captions.
-      characters: makes a word of each character of a script without spaces.
+      characters: whether each character of a script without spaces is a word.
     """
     return [" ".join(treebank_words(text, characters)) for text in texts]
 
@@ -93,7 +94,7 @@ def _run_ptb(texts: list[str]) -> list[str]:
     """Runs the library's tokenizer jar with the library's options; punctuation stays in.
 
     The library's own wrapper writes a temporary file into its package directory, which may be
-    read-only, lets the jar chat on the user's screen and does not count the lines it gets back.
+    read-only. It also shows the jar's messages to the user, and does not count the output lines.
     """
     folder = os.path.dirname(ptbtokenizer.__file__)
     jar = os.path.join(folder, ptbtokenizer.STANFORD_CORENLP_3_4_1_JAR)

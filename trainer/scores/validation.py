@@ -1,9 +1,9 @@
-"""What a model is chosen by: after each epoch it captions the validation split, or a part of it.
+"""Validation: each epoch the model captions the validation split, or a part of it, and is scored.
 
-CIDEr of the captions that it writes by itself comes first. Of equal CIDEr the lower loss is better,
-which alone decides where CIDEr is 0 in all epochs: by definition, since the split has one image or
-references that are all alike, or because no caption has a word in common with its references that
-tells images apart. So a model is never kept for nothing.
+The model with the highest CIDEr of greedy captions is kept; for equal CIDEr, the one with the lower
+loss. The loss alone decides if CIDEr is 0 in all epochs. That is so by definition if the split has
+one image or equal references for all images, or else if no caption shares a rare enough word with
+its references. So there is always a best model.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,18 +20,18 @@ from trainer.scores.references import read_split_references
 
 
 class Validated(NamedTuple):
-    """What one validation found."""
+    """The result of one validation."""
 
     cider: float  # 0 to 1000; of greedy captions
-    loss: float  # cross-entropy of the references, nats a word, of labels that are not smoothed
+    loss: float  # cross-entropy of the references, in nats a word, without label smoothing
     distinct_captions: int
-    remark: str = ""  # where those are too few
+    remark: str = ""  # not empty if there are too few distinct captions
 
 
 class Validation:
     """Greedy CIDEr and the loss on the validation split, or on the first images of a large one.
 
-    They are a fair sample: which shard an image is in is a hash of its name.
+    The first images are a fair sample, since a hash of its name decides an image's shard.
     """
 
     def __init__(
@@ -41,10 +41,10 @@ class Validation:
         model: Captioner,
         show_progress: bool = False,
     ):
-        """References are read and tokenized once.
+        """Reads and tokenizes the references once.
 
         Raises:
-          InputError: the split is not what the manifest counts, or has no words.
+          InputError: the split's counts differ from the manifest's, or it has no words.
         """
         images = config.validation_images
         self._data = dataset.directory
@@ -53,14 +53,14 @@ class Validation:
         self._caption = SplitCaptioner(model, dataset, "validation", search, images, show_progress)
 
     def __call__(self) -> Validated:
-        """Captions the images and scores what it wrote."""
+        """Captions the images, and scores the captions."""
         captions, loss = self._caption()
         cider = score_cider(self._references, captions)
         remark = of_few_captions(captions, self._references)
         return Validated(cider, loss, count_distinct(captions), remark)
 
     def what_decides(self) -> str:
-        """A line where CIDEr cannot tell models apart; else empty."""
+        """A message if CIDEr cannot tell models apart; else empty."""
         if cider_can_tell(self._references):
             return ""
         images = len(self._references.captions)
@@ -72,10 +72,10 @@ class Validation:
 
 
 def is_better(cider: float, loss: float, best_cider: float, best_loss: float) -> bool:
-    """Whether a model is better than the best one until now: by CIDEr, then by a lower loss."""
+    """Whether a model is better than the best one so far: by CIDEr, then by a lower loss."""
     return (cider, -loss) > (best_cider, -best_loss)
 
 
 def best_epoch(rows: Sequence[Mapping[str, float]]) -> Mapping[str, float]:
-    """The row of the epoch whose weights are kept: the first one that no other is better than."""
+    """The row of the best epoch, whose weights are kept; the first of equal ones."""
     return max(rows, key=lambda row: (row["validation_cider"], -row["validation_loss"]))

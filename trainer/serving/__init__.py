@@ -1,1 +1,1 @@
-"""Captions from an exported model; needs TensorFlow and an export, nothing else."""
+"""Captions from an exported model; needs only TensorFlow and an export."""

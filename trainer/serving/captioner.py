@@ -1,4 +1,4 @@
-"""Captions of pictures by an exported model, for Python programs and the `caption` command."""
+"""Captions pictures with an exported model, for Python programs and the `caption` command."""
 
 import functools
 import itertools
@@ -14,8 +14,8 @@ from tfrecords_schema.exported_model import CAPTIONS, ERROR, IMAGE_BYTES, LOG_PR
 from trainer.serving.load_exported import find_version, load_exported, read_metadata
 from trainer.serving.picture_files import read_picture, reason
 
-BATCH = 16  # pictures at a time, which bounds the memory
-READERS = 8  # threads, which wait for a network's filesystem
+BATCH = 16  # pictures in a batch, which limits memory
+READERS = 8  # threads that wait for a network filesystem
 
 Picture = str | os.PathLike | bytes  # a path, a URI, or the bytes of an image file
 
@@ -24,13 +24,13 @@ class Caption(NamedTuple):
     """One caption of a picture."""
 
     text: str
-    log_prob: float  # of the words and the end, in nats
+    log_prob: float  # log probability of the words and <end>, in nats
 
 
 class Captioned(NamedTuple):
-    """The captions of a picture, or why it has none."""
+    """The captions of a picture, or the error."""
 
-    captions: list[Caption]  # the most likely first; none with an error
+    captions: list[Caption]  # the most likely first; empty with an error
     error: str = ""
 
 
@@ -38,17 +38,17 @@ class ExportedCaptioner:
     """An exported model as a function from pictures to captions.
 
     Attributes:
-      directory: of the exported version.
+      directory: the directory of the exported version.
     """
 
     def __init__(self, export: str | os.PathLike):
-        """`load_captioner` makes one."""
+        """Loads an export; use `load_captioner`."""
         self.directory = find_version(os.path.expanduser(os.fspath(export)))
         self._serve = load_exported(self.directory)
 
     @functools.cached_property
     def metadata(self) -> dict[str, Any]:
-        """The search's settings, the image formats and the dataset's fingerprints.
+        """The search settings, the image formats and the dataset's fingerprints.
 
         Raises:
           InputError: the file is missing or damaged.
@@ -69,11 +69,11 @@ class ExportedCaptioner:
 
         Returns:
           One `Captioned` for one picture. For an iterable a list, in the same order. A picture that
-          cannot be read or decoded has an error and no captions, and the others have theirs.
+          cannot be read or decoded has an error and no captions; it does not affect the others.
 
         Raises:
           InputError: the model fails on a batch.
-          TypeError: something is neither a path nor bytes.
+          TypeError: an item is neither a path nor bytes.
         """
         if isinstance(pictures, Picture):
             return next(self.stream([pictures]))
@@ -87,7 +87,7 @@ class ExportedCaptioner:
                 yield from self._caption_batch(list(readers.map(_read, batch)))
 
     def _caption_batch(self, files: Sequence[tuple[bytes, str]]) -> Iterator[Captioned]:
-        """Captions the contents of files, where a file has no error."""
+        """Captions the contents of files, except files with a read error."""
         contents = [content for content, error in files if not error]
         rows: Iterator[tuple] = iter(())
         if contents:
@@ -107,16 +107,16 @@ def load_captioner(export: str | os.PathLike) -> ExportedCaptioner:
     """Loads an exported model.
 
     Args:
-      export: the directory of a version, such as EXPORT/1, or of versions: the latest is taken.
+      export: the directory of a version, such as EXPORT/1, or of versions, whose latest is used.
 
     Raises:
-      InputError: no whole export is there.
+      InputError: there is no complete export.
     """
     return ExportedCaptioner(export)
 
 
 def _read(picture: Picture) -> tuple[bytes, str]:
-    """The content of a picture, and why it cannot be read."""
+    """The contents of a picture file, and why it cannot be read."""
     if isinstance(picture, bytes):
         return picture, ""
     if not isinstance(picture, (str, os.PathLike)):

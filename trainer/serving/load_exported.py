@@ -1,4 +1,4 @@
-"""Loading an exported version."""
+"""Loads an exported version."""
 
 import os
 from typing import Any
@@ -25,7 +25,7 @@ def find_version(model: str) -> str:
     """The directory of a version: `model` itself, or the latest version in it.
 
     Raises:
-      InputError: neither is there.
+      InputError: there is neither.
     """
     if tf.io.gfile.exists(os.path.join(model, SAVED_MODEL_FILE)):
         return model
@@ -44,10 +44,10 @@ def find_version(model: str) -> str:
 
 
 def load_exported(version: str) -> tf.types.experimental.ConcreteFunction:
-    """The captioning signature of an exported version; it holds the loaded model.
+    """The captioning signature of an exported version; it keeps the loaded model alive.
 
     Raises:
-      InputError: files are missing or damaged, or it was exported by an older version.
+      InputError: files are missing or damaged, or an older version wrote the export.
     """
     for name in FILES:
         path = os.path.join(version, name)
@@ -55,7 +55,7 @@ def load_exported(version: str) -> tf.types.experimental.ConcreteFunction:
             raise InputError(f"--model: {path} is missing or empty: {EXPORT_AGAIN}")
     try:
         signatures = dict(tf.saved_model.load(version).signatures)
-    except Exception as error:  # damaged protocol buffers fail in any way
+    except Exception as error:  # damaged protocol buffers raise any kind of error
         reason = one_line(error).replace(os.path.join(version, ""), "")
         raise InputError(f"--model: {version} is damaged: {reason}; {EXPORT_AGAIN}") from error
     serve = signatures.get(CAPTION_SIGNATURE)
@@ -73,7 +73,7 @@ def load_exported(version: str) -> tf.types.experimental.ConcreteFunction:
 
 
 def read_metadata(version: str) -> dict[str, Any]:
-    """What an exported version says of itself.
+    """The metadata of an exported version.
 
     Returns:
       `search` (the settings of beam search), `formats` (of images), `run`, the fingerprints of the

@@ -1,4 +1,4 @@
-"""The pictures that the arguments of `caption` stand for."""
+"""Finds the pictures that the arguments of `caption` name."""
 
 import glob
 import os
@@ -10,7 +10,7 @@ import tensorflow as tf
 from tfrecords_schema.errors import one_line
 from tfrecords_schema.image_formats import IMAGE_SUFFIXES, OTHER_FORMATS
 
-PICTURE_SUFFIXES = (*IMAGE_SUFFIXES, *OTHER_FORMATS)  # the last are refused by name
+PICTURE_SUFFIXES = (*IMAGE_SUFFIXES, *OTHER_FORMATS)  # OTHER_FORMATS get an error that names them
 WILDCARDS = "*?["
 STANDARD_INPUT = "-"
 
@@ -19,11 +19,11 @@ def find_pictures(arguments: Iterable[str]) -> Iterator[tuple[str, str]]:
     """The pictures of each argument, in the order of the arguments.
 
     An argument is a file, a folder, a pattern, or `-` for such names on standard input, one a line.
-    A folder stands for the pictures at any depth below it, sorted; a pattern for the files that it
-    matches, sorted. A file that has wildcards in its name is a file first.
+    A folder means all pictures below it, sorted; a pattern means the files that it matches, sorted.
+    An existing file whose name has wildcards is taken as a file.
 
     Yields:
-      (name of a file, ""), or (argument, why it stands for no picture).
+      (name of a file, ""), or (argument, why it names no picture).
     """
     for argument in arguments:
         if argument != STANDARD_INPUT:
@@ -35,10 +35,10 @@ def find_pictures(arguments: Iterable[str]) -> Iterator[tuple[str, str]]:
 
 
 def read_picture(name: str) -> bytes:
-    """The content of a file.
+    """The contents of a file.
 
     Raises:
-      OSError, ValueError, tf.errors.OpError: it cannot be read; see `reason`.
+      OSError, ValueError, tf.errors.OpError: the file cannot be read; see `reason`.
     """
     if is_local(name):
         with open(name, "rb") as file:
@@ -55,7 +55,7 @@ def reason(error: Exception, name: str) -> str:
 
 
 def is_local(name: str) -> bool:
-    """Whether a name is one of this machine's own filesystem, not a URI."""
+    """Whether a name is a path on the local filesystem, not a URI."""
     return "://" not in name
 
 
@@ -64,10 +64,10 @@ def _find(name: str) -> Iterator[tuple[str, str]]:
         if (os.path.isdir if is_local(name) else tf.io.gfile.isdir)(name):
             yield from _in_folder(name)
         elif _exists(name) or not any(character in name for character in WILDCARDS):
-            yield name, ""  # one that is missing says so when it is read
+            yield name, ""  # reading a missing file gives its error
         else:
             yield from _matching(name)
-    except tf.errors.OpError as error:  # no such scheme, bucket or permission
+    except tf.errors.OpError as error:  # an unknown scheme or bucket, or no permission
         yield name, reason(error, name)
 
 
@@ -84,7 +84,7 @@ def _in_folder(folder: str) -> Iterator[tuple[str, str]]:
     is_empty, seen = True, set()
     for path, folders, names in steps:
         real = os.path.realpath(path) if is_local(path) else path
-        if real in seen:  # a link that leads back
+        if real in seen:  # a symbolic link back to a parent
             folders.clear()
             continue
         seen.add(real)

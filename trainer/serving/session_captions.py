@@ -1,8 +1,8 @@
-"""`python -m trainer.serving.session_captions MODEL RESULT FILE...`: captions by a session.
+"""`python -m trainer.serving.session_captions MODEL RESULT FILE...` captions in a session.
 
 TensorFlow Serving, `saved_model_cli`, Java, Go and C load a SavedModel into a session, which
-restores variables in another way than `tf.saved_model.load` does. RESULT becomes a JSON object of
-the outputs of the captioning signature.
+restores variables differently from `tf.saved_model.load`. RESULT becomes a JSON object of the
+outputs of the captioning signature.
 """
 
 import json

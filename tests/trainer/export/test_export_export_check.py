@@ -8,7 +8,7 @@ import tensorflow as tf
 import trainer.export.export_check
 from tfrecords_schema.errors import InputError
 from trainer.decoding.search_config import SearchConfig
-from trainer.export.export_check import ExportError
+from trainer.errors import ExportError
 from trainer.trained_run import load_run
 
 SEARCH = SearchConfig(beam_width=2, max_words=12, length_penalty=0.0)
