@@ -134,6 +134,7 @@ def test_a_run_that_is_stopped_again_and_again_ends_the_same(
     assert_same_end(whole.run, config.run)
 
 
+@pytest.mark.slow
 def test_steps_made_without_looking_are_the_same(trained_run, dataset, tmp_path, monkeypatch):
     monkeypatch.setattr(epoch, "steps_at_once", lambda: 7)  # as on a GPU, where it is more
     config = train_config(dataset, str(tmp_path / "run"))
@@ -210,6 +211,7 @@ def test_a_batch_that_replicas_cannot_share_is_refused(dataset, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_a_warmup_over_much_of_the_run_is_printed(dataset, tmp_path, capsys):
     images = open_dataset(dataset).images("train")
     steps = 2 * -(-images // 8)  # of two epochs, each with a padded last batch

@@ -39,6 +39,7 @@ def test_bfloat16_is_what_products_are_computed_in():
     assert float(product(x)) == float(exact)
 
 
+@pytest.mark.slow
 def test_a_run_in_bfloat16_learns_as_one_in_float32_does(trained_run, dataset, tmp_path):
     run = str(tmp_path / "run")
     train(train_config(dataset, run, precision="bfloat16"))

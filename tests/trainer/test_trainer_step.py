@@ -90,6 +90,7 @@ def test_losses_do_not_depend_on_the_number_of_replicas(name):
         np.testing.assert_allclose(losses(replicas, name), one, rtol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [
@@ -112,6 +113,7 @@ def test_nor_do_they_where_each_replica_knows_the_longest_of_its_own_captions_al
     np.testing.assert_allclose(two, one, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_hidden_words_and_regions_to_see_make_a_step_another_one():
     plain = losses(1, steps=2)
     assert losses(1, steps=2, word_dropout=0.5) != plain

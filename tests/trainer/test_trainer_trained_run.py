@@ -54,9 +54,11 @@ def test_evaluation_has_captions_references_and_the_scores_of_its_files(trained_
 
 def test_without_a_search_the_recipe_of_the_model_searches(trained_run, tmp_path, monkeypatch):
     run = load_run(trained_run)
-    assert run._check_search(None) == SearchConfig()
+    monkeypatch.setattr("trainer.trained_run.evaluate", lambda *arguments: arguments[3])
+    assert run.evaluate("test", save=False) == SearchConfig()
     monkeypatch.setattr("trainer.recipes.search", lambda config: SEARCH)
-    assert run.evaluate("test", save=False).search == SEARCH
+    assert run.evaluate("test", save=False) == SEARCH
+    assert run.evaluate("test", SearchConfig(beam_width=4), save=False).beam_width == 4
 
 
 def test_a_run_without_epochs_is_named(trained_run, tmp_path):

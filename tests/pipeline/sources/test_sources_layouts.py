@@ -61,6 +61,7 @@ def splits(found):
     return [names.count(split) for split in ("train", "validation", "test")]
 
 
+@pytest.mark.slow
 def test_imagefolder_with_the_same_names_in_every_split(tmp_path):
     for split, numbers in (("train", range(6)), ("validation", (6, 7)), ("test", (8, 9))):
         rows = [("file_name", "text")]

@@ -57,6 +57,7 @@ def evaluated(trained_run):
         return scores, {row["image_id"]: row["caption"] for row in json.load(file)}
 
 
+@pytest.mark.slow
 def test_xla_gives_the_same_scores(trained_run, evaluated, monkeypatch):
     asked = []
     compiled = trainer.decoding.beam_search.compiled

@@ -111,6 +111,7 @@ def trained_on(model, learning, features, **changes):
     return [{name: float(x) for name, x in scalars.items()} for scalars in found], len(asked)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [{"scheduled_sampling": 0.5}, {"objective": "self_critical", "baseline": "greedy"}],

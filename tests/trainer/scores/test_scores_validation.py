@@ -89,6 +89,7 @@ def with_validation(dataset, directory, keep):
     write_manifest(directory, dataclasses.replace(manifest, splits=splits))
 
 
+@pytest.mark.slow
 def test_of_one_validation_image_the_epoch_of_the_lowest_loss_is_kept(
     dataset, tmp_path, monkeypatch, capsys
 ):
