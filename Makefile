@@ -3,10 +3,11 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 DEMO ?= demo-output
 PY = .venv/bin/python
+PYTEST = $(PY) -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
 BEAM = $(shell sed -n 's/^apache-beam==//p' constraints.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check reference engines compat benchmark lock clean
+.PHONY: help setup demo test slow check reference engines compat benchmark lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -30,8 +31,11 @@ demo: setup ## draw pictures, then pipeline, train, export, caption, evaluate; o
 	$(PY) -m pipeline.drawn_pictures check --pictures=$(DEMO)/pictures --captions=$(DEMO)/run/captions-test.json --minimum=0.9
 	@echo 'Dataset: $(DEMO)/dataset   run: $(DEMO)/run   export: $(DEMO)/export'
 
-test: setup ## all tests
-	$(PY) -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
+test: setup ## the tests, but for those that take long
+	$(PYTEST) -m 'not slow'
+
+slow: setup ## the tests that take long: engines, runtimes, jobs that are killed, the documentation's commands
+	$(PYTEST) -m slow
 
 check: setup ## format, lint and types
 	.venv/bin/ruff format --check .

@@ -109,7 +109,7 @@ def attention_loop(rng):
     variables = [weight for layer in layers for weight in layer.trainable_variables]
     optimizer.build(variables)
 
-    @tf.function
+    @tf.function(autograph=False)
     def train(features, ids):
         with tf.GradientTape() as tape:
             loss = loss_of(features, ids)
@@ -181,7 +181,7 @@ def flops(ids, regions, depth, vocabulary, sizes):
 def matrix_rate():
     """FLOP/s of a float32 product of 2,048 x 2,048 matrices."""
     x = tf.random.normal([2048, 2048])
-    product = tf.function(lambda: tf.matmul(x, x))
+    product = tf.function(lambda: tf.matmul(x, x), autograph=False)
     product().numpy()
     start = time.perf_counter()
     for _ in range(20):

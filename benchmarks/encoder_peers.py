@@ -36,9 +36,11 @@ def main(peer, encoder, paths):
     images = keras.Input((side, side, 3))
     model = keras.Model(images, model(network.module.preprocess_input(images)))
     if peer == "keras":
-        run = tf.function(lambda images: model(images, training=False))
+        run = tf.function(lambda images: model(images, training=False), autograph=False)
     else:
-        run = tf.function(freeze(model, "bfloat16" if peer == "bfloat16" else "float32"))
+        run = tf.function(
+            freeze(model, "bfloat16" if peer == "bfloat16" else "float32"), autograph=False
+        )
     batch = tf.constant(np.random.default_rng(0).uniform(0, 255, (BATCH, side, side, 3)), "float32")
     for _ in range(3):
         run(batch)

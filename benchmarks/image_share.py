@@ -29,7 +29,7 @@ def cross_entropies(run):
     """With their own image and with another one."""
     trained = load_run(run)
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True, autograph=False)
     def sums(features, caption_ids):
         words, regions = pack_captions(caption_ids), as_model_input(features)
         losses = [

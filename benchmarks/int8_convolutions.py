@@ -49,7 +49,7 @@ def in_float(images, kernel, dtype):
     images, kernel = tf.cast(images, dtype), tf.constant(tf.cast(kernel, dtype).numpy())
     bias = tf.zeros([kernel.shape[-1]], dtype)
 
-    @tf.function
+    @tf.function(autograph=False)
     def run(images):
         return tf.nn.relu(tf.nn.bias_add(tf.nn.conv2d(images, kernel, 1, "SAME"), bias))
 
@@ -61,7 +61,7 @@ def in_int8(images, kernel):
     kernel = tf.quantization.quantize(kernel, -0.5, 0.5, tf.qint8)[0]
     kernel = kernel.numpy().astype(np.int8).astype(tf.qint8.as_numpy_dtype)
 
-    @tf.function
+    @tf.function(autograph=False)
     def run(images):
         return tf.raw_ops.QuantizedConv2DWithBiasAndReluAndRequantize(
             input=images, filter=tf.constant(kernel, tf.qint8), bias=tf.zeros([kernel.shape[-1]]),

@@ -124,7 +124,13 @@ def main():
         "update of the weights": (plain_update, fused_update, gradients),
     }
     pairs = {
-        name: ([tf.function(plain), tf.function(fused, jit_compile=True)], arguments)
+        name: (
+            [
+                tf.function(plain, autograph=False),
+                tf.function(fused, jit_compile=True, autograph=False),
+            ],
+            arguments,
+        )
         for name, (plain, fused, arguments) in cases.items()
     }
     for run in sys.argv[1:]:

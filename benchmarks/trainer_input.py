@@ -70,7 +70,8 @@ def reading(dataset):
     files = tf.data.Dataset.from_tensor_slices(paths)
     read = files.interleave(tf.data.TFRecordDataset, READ_AT_ONCE, num_parallel_calls=READ_THREADS)
     features = manifest.features()
-    parsed = read.batch(BATCH).map(lambda x: parse_batch(features, x), PARSE_AT_ONCE)
+    parse = tf.autograph.experimental.do_not_convert(lambda x: parse_batch(features, x))
+    parsed = read.batch(BATCH).map(parse, PARSE_AT_ONCE)
     read, parsed = without_autotune(read), without_autotune(parsed)
     seconds(read)
     ratios = {"parsed": [], "batches": []}

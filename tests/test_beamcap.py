@@ -8,7 +8,7 @@ import sys
 import zipfile
 from pathlib import Path
 
-from test_imports import PACKAGES
+from import_graph import PACKAGES
 
 from tfrecords_schema import beamcap
 from trainer import command

@@ -25,14 +25,13 @@ import subprocess
 import sys
 import tarfile
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
+from doc_blocks import ROOT, Block, blocks_of
 
 from pipeline.drawn_pictures import write_pictures
 
-ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 COMMANDS = ("build", "verify", "train", "launch", "evaluate", "export", "caption")
 SMALL = {
@@ -52,25 +51,6 @@ PACKAGES = ("pipeline", "trainer", "tfrecords_schema")
 TREES = "|".join([*PACKAGES, "tests", "benchmarks"])
 # Of our files: with their suffix anywhere, or as the only thing between backticks.
 PATH = re.compile(rf"(?<![\w/])(?:{TREES})(?:/\w+)+\.(?:py|sh)\b|(?<=`)(?:{TREES})(?:/\w+)+(?=/?`)")
-
-
-class Block(NamedTuple):
-    """A fenced block of a page."""
-
-    language: str
-    text: str
-    not_run: str  # the reason, or empty
-
-
-def blocks_of(page: str) -> list[Block]:
-    fence = re.compile(
-        r"^(?:<!-- not run: (?P<reason>.*?) -->\n)?```(?P<language>\w+)\n(?P<text>.*?)^```$",
-        re.MULTILINE | re.DOTALL,
-    )
-    return [
-        Block(found["language"], found["text"], found["reason"] or "")
-        for found in fence.finditer(page)
-    ]
 
 
 def commands_of(block: Block) -> list[list[str]]:

@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from test_docs import ROOT, blocks_of
+from doc_blocks import ROOT, blocks_of
 
 PAGE = ROOT / "docs" / "python.md"
 IN_EVENT_LOOP = """

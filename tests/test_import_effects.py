@@ -4,11 +4,9 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
-from test_imports import PACKAGES, read_imports
+from import_graph import PACKAGES, ROOT, read_imports
 
-ROOT = Path(__file__).resolve().parent.parent
 STARTS_A_COMMAND = ("__main__",)  # its work stands under `if __name__`
 IMPORT_ALL = """
 import contextlib, csv, decimal, gc, importlib, json, locale, logging, os, random, signal, socket

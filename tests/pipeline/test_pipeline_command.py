@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import os
 
-import conftest
+import commands
 import pytest
 from apache_beam.options.pipeline_options import DirectOptions, SetupOptions, StandardOptions
 
@@ -14,7 +14,7 @@ from pipeline.engines.beam_options import make_options
 from pipeline.engines.local_processes import LOCAL_RUNNER
 from tfrecords_schema.errors import InputError
 
-complaint = functools.partial(conftest.complaint, main)
+complaint = functools.partial(commands.complaint, main)
 
 
 @pytest.fixture
@@ -121,6 +121,7 @@ def test_a_vocabulary_that_cannot_be_used_is_named(good, capsys, tmp_path, conte
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_a_mistake_before_the_first_shard_does_not_bind_the_directory(good, capsys, tmp_path):
     (tmp_path / "other").mkdir()
     flags = ["--encoder=mobilenet_v2", "--encoder_weights=/nowhere/weights.h5"]

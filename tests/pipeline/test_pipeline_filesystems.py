@@ -8,12 +8,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from apache_beam.io.localfilesystem import LocalFileSystem
-from conftest import pipeline_config
-from test_pipeline_run import contents, rejected
+from dataset_files import contents, rejected
+from small_configs import pipeline_config
 
 from pipeline.run import write_dataset
 
 SCHEME = "elsewhere://"
+pytestmark = pytest.mark.usefixtures("copied_encoders")
 
 
 class ElsewhereFileSystem(LocalFileSystem):

@@ -3,8 +3,9 @@
 import json
 import os
 
-import conftest
 import pytest
+from commands import complaint
+from small_pipeline import run
 
 from pipeline.command import main
 from pipeline.output_directory import hold_output
@@ -16,7 +17,7 @@ def test_the_command_refuses_in_one_line(pictures, tmp_path, capsys):
     out = str(tmp_path / "out")
     with hold_output(out):
         flags = ["--input", pictures, "--output", out, "--encoder=tiny"]
-        error = conftest.complaint(main, capsys, *flags)
+        error = complaint(main, capsys, *flags)
     assert error.startswith(f"error: --output: another job writes to {out}: process {os.getpid()}")
     assert error.count("\n") == 1
 
@@ -32,12 +33,10 @@ def test_a_directory_that_holds_a_lock_alone_is_empty(pictures, tmp_path):
     out = tmp_path / "out"
     (out / "receipts").mkdir(parents=True)
     write_mark(str(out / "receipts" / "owner.json"), new_mark() | {"process_start": "1"})
-    config = conftest.pipeline_config(pictures, out, features="none")
-    manifest = conftest.write_dataset(config).manifest
+    manifest = run(pictures, out, features="none")
     assert manifest.images("train") > 0
     assert not (out / "receipts" / "owner.json").exists()
     (tmp_path / "other" / "receipts").mkdir(parents=True)
     (tmp_path / "other" / "receipts" / "letter.json").write_text(json.dumps("mine"))
-    config = conftest.pipeline_config(pictures, tmp_path / "other", features="none")
     with pytest.raises(InputError, match="not empty and holds no beamcap dataset"):
-        conftest.write_dataset(config)
+        run(pictures, tmp_path / "other", features="none")

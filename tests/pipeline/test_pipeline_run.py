@@ -4,7 +4,6 @@ import hashlib
 import io
 import json
 import os
-import shutil
 import subprocess
 import sys
 
@@ -14,10 +13,11 @@ import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
-from conftest import assert_same, pipeline_config, rejected
+from dataset_files import assert_same, contents, rejected
+from drawn_sources import copy_source, jpeg, write_flickr8k
 from PIL import Image
+from small_pipeline import run
 
-from pipeline.run import write_dataset
 from pipeline.verify.verify_dataset import verify_dataset
 from tfrecords_schema.errors import InputError
 from tfrecords_schema.manifest import check_dataset, read_manifest
@@ -25,47 +25,11 @@ from tfrecords_schema.parse import parse_record
 from tfrecords_schema.vocabulary import read_vocabulary
 
 
-def run(pictures, directory, *beam_flags, **changes):
-    config = pipeline_config(str(pictures), str(directory), **changes)
-    return write_dataset(config, list(beam_flags)).manifest
-
-
-def contents(directory):
-    """What a dataset says and holds, byte for byte, but for when and by what it was written."""
-    found = {}
-    for name in sorted(os.listdir(directory)):
-        if name.startswith("captions-") or name in ("vocabulary.txt", "features.json"):
-            with open(os.path.join(directory, name), "rb") as file:
-                found[name] = hashlib.sha256(file.read()).hexdigest()
-    return found
-
-
-def jpeg(color, mode="RGB", size=(40, 30), format="JPEG"):
-    file = io.BytesIO()
-    Image.new(mode, size, color).save(file, format)
-    return file.getvalue()
-
-
 def bomb():
     """A hundred megapixels in a few kilobytes."""
     file = io.BytesIO()
     Image.new("1", (10_000, 10_000)).save(file, "PNG")
     return file.getvalue()
-
-
-def write_flickr8k(directory, images, captions, **splits):
-    """`images`: name -> bytes; `captions`: lines of the token file, as bytes."""
-    (directory / "images").mkdir(parents=True)
-    for name, content in images.items():
-        (directory / "images" / name).write_bytes(content)
-    (directory / "Flickr8k.token.txt").write_bytes(b"\n".join(captions) + b"\n")
-    for split, names in splits.items():
-        (directory / f"Flickr_8k.{split}Images.txt").write_text("\n".join(names) + "\n")
-
-
-def copy_source(pictures, directory):
-    shutil.copytree(pictures, directory)
-    return directory
 
 
 def test_the_dataset_is_whole_and_its_images_add_up(dataset, pictures):

@@ -10,14 +10,17 @@ from unittest.mock import Mock
 
 import pytest
 import tensorflow_datasets as tfds
-from conftest import assert_same, rejected
-from test_pipeline_run import contents, copy_source, jpeg, run, write_flickr8k
+from dataset_files import assert_same, contents, rejected
+from drawn_sources import copy_source, jpeg, write_flickr8k
+from small_pipeline import run
 
 from pipeline import build
 from pipeline.verify.verify_dataset import verify_dataset
 from tfrecords_schema.errors import InputError
 from tfrecords_schema.manifest import read_manifest
 from tfrecords_schema.vocabulary import read_vocabulary
+
+pytestmark = pytest.mark.usefixtures("copied_encoders")
 
 
 def test_running_again_says_that_it_is_complete(pictures, dataset, capsys):

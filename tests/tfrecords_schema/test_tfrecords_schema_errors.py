@@ -4,13 +4,13 @@ import tensorflow as tf
 from tfrecords_schema.errors import one_line
 
 
-@tf.function
+@tf.function(autograph=False)
 def check(x):
     with tf.control_dependencies([tf.debugging.Assert(x > 1, ["x is too small"])]):
         return tf.identity(x)
 
 
-@tf.function
+@tf.function(autograph=False)
 def decode(image_bytes):
     return tf.io.decode_jpeg(image_bytes)
 

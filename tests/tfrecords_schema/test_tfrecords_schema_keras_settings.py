@@ -8,7 +8,7 @@ import sys
 import keras
 import numpy as np
 import pytest
-from conftest import pipeline_config, train_config
+from small_configs import pipeline_config, train_config
 
 from pipeline.encoder.encoder_model import build_model
 from tfrecords_schema.dataset import open_dataset

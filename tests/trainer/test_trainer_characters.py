@@ -6,9 +6,9 @@ import re
 
 import pytest
 import tensorflow as tf
-from conftest import pipeline_config, train_config
 from pycocoevalcap.bleu.bleu import Bleu
 from pycocoevalcap.cider.cider import Cider
+from small_configs import pipeline_config, train_config
 
 from pipeline.drawn_pictures import write_pictures
 from pipeline.run import write_dataset

@@ -8,14 +8,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-import conftest
+import commands
 import pytest
 
 from trainer.command import main
 from trainer.config import TrainConfig
 
 ROOT = Path(__file__).resolve().parents[2]
-complaint = functools.partial(conftest.complaint, main)
+complaint = functools.partial(commands.complaint, main)
 
 
 def test_bad_flags_are_named_with_what_would_be_right(capsys, tmp_path):

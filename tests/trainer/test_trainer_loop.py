@@ -10,9 +10,8 @@ from contextlib import nullcontext
 
 import numpy as np
 import pytest
-import tensorflow as tf
-from conftest import SMALL, train_config
-from tensorboard.backend.event_processing.event_accumulator import SCALARS, EventAccumulator
+from run_ends import assert_same_end
+from small_configs import SMALL, train_config
 
 from tfrecords_schema.dataset import open_dataset
 from tfrecords_schema.errors import InputError
@@ -32,45 +31,6 @@ ARGUMENTS = (
 
 def final_weights(run):
     return [weight.numpy() for weight in load_run(run).model.weights]
-
-
-def last_checkpoint(run):
-    directory = max(os.listdir(os.path.join(run, "checkpoints")))
-    reader = tf.train.load_checkpoint(os.path.join(run, "checkpoints", directory, "state"))
-    return {
-        name: reader.get_tensor(name)
-        for name in reader.get_variable_to_shape_map()
-        if "VARIABLE_VALUE" in name
-    }
-
-
-def assert_same_end(run, other):
-    """Bit for bit: weights, optimizer and progress; and what was logged."""
-    expected, found = last_checkpoint(run), last_checkpoint(other)
-    assert expected.keys() == found.keys()
-    for name, value in expected.items():
-        np.testing.assert_array_equal(found[name], value, err_msg=name)
-    assert logged(other) == logged(run)
-    assert on_tensorboard(other) == on_tensorboard(run)
-
-
-def logged(run):
-    """The rows of metrics.jsonl, but for what tells of the time that they took."""
-    rows = [row | {"seconds": 0, "images_per_second": 0} for row in read_metrics(run)]
-    assert any(row["step"] % epoch.LOG_EVERY == 0 for row in rows)
-    return rows
-
-
-def on_tensorboard(run):
-    """(step, value) of each scalar that TensorBoard shows, but for those of time."""
-    shown = EventAccumulator(os.path.join(run, "tensorboard"), size_guidance={SCALARS: 0})
-    shown.Reload()
-    tags = set(shown.Tags()[SCALARS]) - {"seconds", "images_per_second"}
-    curves = {tag: [(event.step, event.value) for event in shown.Scalars(tag)] for tag in tags}
-    for tag, curve in curves.items():
-        steps = [step for step, _ in curve]
-        assert len(set(steps)) == len(steps), tag
-    return curves
 
 
 def test_training_learns_and_leaves_what_the_readme_says(trained_run):
@@ -174,6 +134,7 @@ def test_a_run_that_is_stopped_again_and_again_ends_the_same(
     assert_same_end(whole.run, config.run)
 
 
+@pytest.mark.slow
 def test_steps_made_without_looking_are_the_same(trained_run, dataset, tmp_path, monkeypatch):
     monkeypatch.setattr(epoch, "steps_at_once", lambda: 7)  # as on a GPU, where it is more
     config = train_config(dataset, str(tmp_path / "run"))
@@ -250,6 +211,7 @@ def test_a_batch_that_replicas_cannot_share_is_refused(dataset, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_a_warmup_over_much_of_the_run_is_printed(dataset, tmp_path, capsys):
     images = open_dataset(dataset).images("train")
     steps = 2 * -(-images // 8)  # of two epochs, each with a padded last batch

@@ -13,7 +13,8 @@ import shutil
 
 import pytest
 import tensorflow as tf
-from conftest import complaint, train_config
+from commands import complaint
+from small_configs import train_config
 
 import trainer.export.export_run
 from tfrecords_schema.dataset import open_dataset

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import train_config
+from small_configs import train_config
 
 from tfrecords_schema.errors import InputError
 from trainer.loop import train
@@ -18,7 +18,7 @@ def float32_again():
 
 
 def product(x):
-    return tf.function(lambda: tf.reduce_sum(tf.matmul(x, x)))()
+    return tf.function(lambda: tf.reduce_sum(tf.matmul(x, x)), autograph=False)()
 
 
 def has_bfloat16():
@@ -39,6 +39,7 @@ def test_bfloat16_is_what_products_are_computed_in():
     assert float(product(x)) == float(exact)
 
 
+@pytest.mark.slow
 def test_a_run_in_bfloat16_learns_as_one_in_float32_does(trained_run, dataset, tmp_path):
     run = str(tmp_path / "run")
     train(train_config(dataset, run, precision="bfloat16"))

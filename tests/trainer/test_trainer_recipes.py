@@ -4,7 +4,7 @@ import dataclasses
 import json
 import shlex
 
-import conftest
+import commands
 import pytest
 
 from tfrecords_schema.errors import InputError
@@ -150,7 +150,7 @@ def test_self_critical_goes_on_where_its_initial_run_has_gone(tmp_path):
 
 def test_a_damaged_initial_run_is_named_at_the_command_line(capsys, tmp_path):
     (tmp_path / "config.json").write_text("{")
-    error = conftest.complaint(
+    error = commands.complaint(
         main, capsys, "train", "--data=d", "--run=r", "--recipe=self_critical",
         f"--initial_run={tmp_path}",
     )  # fmt: skip

@@ -7,7 +7,7 @@ import sys
 import time
 
 import pytest
-from conftest import train_config
+from small_configs import train_config
 
 from tfrecords_schema.errors import InputError
 from tfrecords_schema.owner_mark import parse_mark, read_mark

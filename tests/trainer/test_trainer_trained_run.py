@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from conftest import train_config
+from small_configs import train_config
 
 from tfrecords_schema.errors import InputError
 from trainer import load_run, train
@@ -37,7 +37,8 @@ def test_best_is_of_the_epoch_whose_weights_are_kept(trained_run):
 
 
 def test_evaluation_has_captions_references_and_the_scores_of_its_files(trained_run, tmp_path):
-    shutil.copytree(trained_run, tmp_path / "run")
+    others = shutil.ignore_patterns("scores-*", "captions-*")  # of other tests
+    shutil.copytree(trained_run, tmp_path / "run", ignore=others)
     run = load_run(tmp_path / "run")
     evaluation = run.evaluate("test", SEARCH, save=False)
     assert not list(Path(run.config.run).glob("*-test.json"))
@@ -53,10 +54,11 @@ def test_evaluation_has_captions_references_and_the_scores_of_its_files(trained_
 
 def test_without_a_search_the_recipe_of_the_model_searches(trained_run, tmp_path, monkeypatch):
     run = load_run(trained_run)
-    evaluation = run.evaluate("test", save=False)
-    assert evaluation.search == SearchConfig()
+    monkeypatch.setattr("trainer.trained_run.evaluate", lambda *arguments: arguments[3])
+    assert run.evaluate("test", save=False) == SearchConfig()
     monkeypatch.setattr("trainer.recipes.search", lambda config: SEARCH)
-    assert run.evaluate("test", save=False).search == SEARCH
+    assert run.evaluate("test", save=False) == SEARCH
+    assert run.evaluate("test", SearchConfig(beam_width=4), save=False).beam_width == 4
 
 
 def test_a_run_without_epochs_is_named(trained_run, tmp_path):

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from conftest import pipeline_config
+from small_configs import pipeline_config
 
 from pipeline.accounting.receipts import Receipt
 from pipeline.accounting.rejects import CAPTION, DECODE

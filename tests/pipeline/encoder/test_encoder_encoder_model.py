@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from conftest import pipeline_config
+from small_configs import pipeline_config
 
 from pipeline.encoder.encoder_model import build_model
 from tfrecords_schema.errors import InputError

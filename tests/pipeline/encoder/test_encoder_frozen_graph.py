@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import pipeline_config
+from small_configs import pipeline_config
 
 from pipeline.encoder.encoder_model import build_model
 from pipeline.encoder.frozen_graph import freeze
@@ -24,7 +24,7 @@ def images(count):
 
 def as_function(model, precision):
     signature = [tf.TensorSpec([None, SIDE, SIDE, 3], tf.float32, name="images")]
-    return tf.function(freeze(model, precision), signature)
+    return tf.function(freeze(model, precision), signature, autograph=False)
 
 
 def nodes(function):
@@ -132,7 +132,7 @@ def test_a_batch_may_have_any_size(precision, model, request):
 
 def test_two_frozen_graphs_stand_in_one_function(model):
     one, two = freeze(model, "float32"), freeze(model, "bfloat16")
-    difference = tf.function(lambda images: one(images) - two(images))(images(1))
+    difference = tf.function(lambda images: one(images) - two(images), autograph=False)(images(1))
     assert np.abs(difference).max() > 0
 
 

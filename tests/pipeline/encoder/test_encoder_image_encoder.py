@@ -10,8 +10,8 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import pipeline_config
 from PIL import Image
+from small_configs import pipeline_config
 
 from pipeline.drawn_pictures import draw, random_scene
 from pipeline.encoder.encoder_model import build_model
@@ -87,6 +87,20 @@ def written(grid, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
+def loaded(written):
+    return load(written)
+
+
+@pytest.fixture(scope="module")
+def changed(grid, tmp_path_factory):
+    """An encoder that was told otherwise in all that it does."""
+    directory = tmp_path_factory.mktemp("changed")
+    changes = dict(resize="pad", precision="bfloat16", allow_truncated=True)
+    write_image_encoder(grid, settings(directory, **changes))
+    return load(directory)
+
+
+@pytest.fixture(scope="module")
 def of_images(grid):
     return ImageEncoder(grid, settings(features="image", jpeg_quality=90))
 
@@ -148,8 +162,8 @@ def test_the_description_is_that_of_the_model(grid, pooled):
     assert describe_with(grid, features="image").feature_shape == (SIDE, SIDE, 3)
 
 
-def test_features_tell_pictures_apart_and_are_finite(written):
-    features = load(written)(tf.constant(JPEGS)).numpy()
+def test_features_tell_pictures_apart_and_are_finite(loaded):
+    features = loaded(tf.constant(JPEGS)).numpy()
     assert np.isfinite(features).all()
     for i in range(len(JPEGS) - 1):
         assert np.abs(features[i] - features[i + 1]).max() > 0.1
@@ -161,7 +175,7 @@ def test_nothing_but_the_encoder_is_written(written):
     assert names - in_model == {ENCODER_KERAS_FILE, RECEIPT_FILE}
 
 
-def test_an_encoder_without_its_receipt_is_written_again(grid, tmp_path):
+def test_what_is_missing_of_an_encoder_is_written_again(grid, tmp_path):
     described = write_image_encoder(grid, settings(tmp_path))
     assert described == describe_with(grid)
     model = tmp_path / ENCODER_DIRECTORY / "saved_model.pb"
@@ -171,26 +185,33 @@ def test_an_encoder_without_its_receipt_is_written_again(grid, tmp_path):
     (tmp_path / RECEIPT_FILE).unlink()
     write_image_encoder(grid, settings(tmp_path))
     assert load(tmp_path)(tf.constant(JPEGS)).shape == (len(JPEGS), *described.feature_shape)
+    for name in (ENCODER_DIRECTORY, ENCODER_KERAS_FILE):
+        os.rename(tmp_path / name, tmp_path / f"{name} elsewhere")
+        assert write_image_encoder(grid, settings(tmp_path)) == described
+        assert (tmp_path / name).exists(), name
 
 
-@pytest.mark.parametrize("name", [ENCODER_DIRECTORY, ENCODER_KERAS_FILE])
-def test_a_part_that_was_removed_is_written_again(grid, tmp_path, name):
-    write_image_encoder(grid, settings(tmp_path))
-    os.rename(tmp_path / name, tmp_path / "elsewhere")
-    write_image_encoder(grid, settings(tmp_path))
-    assert (tmp_path / name).exists()
-
-
-def test_an_encoder_of_another_fingerprint_is_written_anew(grid, tmp_path):
+def test_an_encoder_of_another_fingerprint_is_written_anew_and_whole(grid, tmp_path):
     write_image_encoder(grid, settings(tmp_path))
     model = tmp_path / ENCODER_DIRECTORY / "saved_model.pb"
     before = model.stat().st_mtime_ns
     write_image_encoder(grid, settings(tmp_path, min_count=9))  # not of the encoder
     assert model.stat().st_mtime_ns == before
+    (tmp_path / ENCODER_DIRECTORY / "old").touch()
     other = write_image_encoder(grid, settings(tmp_path, max_pixels=MAX_PIXELS - 1))
     assert json.loads((tmp_path / RECEIPT_FILE).read_text())["sha256"] == other.sha256
+    assert not (tmp_path / ENCODER_DIRECTORY / "old").exists()
+    encoder = load(tmp_path)
     with pytest.raises(tf.errors.InvalidArgumentError, match="9216 pixels, allowed are 9215"):
-        load(tmp_path).decode_image(tf.constant(JPEGS[0]))
+        encoder.decode_image(tf.constant(JPEGS[0]))
+    small = tf.io.encode_jpeg(tf.zeros([95, 96, 3], tf.uint8))
+    assert encoder.decode_image(small).shape == (SIDE, SIDE, 3)
+
+
+def test_pooled_features_are_those_of_the_model(pooled, tmp_path):
+    write_image_encoder(pooled, settings(tmp_path, features="pooled"))
+    features = load(tmp_path)(tf.constant(JPEGS))
+    np.testing.assert_allclose(features, pooled(decoded(pooled)), rtol=1e-4, atol=1e-4)
 
 
 def test_a_users_model_that_computes_something_else_with_the_same_weights_is_written_anew(tmp_path):
@@ -206,10 +227,10 @@ def test_a_users_model_that_computes_something_else_with_the_same_weights_is_wri
     np.testing.assert_allclose(features[0] / 255, features[1], rtol=1e-3)
 
 
-def test_the_keras_file_is_that_of_the_same_encoder(grid, written):
+def test_the_keras_file_is_that_of_the_same_encoder(grid, written, loaded):
     model = keras.models.load_model(written / ENCODER_KERAS_FILE)
     assert describe_with(model) == describe_with(grid)
-    features = load(written)(tf.constant(JPEGS))
+    features = loaded(tf.constant(JPEGS))
     np.testing.assert_allclose(model(decoded(model)), features, rtol=1e-4, atol=1e-4)
 
 
@@ -237,95 +258,63 @@ def test_a_process_with_tensorflow_alone_gives_the_same_features(grid, written, 
     np.testing.assert_allclose(features, grid(decoded(grid)), rtol=1e-4, atol=1e-4)
 
 
-def test_decoding_and_encoding_apart_is_the_same_as_together(written):
-    encoder = load(written)
-    together = encoder(tf.constant(JPEGS))
-    apart = encoder.encode(encoder.decode_images(tf.constant(JPEGS)))
+def test_decoding_and_encoding_apart_is_the_same_as_together(loaded):
+    together = loaded(tf.constant(JPEGS))
+    apart = loaded.encode(loaded.decode_images(tf.constant(JPEGS)))
     np.testing.assert_array_equal(together, apart)
 
 
-def test_images_are_decoded_in_a_batch_as_one_by_one(grid, written):
-    encoder = load(written)
-    batch = encoder.decode_images(tf.constant(JPEGS))
-    one_by_one = tf.stack([encoder.decode_image(tf.constant(jpeg)) for jpeg in JPEGS])
+def test_images_are_decoded_in_a_batch_as_one_by_one(grid, loaded):
+    batch = loaded.decode_images(tf.constant(JPEGS))
+    one_by_one = tf.stack([loaded.decode_image(tf.constant(jpeg)) for jpeg in JPEGS])
     assert batch.shape == (len(JPEGS), SIDE, SIDE, 3)
     np.testing.assert_array_equal(batch, one_by_one)
     np.testing.assert_array_equal(batch, decoded(grid))
-    assert encoder.decode_images(tf.constant([], tf.string)).shape == (0, SIDE, SIDE, 3)
+    assert loaded.decode_images(tf.constant([], tf.string)).shape == (0, SIDE, SIDE, 3)
 
 
-def test_an_image_has_the_same_features_in_any_batch(written):
-    encoder = load(written)
-    alone = [encoder(tf.constant([jpeg]))[0] for jpeg in JPEGS]
-    np.testing.assert_allclose(encoder(tf.constant(JPEGS)), alone, rtol=1e-5, atol=1e-5)
+def test_an_image_has_the_same_features_in_any_batch(loaded):
+    alone = [loaded(tf.constant([jpeg]))[0] for jpeg in JPEGS]
+    np.testing.assert_allclose(loaded(tf.constant(JPEGS)), alone, rtol=1e-5, atol=1e-5)
 
 
-def test_the_saved_model_keeps_the_limit_of_pixels(grid, written):
-    load(written).decode_image(tf.constant(JPEGS[0]))
-    stricter = ImageEncoder(grid, settings(max_pixels=MAX_PIXELS - 1))
-    with pytest.raises(tf.errors.InvalidArgumentError, match="9216 pixels, allowed are 9215"):
-        stricter.decode_image(tf.constant(JPEGS[0]))
-
-
-def test_a_damaged_image_is_refused_by_the_saved_model(written):
-    encoder = load(written)
+def test_a_damaged_image_is_refused_by_the_saved_model(loaded):
     for image_bytes in (b"", b"text", TRUNCATED):
         with pytest.raises(tf.errors.InvalidArgumentError):
-            encoder.decode_image(tf.constant(image_bytes))
+            loaded.decode_image(tf.constant(image_bytes))
         with pytest.raises(tf.errors.InvalidArgumentError):
-            encoder(tf.constant([JPEGS[0], image_bytes]))
+            loaded(tf.constant([JPEGS[0], image_bytes]))
 
 
-def test_a_truncated_jpeg_is_taken_by_a_saved_model_that_allows_it(grid, tmp_path):
-    write_image_encoder(grid, settings(tmp_path, allow_truncated=True))
-    encoder = load(tmp_path)
-    whole = encoder.decode_image(tf.constant(JPEGS[0])).numpy()
-    part = encoder.decode_image(tf.constant(JPEGS[0][: -len(JPEGS[0]) // 8])).numpy()
+def test_a_truncated_jpeg_is_taken_by_a_saved_model_that_allows_it(changed):
+    whole = changed.decode_image(tf.constant(JPEGS[0])).numpy()
+    part = changed.decode_image(tf.constant(JPEGS[0][: -len(JPEGS[0]) // 8])).numpy()
     np.testing.assert_allclose(part[:8], whole[:8], atol=1e-3)
     assert np.abs(part[-4:] - whole[-4:]).max() > 10
-    assert encoder(tf.constant([TRUNCATED])).shape == (1, 8, 8, 128)
+    assert changed(tf.constant([TRUNCATED])).shape == (1, 8, 8, 128)
 
 
 @pytest.mark.parametrize("resize, black_rows", [("stretch", 0), ("pad", SIDE // 2), ("crop", 0)])
-def test_the_saved_model_resizes_as_it_was_told(resize, black_rows, grid, tmp_path):
-    write_image_encoder(grid, settings(tmp_path, resize=resize))
-    image = load(tmp_path).decode_image(tf.constant(wide_jpeg())).numpy()
+def test_the_encoder_resizes_as_it_was_told(resize, black_rows, grid, loaded, changed):
+    saved = {"stretch": loaded, "pad": changed}
+    encoder = saved.get(resize) or ImageEncoder(grid, settings(resize=resize))
+    image = encoder.decode_image(tf.constant(wide_jpeg())).numpy()
     assert (image.max((1, 2)) == 0).sum() == black_rows
     np.testing.assert_allclose(image[SIDE // 2, SIDE // 2], [200, 100, 50], atol=4)
     expected = decode_image(tf.constant(wide_jpeg()), Decoding(SIDE, MAX_PIXELS, resize))
     np.testing.assert_array_equal(image, expected)
-
-
-@pytest.mark.slow
-def test_a_saved_model_that_crops_sees_the_middle_only(grid):
     pixels = np.zeros((48, 96, 3), np.uint8)
-    pixels[:, 24:72] = 255
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG")
-    cropped, stretched = (
-        ImageEncoder(grid, settings(resize=resize)).decode_image(tf.constant(buffer.getvalue()))
-        for resize in ("crop", "stretch")
-    )
-    assert np.mean(cropped) > 0.95 * 255
-    assert np.mean(stretched) < 0.6 * 255
+    pixels[:, 24:72] = 255  # of which a crop has nothing but white
+    mean = np.mean(encoder.decode_image(tf.io.encode_png(pixels)))
+    assert mean > 0.95 * 255 if resize == "crop" else mean < 0.6 * 255
 
 
-def test_the_saved_model_computes_in_the_precision_it_was_told(grid, tmp_path):
-    write_image_encoder(grid, settings(tmp_path, precision="bfloat16"))
-    features = load(tmp_path)(tf.constant(JPEGS))
-    exact = grid(decoded(grid)).numpy()
+def test_the_saved_model_computes_in_the_precision_it_was_told(grid, changed):
+    images = decoded(grid)
+    features, exact = changed.encode(images), grid(images).numpy()
     assert features.dtype == tf.float32
     error = np.abs(features - exact).max() / exact.max()
     assert 1e-4 < error < 0.05
-
-
-def test_an_encoder_is_replaced_whole(pooled, tmp_path):
-    (tmp_path / ENCODER_DIRECTORY).mkdir()
-    (tmp_path / ENCODER_DIRECTORY / "old").touch()
-    write_image_encoder(pooled, settings(tmp_path, features="pooled"))
-    assert not (tmp_path / ENCODER_DIRECTORY / "old").exists()
-    features = load(tmp_path)(tf.constant(JPEGS))
-    np.testing.assert_allclose(features, pooled(decoded(pooled)), rtol=1e-4, atol=1e-4)
 
 
 def test_images_are_jpegs_of_the_decoded_pixels(grid, of_images):

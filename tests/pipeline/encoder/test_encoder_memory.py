@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import pipeline_config
+from small_configs import pipeline_config
 
 from pipeline.drawn_pictures import write_pictures
 from pipeline.encoder.encoder_model import build_model

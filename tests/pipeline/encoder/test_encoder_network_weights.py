@@ -32,6 +32,14 @@ def make(name, with_top=False, **options):
 
 
 made = functools.cache(make)  # for networks that are only written
+_loaded = functools.cache(make)
+
+
+def blank(name, with_top=False, **options):
+    """A network to load into, built once: no file has weights such as these."""
+    network = _loaded(name, with_top, **options)
+    network.set_weights([np.full(weight.shape, -7.0) for weight in network.weights])
+    return network
 
 
 def save_published(network, path):
@@ -58,11 +66,10 @@ LAYOUTS = [
 
 def load(name, path, **options):
     """A network without top, with the weights of a file."""
-    keras.utils.set_random_seed(17)
-    network = make(name, **options)
+    network = blank(name, **options)
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
-        load_weights(network, str(path), name, lambda: make(name, with_top=True))
+        load_weights(network, str(path), name, lambda: blank(name, with_top=True))
     return network
 
 

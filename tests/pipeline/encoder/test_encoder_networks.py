@@ -27,17 +27,14 @@ class Published(NamedTuple):
     side: int
     grid: tuple
     pooled: tuple
-    has_all_features_checked: bool = True
 
 
-# Those without a check of their features are too large for two cores and a minute: they are made
-# small, to count weights and see shapes. Their arithmetic is that of their smaller sisters.
 PUBLISHED = {
     "vgg16": Published("vgg16", "VGG16", 14_714_688, 224, (14, 14, 512), (4096,)),
     "vgg19": Published("vgg19", "VGG19", 20_024_384, 224, (14, 14, 512), (4096,)),
     "resnet50": Published("resnet", "ResNet50", 23_587_712, 224, (7, 7, 2048), (2048,)),
     "resnet101": Published("resnet", "ResNet101", 42_658_176, 224, (7, 7, 2048), (2048,)),
-    "resnet152": Published("resnet", "ResNet152", 58_370_944, 224, (7, 7, 2048), (2048,), False),
+    "resnet152": Published("resnet", "ResNet152", 58_370_944, 224, (7, 7, 2048), (2048,)),
     "inception_v3": Published(
         "inception_v3", "InceptionV3", 21_802_784, 299, (8, 8, 2048), (2048,)
     ),
@@ -52,27 +49,28 @@ PUBLISHED = {
         "efficientnet_v2", "EfficientNetV2S", 20_331_360, 384, (12, 12, 1280), (1280,)
     ),
     "efficientnet_v2_m": Published(
-        "efficientnet_v2", "EfficientNetV2M", 53_150_388, 480, (15, 15, 1280), (1280,), False
+        "efficientnet_v2", "EfficientNetV2M", 53_150_388, 480, (15, 15, 1280), (1280,)
     ),
     "efficientnet_v2_l": Published(
-        "efficientnet_v2", "EfficientNetV2L", 117_746_848, 480, (15, 15, 1280), (1280,), False
+        "efficientnet_v2", "EfficientNetV2L", 117_746_848, 480, (15, 15, 1280), (1280,)
     ),
     "convnext_tiny": Published("convnext", "ConvNeXtTiny", 27_820_128, 224, (7, 7, 768), (768,)),
     "convnext_small": Published("convnext", "ConvNeXtSmall", 49_454_688, 224, (7, 7, 768), (768,)),
-    "convnext_base": Published(
-        "convnext", "ConvNeXtBase", 87_566_464, 224, (7, 7, 1024), (1024,), False
-    ),
+    "convnext_base": Published("convnext", "ConvNeXtBase", 87_566_464, 224, (7, 7, 1024), (1024,)),
     "convnext_large": Published(
-        "convnext", "ConvNeXtLarge", 196_230_336, 224, (7, 7, 1536), (1536,), False
+        "convnext", "ConvNeXtLarge", 196_230_336, 224, (7, 7, 1536), (1536,)
     ),
     "densenet121": Published("densenet", "DenseNet121", 7_037_504, 224, (7, 7, 1024), (1024,)),
 }
 FAST = ("mobilenet_v2", "vgg16")
-# The least of each family that is pooled by an average.
+# The least of each family: all features are checked, of images of the published size.
 FAMILIES = (
-    "mobilenet_v2", "resnet50", "inception_v3", "mobilenet_v3_large", "efficientnet_v2_b0",
-    "convnext_tiny", "densenet121",
+    "vgg16", "vgg19", "mobilenet_v2", "resnet50", "inception_v3", "mobilenet_v3_large",
+    "efficientnet_v2_b0", "convnext_tiny", "densenet121",
 )  # fmt: skip
+# Of these the pooled features are checked, of small images, and of large ones the shapes alone.
+OF_SMALL_IMAGES = ("resnet101", "efficientnet_v2_s", "convnext_tiny", "convnext_small")
+LARGE = ("resnet152", "efficientnet_v2_m", "efficientnet_v2_l", "convnext_base", "convnext_large")
 PARAMETERS_OF_FC1_AND_FC2 = (7 * 7 * 512 + 1) * 4096 + (4096 + 1) * 4096
 
 
@@ -111,62 +109,59 @@ def assert_features_equal(features, expected):
     np.testing.assert_allclose(features / scale, expected / scale, rtol=0, atol=2e-5)
 
 
+def mean_of(network):
+    """The last layer that pools by an average."""
+    means = keras.layers.GlobalAveragePooling2D
+    *_, mean = [layer for layer in network.layers if isinstance(layer, means)]
+    return mean
+
+
 def test_every_network_is_tested():
-    assert set(PUBLISHED) == set(NETWORKS)
+    assert set(PUBLISHED) == set(NETWORKS) == {*FAMILIES, *OF_SMALL_IMAGES, *LARGE}
 
 
-@pytest.mark.parametrize(
-    "name", networks([name for name, known in PUBLISHED.items() if known.has_all_features_checked])
-)
+@pytest.mark.parametrize("name", networks(FAMILIES))
 def test_a_network_is_the_published_one_and_gives_the_features_that_keras_gives(name):
-    known = PUBLISHED[name]
-    model = build(name, layer=NETWORKS[name].grid)
+    known, layer = PUBLISHED[name], NETWORKS[name].grid
+    model = build(name, layer=layer)
     assert model.name == name
     assert model.count_params() == known.parameters
     assert model.input_shape == (None, known.side, known.side, 3)
     assert model.output_shape == (None, *known.grid)
     images = pixels(1, known.side)
-    reference, preprocessed = by_keras(name, model.get_weights(), images)
-    if NETWORKS[name].grid:
-        grid = reference.get_layer(NETWORKS[name].grid)
-        reference = keras.Model(reference.input, grid.output)
-    expected = reference(preprocessed, training=False).numpy()
+    # A VGG is pooled by its top, ConvNeXt has a layer after the mean: see the tests below.
+    pooling = None if layer or known.module == "convnext" else "avg"
+    reference, preprocessed = by_keras(name, model.get_weights(), images, pooling=pooling)
+    grid = reference.get_layer(layer).output if layer else reference.output
+    if pooling:
+        grid = mean_of(reference).input
+    both = keras.Model(reference.input, {"grid": grid, "last": reference.output})
+    found = both(preprocessed, training=False)
+    expected, pooled = found["grid"].numpy(), [found["last"].numpy()] * bool(pooling)
     assert_features_equal(model(images, training=False).numpy(), expected)
+    for features in pooled:
+        model = build(name, pooled=True)
+        assert model.output_shape == (None, *known.pooled)
+        assert model.count_params() == known.parameters
+        assert_features_equal(model(images, training=False).numpy(), features)
 
 
-@pytest.mark.parametrize(
-    "name",
-    networks([name for name, known in PUBLISHED.items() if not known.has_all_features_checked]),
-)
-def test_a_large_network_is_the_published_one(name):
+@pytest.mark.parametrize("name", networks(OF_SMALL_IMAGES + LARGE))
+def test_a_network_of_small_images_is_the_published_one(name):
     known = PUBLISHED[name]
     reduction = 32
-    model = build(name, pooled=True, side=2 * reduction)
+    side = 2 * reduction
+    model = build(name, pooled=True, side=side)
+    assert model.name == name
     assert model.count_params() == known.parameters
-    means = keras.layers.GlobalAveragePooling2D
-    *_, mean = [layer for layer in model.layers[-1].layers if isinstance(layer, means)]
-    assert mean.input.shape == (None, 2, 2, known.grid[-1])
+    assert mean_of(model.layers[-1]).input.shape == (None, 2, 2, known.grid[-1])
     assert model.output_shape == (None, *known.pooled)
     assert network_side(name) == known.side == known.grid[0] * reduction
-
-
-@pytest.mark.parametrize("name", networks(FAMILIES))
-def test_pooled_features_are_those_of_keras_with_average_pooling(name):
-    known = PUBLISHED[name]
-    side = 96  # an average has the same shape for all sizes
-    model = build(name, pooled=True, side=side)
-    assert model.output_shape == (None, *known.pooled)
-    assert model.count_params() == known.parameters
-    images = pixels(2, side)
-    reference, preprocessed = by_keras(name, model.get_weights(), images, pooling="avg")
-    expected = reference(preprocessed, training=False).numpy()
-    assert_features_equal(model(images, training=False).numpy(), expected)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["resnet101", "efficientnet_v2_s", "convnext_small"])
-def test_pooled_features_of_the_larger_of_a_family_are_as_deep_as_published(name):
-    assert build(name, pooled=True, side=32).output_shape == (None, *PUBLISHED[name].pooled)
+    if name in OF_SMALL_IMAGES:
+        images = pixels(1, side)
+        reference, preprocessed = by_keras(name, model.get_weights(), images, pooling="avg")
+        expected = reference(preprocessed, training=False).numpy()
+        assert_features_equal(model(images, training=False).numpy(), expected)
 
 
 @pytest.mark.slow

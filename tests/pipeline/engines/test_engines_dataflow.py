@@ -18,7 +18,7 @@ from apache_beam.portability import common_urns
 from apache_beam.runners.dataflow.dataflow_runner import DataflowRunner
 from apache_beam.runners.portability.fn_api_runner import translations
 from apache_beam.transforms import environments
-from conftest import pipeline_config
+from small_configs import pipeline_config
 
 from pipeline import build
 from pipeline.engines.beam_options import make_options

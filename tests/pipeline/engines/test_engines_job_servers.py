@@ -14,8 +14,9 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import assert_same, pipeline_config, rejected
+from dataset_files import assert_same, rejected
 from engines.flink_cluster import FlinkCluster
+from small_configs import pipeline_config
 
 from pipeline.drawn_pictures import write_pictures
 from pipeline.run import write_dataset

@@ -3,6 +3,7 @@
 import ctypes
 import errno
 import functools
+import json
 import os
 import shlex
 import shutil
@@ -10,10 +11,10 @@ import subprocess
 import sys
 
 import apache_beam as beam
-import conftest
 import pytest
 import tensorflow as tf
 from apache_beam.io.filesystem import BeamIOError
+from commands import complaint
 
 from pipeline.command import main
 from pipeline.engines.beam_options import make_options
@@ -167,9 +168,13 @@ def test_a_full_disk_is_told_in_a_line_and_the_same_command_goes_on(
     script = (  # the disk is seen by these processes alone, and goes with them
         f"mount -t tmpfs -o size=3m tmpfs {disk} || exit 99\n"
         f"{command} {shlex.join(mode)}\nstatus=$?\n"
-        f"mount -o remount,size=100m {disk}\n{command} >/dev/null 2>&1 && cp -r {disk}/out {copy}\n"
-        "exit $status"
     )
+    if mode == PROCESSES:
+        script += f"cp -r {disk}/out {copy}\n"
+    else:
+        script += f"mount -o remount,size=100m {disk}\n"
+        script += f"{command} >/dev/null 2>&1 && cp -r {disk}/out {copy}\n"
+    script += "exit $status"
     result = subprocess.run(
         ["unshare", "--map-root-user", "--mount", "sh", "-c", script],
         capture_output=True, text=True,
@@ -179,7 +184,7 @@ def test_a_full_disk_is_told_in_a_line_and_the_same_command_goes_on(
     assert line.startswith("error: ") and "No space left on device" in line
     assert ".incomplete-" not in line
     assert f"kept in {disk / 'out'}; the same command goes on" in line
-    assert (copy / "manifest.json").exists()
+    assert (copy / "manifest.json").exists() == (mode != PROCESSES)
 
 
 @pytest.mark.slow
@@ -200,8 +205,26 @@ def without_roots_rights():
                 raise OSError(ctypes.get_errno(), "prctl")
 
 
+# Runs the pipeline's command with each list of flags while a path has other rights.
+ONE_AFTER_THE_OTHER = """
+import json, os, sys
+from tfrecords_schema.start_tensorflow import start_tensorflow
+start_tensorflow()
+from pipeline.command import main
+for path, rights, flags in json.load(sys.stdin):
+    before = os.stat(path).st_mode
+    os.chmod(path, rights)
+    try:
+        main(flags)
+    except SystemExit as stopped:
+        print("status", stopped.code)
+    os.chmod(path, before)
+"""
+
+
 @pytest.mark.slow
 def test_a_missing_permission_is_told_in_a_line(pictures, dataset, tmp_path):
+    """Of commands one after the other, in a process without the rights that root has."""
     begun, source = tmp_path / "begun", tmp_path / "source"
     shutil.copytree(dataset, begun)
     (begun / "manifest.json").unlink()
@@ -214,19 +237,21 @@ def test_a_missing_permission_is_told_in_a_line(pictures, dataset, tmp_path):
         (source / "Flickr8k.token.txt", 0o000, {"input": source}, ""),
         (source / "images", 0o000, {"input": source}, ""),
     ]
-    for path, rights, changes, kept in cases:
+    commands = []
+    for path, rights, changes, _ in cases:
         if not path.exists():
             path.mkdir()
-        before = path.stat().st_mode
-        path.chmod(rights)
         flags = {"input": pictures, "output": new} | changes
-        command = [sys.executable, "-m", "pipeline", *FLAGS]
-        command += [f"--{name}={value}" for name, value in flags.items()]
-        result = subprocess.run(
-            command, capture_output=True, text=True, preexec_fn=without_roots_rights
-        )
-        path.chmod(before)
-        line = one_line(result)
+        commands.append((str(path), rights, [*FLAGS, *(f"--{k}={v}" for k, v in flags.items())]))
+    result = subprocess.run(
+        [sys.executable, "-c", ONE_AFTER_THE_OTHER], input=json.dumps(commands, default=str),
+        capture_output=True, text=True, preexec_fn=without_roots_rights,
+    )  # fmt: skip
+    assert (result.returncode, result.stdout.count("status 2")) == (0, len(cases)), result.stderr
+    lines = [line for line in result.stderr.splitlines() if line.strip()]
+    lines = [line for line in lines if "images to shards" not in line]
+    assert len(lines) == len(cases), result.stderr
+    for line, (path, _, _, kept) in zip(lines, cases, strict=True):
         assert str(path) in line and "Permission denied" in line and kept in line, line
 
 
@@ -236,7 +261,7 @@ def test_the_lock_of_a_failed_job_is_given_back(pictures, tmp_path, monkeypatch,
 
     monkeypatch.setattr("pipeline.build.write_shards", fill)
     out = tmp_path / "out"
-    error = conftest.complaint(main, capsys, *FLAGS, f"--input={pictures}", f"--output={out}")
+    error = complaint(main, capsys, *FLAGS, f"--input={pictures}", f"--output={out}")
     line = error.splitlines()[-1]
     assert line.startswith("error: /out/x: No space left on device; no shard is")
     assert line.endswith("the same command goes on")

@@ -100,7 +100,9 @@ def patched(image_bytes, at, replacement):
 def graph(**decoding):
     """decode_image, traced once, as the encoder's SavedModel has it."""
     decoding = Decoding(**{"side": SIDE, **decoding})
-    return tf.function(lambda x: decode_image(x, decoding), [tf.TensorSpec([], tf.string)])
+    return tf.function(
+        lambda x: decode_image(x, decoding), [tf.TensorSpec([], tf.string)], autograph=False
+    )
 
 
 def decode(image_bytes, **decoding):
@@ -395,6 +397,7 @@ def test_the_limit_itself_is_allowed(format):
 def test_a_batch_of_any_formats_is_decoded_one_after_the_other():
     batch = [*IMAGES.values(), *CUT.values()]
     decoded = tf.function(
-        lambda x: tf.map_fn(graph(), x, parallel_iterations=1, fn_output_signature=tf.float32)
+        lambda x: tf.map_fn(graph(), x, parallel_iterations=1, fn_output_signature=tf.float32),
+        autograph=False,
     )(tf.constant(batch))
     np.testing.assert_array_equal(decoded, [decode(image_bytes) for image_bytes in batch])

@@ -59,7 +59,7 @@ def webp(block, prefix=b""):
 WRITERS = {"jpeg": jpeg, "png": png, "webp": webp}
 
 
-@tf.function(input_signature=[tf.TensorSpec([], tf.string)])
+@tf.function(input_signature=[tf.TensorSpec([], tf.string)], autograph=False)
 def _orientations(image_bytes):
     data = file_bytes(image_bytes)
     return {

@@ -48,7 +48,7 @@ def control(transparent, has_transparent=True):
     return b"!\xf9\x04" + bytes([has_transparent, 0, 0, transparent, 0])
 
 
-@tf.function(input_signature=[tf.TensorSpec([], tf.string)])
+@tf.function(input_signature=[tf.TensorSpec([], tf.string)], autograph=False)
 def _first(image_bytes):
     return gif_frame.only_first_frame(image_bytes, file_bytes(image_bytes))
 

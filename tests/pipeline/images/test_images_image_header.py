@@ -26,7 +26,7 @@ def patched(image_bytes, at, replacement):
     return image_bytes[:at] + replacement + image_bytes[at + len(replacement) :]
 
 
-@tf.function(input_signature=[tf.TensorSpec([], tf.string)])
+@tf.function(input_signature=[tf.TensorSpec([], tf.string)], autograph=False)
 def _header(image_bytes):
     data = file_bytes(image_bytes)
     format = image_header.image_format(data)

@@ -7,7 +7,9 @@ from hypothesis import strategies as st
 from pipeline.images.integers import file_bytes, integer, not_inlined
 
 
-@tf.function(input_signature=[tf.TensorSpec([], tf.string), tf.TensorSpec([], tf.int64)])
+@tf.function(
+    input_signature=[tf.TensorSpec([], tf.string), tf.TensorSpec([], tf.int64)], autograph=False
+)
 def integers(image_bytes, at):
     """The integers at `at`, by size and whether the first byte is the least."""
     data = file_bytes(image_bytes)
@@ -48,7 +50,9 @@ def test_file_bytes_are_those_of_the_file_and_a_zero():
 
 
 def test_a_function_that_is_not_inlined_stays_a_call_in_the_graph():
-    graph = tf.function(lambda x: not_inlined(lambda x: x * 3)(x), [tf.TensorSpec([], tf.int32)])
+    graph = tf.function(
+        lambda x: not_inlined(lambda x: x * 3)(x), [tf.TensorSpec([], tf.int32)], autograph=False
+    )
     definition = graph.get_concrete_function().graph.as_graph_def()
     assert [bool(call.attr["_noinline"].b) for call in definition.library.function] == [True]
     assert int(graph(tf.constant(5))) == 15

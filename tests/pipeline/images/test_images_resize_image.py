@@ -27,6 +27,7 @@ def resized(pixels, resize, size=None):
     graph = tf.function(
         lambda image, size: resize_image(image, SIDE, resize, size),
         [tf.TensorSpec([None, None, 3], pixels.dtype), tf.TensorSpec([2], tf.float32)],
+        autograph=False,
     )
     image = graph(pixels, np.float32(pixels.shape[:2] if size is None else size)).numpy()
     assert (image.shape, image.dtype) == ((SIDE, SIDE, 3), np.float32)

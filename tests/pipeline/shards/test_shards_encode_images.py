@@ -11,10 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import pipeline_config
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from small_configs import pipeline_config
 
 from pipeline.accounting.rejects import DECODE, READ
 from pipeline.encoder.encoder_model import build_model

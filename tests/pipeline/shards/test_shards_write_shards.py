@@ -103,7 +103,7 @@ class MeanColour:
     def __init__(self, scale=1.0):
         self.scale, self.batches = scale, []
 
-    @tf.function(input_signature=[tf.TensorSpec([], tf.string)])
+    @tf.function(input_signature=[tf.TensorSpec([], tf.string)], autograph=False)
     def decode_image(self, image_bytes):
         return decode_image(image_bytes, Decoding(side=4, max_pixels=1000))
 

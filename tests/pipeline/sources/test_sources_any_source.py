@@ -12,24 +12,18 @@ import json
 import os
 import tarfile
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import tensorflow as tf
-from conftest import pipeline_config
+from coloured_squares import COLOURS, read_back, write
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from small_configs import pipeline_config
 
 from pipeline.run import write_dataset
-from tfrecords_schema.manifest import read_manifest
-from tfrecords_schema.parse import parse_record
 
-COLOURS = [
-    (255, 0, 0), (0, 128, 0), (0, 0, 255), (255, 255, 0), (128, 128, 128), (255, 255, 255),
-    (0, 0, 0), (0, 255, 255), (128, 0, 128), (255, 165, 0), (0, 255, 0), (128, 64, 0),
-]  # fmt: skip
+pytestmark = pytest.mark.usefixtures("copied_encoders")
 SPLITS = {"train": "train", "val": "validation", "test": "test"}
 # What captions hold besides words. No tab or line break: TSV and token files cannot have them.
 TEXTS = st.lists(
@@ -72,11 +66,6 @@ def sources(draw):
             pictures.append(Picture(number, split, f"{k:04}.png", texts, missing))
             number += 1
     return draw(st.permutations(pictures))
-
-
-def write(path, content):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content if isinstance(content, bytes) else content.encode())
 
 
 def write_files(directory, pictures):
@@ -195,21 +184,6 @@ LAYOUTS = [
     webdataset, folder,
 ]  # fmt: skip
 NO_EMPTY_LINES = (folder,)  # where an empty caption is no row: a blank line
-
-
-def read_back(directory):
-    """(split, number of the picture by its colour, captions) of every record, and the ids."""
-    manifest, found, ids = read_manifest(directory), [], []
-    for split, shards in manifest.splits.items():
-        for shard in shards:
-            for serialized in tf.data.TFRecordDataset(os.path.join(directory, shard.file)):
-                record = parse_record(manifest.features(), serialized)
-                colour = record["image"].numpy().mean((0, 1))
-                number = int(np.argmin(np.abs(np.array(COLOURS) - colour).sum(-1)))
-                texts = [text.decode() for text in record["captions"].numpy()]
-                found.append((split, number, texts))
-                ids.append(record["image_id"].numpy().decode())
-    return found, ids
 
 
 @pytest.mark.slow

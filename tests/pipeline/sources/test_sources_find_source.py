@@ -18,9 +18,10 @@ import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
-from conftest import pipeline_config, rejected
+from dataset_files import rejected
+from drawn_sources import write_tfds
 from PIL import Image
-from test_sources_tfds_dataset import write_tfds
+from small_configs import pipeline_config
 
 from pipeline.config import SOURCES
 from pipeline.drawn_pictures import draw, random_scene
@@ -30,6 +31,7 @@ from pipeline.verify.verify_dataset import verify_dataset
 from tfrecords_schema.errors import InputError
 from tfrecords_schema.parse import parse_record
 
+pytestmark = pytest.mark.usefixtures("copied_encoders")
 SPLITS = {"train": range(8), "val": range(8, 11), "test": range(11, 13)}
 OURS = {"train": "train", "val": "validation", "test": "test"}
 DAMAGED = 7

@@ -10,13 +10,14 @@ from io import BytesIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import pipeline_config
+from coloured_squares import COLOURS, read_back, write
 from PIL import Image
-from test_sources_any_source import COLOURS, read_back, write
+from small_configs import pipeline_config
 
 from pipeline.run import write_dataset
 from tfrecords_schema.errors import InputError
 
+pytestmark = pytest.mark.usefixtures("copied_encoders")
 PICTURES = range(10)
 
 
@@ -60,6 +61,7 @@ def splits(found):
     return [names.count(split) for split in ("train", "validation", "test")]
 
 
+@pytest.mark.slow
 def test_imagefolder_with_the_same_names_in_every_split(tmp_path):
     for split, numbers in (("train", range(6)), ("validation", (6, 7)), ("test", (8, 9))):
         rows = [("file_name", "text")]

@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
 from absl import logging
+from drawn_sources import write_tfds
 
 from pipeline.accounting.rejects import Reject
 from pipeline.config import LEAVE_OUT
@@ -49,28 +50,6 @@ def make_example(number, **changes):
         "captions": captions,
     }
     return {**example, **changes}
-
-
-def write_tfds(directory, name, features, splits, config=None, **options):
-    """Writes split -> examples as `tfds build` does, two shards a split; gives data_dir."""
-
-    class Written(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-        VERSION = tfds.core.Version("1.0.0")
-        BUILDER_CONFIGS = [tfds.core.BuilderConfig(name=config)] if config else []
-
-        def _info(self):
-            return tfds.core.DatasetInfo(builder=self, features=features)
-
-        def _split_generators(self, dl_manager):
-            return {split: iter(enumerate(examples)) for split, examples in splits.items()}
-
-        def _generate_examples(self):
-            raise NotImplementedError
-
-    Written.name = name
-    builder = Written(data_dir=str(directory), **options)
-    builder.download_and_prepare(download_config=tfds.download.DownloadConfig(num_shards=2))
-    return str(directory)
 
 
 @pytest.fixture(scope="module")

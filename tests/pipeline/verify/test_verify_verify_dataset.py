@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
-from conftest import pipeline_config
+from small_configs import pipeline_config
 
 from pipeline.run import write_dataset
 from pipeline.verify.command import main

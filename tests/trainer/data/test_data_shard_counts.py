@@ -8,7 +8,7 @@ import shutil
 
 import pytest
 import tensorflow as tf
-from conftest import train_config
+from small_configs import train_config
 
 from tfrecords_schema.dataset import Dataset, open_dataset
 from tfrecords_schema.errors import InputError

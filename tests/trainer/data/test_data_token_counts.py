@@ -4,7 +4,7 @@ import os
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import train_config
+from small_configs import train_config
 
 from tfrecords_schema.dataset import open_dataset
 from tfrecords_schema.errors import InputError

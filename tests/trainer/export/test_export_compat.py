@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+from drawn_runs import FAMILIES, SEARCH, write_run
 from PIL import Image
-from test_export_loaders import FAMILIES, SEARCH, write_run
 
 from tfrecords_schema.exported_model import OLDEST_TENSORFLOW
 from trainer.config import ModelConfig

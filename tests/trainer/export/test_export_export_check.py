@@ -38,6 +38,7 @@ def test_other_weights_in_the_file_are_found(trained_run, tmp_path, monkeypatch)
     assert os.listdir(tmp_path / "export") == []
 
 
+@pytest.mark.slow
 def test_an_export_that_no_session_can_restore_is_found(trained_run, tmp_path, monkeypatch):
     def save(server, directory, signatures):
         SAVE(server, directory, signatures=signatures)
@@ -61,6 +62,7 @@ def test_features_that_the_encoder_does_not_make_are_found(trained_run, tmp_path
         load_run(trained_run).export(str(tmp_path / "export"), SEARCH)
 
 
+@pytest.mark.slow
 def test_without_pictures_it_is_tried_on_noise(trained_run, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(trainer.export.export_check, "LOOKED_AT", 0)
     load_run(trained_run).export(str(tmp_path / "export"), SEARCH)

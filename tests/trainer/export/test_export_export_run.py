@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import train_config
+from small_configs import train_config
 
 import trainer.decoding.beam_search
 import trainer.scores.validation
@@ -57,6 +57,7 @@ def evaluated(trained_run):
         return scores, {row["image_id"]: row["caption"] for row in json.load(file)}
 
 
+@pytest.mark.slow
 def test_xla_gives_the_same_scores(trained_run, evaluated, monkeypatch):
     asked = []
     compiled = trainer.decoding.beam_search.compiled

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from test_layers_packed_rnn import words_of
+from small_captioners import words_of
 
 from trainer.layers.attention_rnn import Weights, attention_rnn, attention_step
 from trainer.layers.cells import CELLS
@@ -81,7 +81,7 @@ def test_outputs_and_gradients_are_those_of_the_plain_loop(name, rows_T, images,
         return attention_rnn(cell, *inputs[:5], words, Weights(*inputs[5:]))
 
     expected = run(lambda: plain_loop(cell, inputs, image_N, rows_T))
-    actual = tf.function(lambda: run(packed))() if compiled else run(packed)
+    actual = tf.function(lambda: run(packed), autograph=False)() if compiled else run(packed)
     for got, want in zip(actual[0], expected[0], strict=True):
         np.testing.assert_allclose(got, want, atol=1e-6)
     for got, want in zip(actual[1], expected[1], strict=True):

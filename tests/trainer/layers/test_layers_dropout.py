@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from test_models_captioner import CAPTIONS
+from small_captioners import CAPTIONS
 
 from tfrecords_schema.vocabulary import START, UNK
 from trainer.layers.dropout import (

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from test_models_captioner import CAPTIONS, make
+from small_captioners import CAPTIONS, make
 
 from tfrecords_schema.vocabulary import START
 from trainer.layers.packing import pack_captions
@@ -22,6 +22,7 @@ def test_the_gate_can_shut_the_image_out():
     np.testing.assert_allclose(logits, shut, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["attend", "attend cell=gru layers=2", "attend_after"])
 def test_what_a_caption_has_seen_adds_up_to_its_words_and_evens_out_when_asked_to(kind):
     model, features = make(kind)

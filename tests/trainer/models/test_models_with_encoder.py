@@ -6,8 +6,9 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import SMALL, complaint, pipeline_config, train_config
-from test_trainer_loop import assert_same_end
+from commands import complaint
+from run_ends import assert_same_end
+from small_configs import SMALL, pipeline_config, train_config
 
 from pipeline.run import write_dataset
 from tfrecords_schema.dataset import Dataset, open_dataset
@@ -110,6 +111,7 @@ def trained_on(model, learning, features, **changes):
     return [{name: float(x) for name, x in scalars.items()} for scalars in found], len(asked)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [{"scheduled_sampling": 0.5}, {"objective": "self_critical", "baseline": "greedy"}],

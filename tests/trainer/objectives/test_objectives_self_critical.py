@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import train_config
-from test_models_captioner import CAPTIONS, make
+from small_captioners import CAPTIONS, make
+from small_configs import train_config
 
 from tfrecords_schema.errors import InputError
 from tfrecords_schema.vocabulary import END, PAD, START, UNK

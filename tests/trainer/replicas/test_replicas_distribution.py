@@ -8,15 +8,14 @@ import subprocess
 import sys
 import time
 
-import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import train_config
+from run_ends import assert_same_training
+from small_configs import multiworker_config, train_config
 
 from trainer.command import to_arguments
 from trainer.loop import train
 from trainer.replicas.distribution import from_chief, is_chief, make_strategy
-from trainer.runs.run_log import read_metrics
 
 EPOCHS = 5
 
@@ -26,17 +25,6 @@ def one_device(dataset, tmp_path_factory):
     run = str(tmp_path_factory.mktemp("one") / "run")
     train(train_config(dataset, run, epochs=EPOCHS))
     return run
-
-
-def assert_same_training(run, other):
-    """Over 50 steps or more: the loss of each 20 steps and of each epoch, and its validation."""
-    rows, other_rows = read_metrics(run), read_metrics(other)
-    assert rows[-1]["step"] >= 50
-    tolerances = {"step": 0, "loss": 1e-5, "validation_loss": 1e-5, "validation_cider": 1e-2}
-    for name, tolerance in tolerances.items():
-        curve, other_curve = ([r[name] for r in x if name in r] for x in (rows, other_rows))
-        assert len(curve) >= EPOCHS
-        np.testing.assert_allclose(curve, other_curve, rtol=tolerance, err_msg=name)
 
 
 def test_auto_takes_all_devices_and_one_takes_one():
@@ -55,7 +43,7 @@ def test_a_single_process_is_the_chief():
 def test_four_replicas_train_as_one_device_does(one_device, dataset, tmp_path):
     run = str(tmp_path / "run")
     train(train_config(dataset, run, epochs=EPOCHS, strategy="mirrored"))
-    assert_same_training(run, one_device)
+    assert_same_training(run, one_device, EPOCHS)
 
 
 def worker_processes(config, count=2):
@@ -78,15 +66,9 @@ def worker_processes(config, count=2):
     ]  # fmt: skip
 
 
-def multiworker_config(dataset, run, **changes):
-    return train_config(
-        dataset, str(run), **{"epochs": EPOCHS, "strategy": "multiworker", **changes}
-    )
-
-
 @pytest.mark.slow
 def test_when_a_worker_dies_the_other_ends_and_says_so(dataset, tmp_path):
-    config = multiworker_config(dataset, tmp_path / "run", checkpoint_every=2)
+    config = multiworker_config(dataset, tmp_path / "run", epochs=EPOCHS, checkpoint_every=2)
     workers = worker_processes(config)
     checkpoints = tmp_path / "run" / "checkpoints"
     while not (checkpoints.is_dir() and any(checkpoints.iterdir())):

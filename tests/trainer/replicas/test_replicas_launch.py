@@ -7,8 +7,9 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import complaint
-from test_replicas_distribution import assert_same_training, multiworker_config
+from commands import complaint
+from run_ends import assert_same_training
+from small_configs import multiworker_config
 
 from tfrecords_schema.errors import InputError
 from tfrecords_schema.manifest import read_manifest
@@ -18,6 +19,7 @@ from trainer.loop import train
 from trainer.replicas import launch as module
 from trainer.replicas.launch import launch
 
+EPOCHS = 12
 pytestmark = pytest.mark.skipif(
     not os.path.isdir("/proc/self/task"), reason="finds the workers by /proc"
 )
@@ -25,7 +27,7 @@ pytestmark = pytest.mark.skipif(
 
 def two_readers(dataset, run, **changes):
     """Each worker reads its own shards. The run lasts, so that it is still on when it is killed."""
-    changes = dict(epochs=12, patience=12) | changes
+    changes = dict(epochs=EPOCHS, patience=EPOCHS) | changes
     return multiworker_config(dataset, run, checkpoint_every=3, readers=2, **changes)
 
 
@@ -102,7 +104,7 @@ def test_it_trains_as_one_device_does_through_dead_processes_and_a_stop(
     assert process.returncode == 0
     assert "[worker 0] Continuing" in output
     assert "retracing" not in output + error
-    assert_same_training(config.run, one_device)
+    assert_same_training(config.run, one_device, EPOCHS)
 
 
 def test_the_first_status_that_is_not_0_is_told(monkeypatch, capsys):

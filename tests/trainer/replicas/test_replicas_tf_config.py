@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from conftest import train_config
+from small_configs import train_config
 
 from tfrecords_schema.errors import InputError
 from trainer.command import to_arguments

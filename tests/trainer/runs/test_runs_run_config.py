@@ -5,7 +5,7 @@ import os
 import types
 
 import pytest
-from conftest import train_config
+from small_configs import train_config
 
 from tfrecords_schema.errors import InputError
 from trainer.runs.run_config import (

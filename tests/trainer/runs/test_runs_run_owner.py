@@ -9,7 +9,7 @@ import time
 
 import pytest
 import tensorflow as tf
-from conftest import train_config
+from small_configs import train_config
 
 from tfrecords_schema.dataset import open_dataset
 from tfrecords_schema.errors import InputError
@@ -88,6 +88,7 @@ def test_a_run_with_a_checkpoint_even_a_damaged_one_does_not(trained_run, datase
         train(train_config(dataset, run, seed=7))
 
 
+@pytest.mark.slow
 def test_more_epochs_go_on_and_say_what_that_means(trained_run, dataset, tmp_path, capsys):
     run = tmp_path / "run"
     shutil.copytree(trained_run, run)

@@ -7,9 +7,9 @@ import numpy as np
 import pycocoevalcap.eval
 import pytest
 import tensorflow as tf
-from conftest import pipeline_config, train_config
 from pycocoevalcap.eval import COCOEvalCap
 from pycocotools.coco import COCO
+from small_configs import pipeline_config, train_config
 
 from pipeline.drawn_pictures import describe, draw, random_scene
 from pipeline.run import write_dataset

@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import train_config
+from small_configs import train_config
 
 from tfrecords_schema.dataset import open_dataset
 from tfrecords_schema.manifest import read_manifest, write_manifest
@@ -89,6 +89,7 @@ def with_validation(dataset, directory, keep):
     write_manifest(directory, dataclasses.replace(manifest, splits=splits))
 
 
+@pytest.mark.slow
 def test_of_one_validation_image_the_epoch_of_the_lowest_loss_is_kept(
     dataset, tmp_path, monkeypatch, capsys
 ):

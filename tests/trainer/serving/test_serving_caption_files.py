@@ -14,7 +14,7 @@ import sys
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import complaint
+from commands import complaint
 
 from trainer.command import main
 from trainer.serving import picture_files
@@ -30,7 +30,9 @@ class Sayer(tf.Module):
         super().__init__()
         self.weight = tf.Variable(SCORES)
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
+    @tf.function(
+        input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")], autograph=False
+    )
     def caption(self, image_bytes):
         def says(content):
             is_jpeg = tf.strings.substr(content, 0, 2) == b"\xff\xd8"

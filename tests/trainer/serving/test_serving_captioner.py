@@ -46,6 +46,7 @@ def served(export, contents):
     ]
 
 
+@pytest.mark.slow
 def test_paths_uris_and_bytes_get_the_captions_of_the_signature(export, paths):
     caption = load_captioner(export)
     contents = [path.read_bytes() for path in paths]
