@@ -387,7 +387,7 @@ def test_an_image_that_says_to_be_smaller_than_it_is_does_not_exceed_the_limit(n
 
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "GIF", "BMP", "WEBP"])
-def test_the_limit_itself_is_allowed(format):
+def test_an_image_of_just_as_many_pixels_as_the_limit_is_decoded(format):
     image_bytes = encode(noise(20, 30), format)
     decode(image_bytes, max_pixels=600)
     with pytest.raises(tf.errors.InvalidArgumentError, match="600 pixels, allowed are 599"):

@@ -103,7 +103,7 @@ def test_an_image_with_everything_is_joined_with_its_captions_in_order(split):
     assert join([CAT, listing(split), file(), DOG]) == [expected]
 
 
-def test_all_of_it_may_be_in_one_place():
+def test_one_mention_may_give_all_that_an_image_needs():
     row = Mention(ID, "train", "table.csv:3", "table.bin#bytes=0-9", "1", 0, "A dog .")
     expected = CaptionedImage(ID, "table.csv:3", "table.bin#bytes=0-9", "train", ["A dog ."])
     assert join([row]) == [expected]
@@ -148,7 +148,9 @@ def test_all_of_it_may_be_in_one_place():
         ),
     ],
 )  # fmt: skip
-def test_what_is_missing_is_the_reason(mentions, uri, split, stage, message):
+def test_an_image_that_lacks_its_file_split_or_captions_is_rejected_for_it(
+    mentions, uri, split, stage, message
+):
     [reject] = join(mentions)
     assert isinstance(reject, Reject)
     assert (reject.id, reject.uri, reject.split, reject.stage) == (ID, uri, split, stage)
@@ -217,7 +219,7 @@ def test_equal_bytes_are_one_image_with_the_first_place():
     assert image == expected
 
 
-def test_other_bytes_are_another_file_though_they_are_called_the_same():
+def test_different_bytes_of_one_name_are_two_files():
     places = [file("a.jpg", "p#bytes=0-9", "one"), file("a.jpg", "p#bytes=10-19", "other")]
     rows = join([*places, listing("train"), DOG])
     assert [(row.stage, row.exception) for row in rows] == [(JOIN, "TwoFilesError")] * 2
