@@ -207,7 +207,7 @@ def test_blocks_are_found_with_their_reasons():
     assert python == Block("python", "1\n", "")
 
 
-def test_each_reason_for_not_running_says_something():
+def test_each_reason_for_not_running_a_block_says_something():
     for path in PAGES:
         page = path.read_text()
         reasons = [block.not_run for block in blocks_of(page) if block.not_run]

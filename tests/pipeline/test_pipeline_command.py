@@ -184,7 +184,7 @@ def test_files_for_the_workers_reach_beam_with_the_home_directory_in_their_paths
     assert options.requirements_file is None
 
 
-def test_the_home_directory_in_every_path_flag(tmp_path, monkeypatch):
+def test_a_tilde_in_any_path_flag_is_the_home_directory(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     taken = []
     monkeypatch.setattr("pipeline.run.write_dataset", lambda config, *_, **__: taken.append(config))

@@ -263,6 +263,6 @@ def test_a_file_counts_by_what_is_in_it(tmp_path, flag):
     assert config(**{flag: str(path)}).content() != before
 
 
-def test_what_names_no_file_has_no_fingerprint():
+def test_a_flag_that_names_no_file_has_no_fingerprint():
     content = config(encoder_weights="imagenet", vocabulary="").content()
     assert not [name for name in content if name.endswith("_sha256")]

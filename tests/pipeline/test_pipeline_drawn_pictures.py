@@ -197,7 +197,7 @@ def test_describe_refuses_more_sentences_than_frames():
         ("<unk> <unk>", False),
     ],
 )
-def test_is_true_of_generated_captions(caption, expected):
+def test_is_true_judges_generated_captions(caption, expected):
     assert is_true(caption, Scene(1, "small", "red", "circle", "left")) is expected
 
 

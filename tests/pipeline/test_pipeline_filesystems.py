@@ -90,7 +90,7 @@ def test_a_table_elsewhere_names_images_elsewhere_and_holds_images(images, tmp_p
         assert not (tmp_path / kind / "staged_images").exists()
 
 
-def test_tar_files_elsewhere(images, tmp_path):
+def test_tar_files_elsewhere_give_their_images(images, tmp_path):
     with tarfile.open(tmp_path / "shard-000.tar", "w") as tar:
         for i, path in enumerate(images.values()):
             shutil.copy(path, tmp_path / f"{i:03d}.jpg")

@@ -47,7 +47,7 @@ def test_the_dataset_is_whole_and_its_images_add_up(dataset, pictures):
     }  # fmt: skip
 
 
-def test_tfds_reads_it_without_beamcap(dataset):
+def test_tfds_reads_the_dataset_without_beamcap(dataset):
     code = (
         "import sys, tensorflow_datasets as tfds\n"
         "builder = tfds.builder_from_directory(sys.argv[1])\n"

@@ -22,7 +22,7 @@ def content(path):
 
 
 @pytest.mark.parametrize("write", [write_file, write_directory])
-def test_what_was_written_is_there_after_the_block(tmp_path, write):
+def test_a_file_is_there_after_the_block_that_writes_it(tmp_path, write):
     path = tmp_path / "it"
     with complete_or_absent(str(path)) as temporary:
         write(temporary)
@@ -34,14 +34,14 @@ def test_what_was_written_is_there_after_the_block(tmp_path, write):
 
 @pytest.mark.parametrize("write", [write_file, write_directory])
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
-def test_nothing_is_there_when_the_block_raises(tmp_path, write, error):
+def test_no_file_is_left_when_the_block_raises(tmp_path, write, error):
     with pytest.raises(error), complete_or_absent(str(tmp_path / "it")) as temporary:
         write(temporary)
         raise error
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_failed_first_is_told_where_cleaning_up_fails_too(tmp_path, monkeypatch):
+def test_the_first_error_is_raised_where_cleaning_up_fails_too(tmp_path, monkeypatch):
     def fail(*_):
         raise tf.errors.PermissionDeniedError(None, None, "cleaning")
 
@@ -58,7 +58,7 @@ def test_raising_before_anything_is_written_leaves_nothing(tmp_path):
 
 
 @pytest.mark.parametrize("write", [write_file, write_directory])
-def test_what_was_there_stays_when_the_block_raises(tmp_path, write):
+def test_an_earlier_file_stays_when_the_block_raises(tmp_path, write):
     path = tmp_path / "it"
     write(path, "old")
     with pytest.raises(ValueError), complete_or_absent(str(path)) as temporary:
@@ -69,7 +69,7 @@ def test_what_was_there_stays_when_the_block_raises(tmp_path, write):
 
 
 @pytest.mark.parametrize("write", [write_file, write_directory])
-def test_what_was_there_is_replaced(tmp_path, write):
+def test_an_earlier_file_is_replaced_after_the_block(tmp_path, write):
     path = tmp_path / "it"
     write(path, "old")
     with complete_or_absent(str(path)) as temporary:
@@ -97,7 +97,7 @@ def test_a_block_that_writes_nothing_raises_and_takes_nothing_away(tmp_path, wri
     assert content(path) == "old"
 
 
-def test_two_writers_do_not_meet(tmp_path):
+def test_two_writers_of_one_path_do_not_disturb_each_other(tmp_path):
     path = tmp_path / "it"
     with complete_or_absent(str(path)) as first:
         write_file(first, "first")
@@ -116,7 +116,7 @@ def test_text_is_utf8_and_makes_its_directory(tmp_path):
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_text_goes_to_a_bare_name_too(tmp_path, monkeypatch):
+def test_text_is_written_to_a_name_without_directory(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_text("name", "x")
     assert (tmp_path / "name").read_text() == "x"

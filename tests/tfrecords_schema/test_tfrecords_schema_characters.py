@@ -66,13 +66,13 @@ def test_characters_are_written_together_and_words_apart():
 
 @given(WORDS)
 @example(["一"] * 7)
-def test_joining_closes_each_gap_between_characters_and_no_other(words):
+def test_joining_closes_gaps_between_characters_and_no_other_gaps(words):
     text = join_characters(" ".join(words))
     assert text == joined(words)
     assert separate_characters(text).split() == words
 
 
-def test_tensorflow_joins_alike():
+def test_tensorflow_joins_characters_as_python_does():
     @given(st.lists(WORDS, min_size=1))
     @example([["一"] * n for n in range(9)])
     def check(captions):

@@ -33,7 +33,7 @@ def test_a_text_that_finds_no_room_is_named_by_the_name_that_it_was_to_have(tmp_
     assert list(tmp_path.iterdir()) == []
 
 
-def test_so_is_a_checkpoint(tmp_path, small_files):
+def test_a_checkpoint_that_finds_no_room_is_named(tmp_path, small_files):
     path = str(tmp_path / "state")
 
     def write():
@@ -44,7 +44,7 @@ def test_so_is_a_checkpoint(tmp_path, small_files):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_so_is_a_file_of_python_whose_errors_name_none(tmp_path, small_files):
+def test_a_python_file_that_finds_no_room_is_named_though_its_error_is_not(tmp_path, small_files):
     path = str(tmp_path / "rows")
 
     def append():
@@ -54,7 +54,7 @@ def test_so_is_a_file_of_python_whose_errors_name_none(tmp_path, small_files):
     assert disk_failure(raised(append)) == f"{path}: File too large"
 
 
-def test_standard_output_is_named_too():
+def test_standard_output_that_finds_no_room_is_named():
     def write():
         with open("/dev/full", "w") as file:
             print("x", file=file)
@@ -95,6 +95,6 @@ def test_a_store_that_tensorflow_does_not_know_is_named():
         OSError("something"),
     ],
 )
-def test_what_may_be_a_defect_is_none(error):
+def test_errors_that_may_be_a_defect_are_no_disk_failure(error):
     assert disk_failure(error) == ""
     assert failure_line(error) == str(error)

@@ -15,7 +15,7 @@ def decode(image_bytes):
     return tf.io.decode_jpeg(image_bytes)
 
 
-def test_the_reason_is_kept_and_the_graph_is_not():
+def test_one_line_of_a_tensorflow_error_keeps_the_reason_and_not_the_graph():
     with pytest.raises(tf.errors.InvalidArgumentError) as caught:
         check(tf.constant(0))
     assert one_line(caught.value) == "[x is too small]"
@@ -25,7 +25,7 @@ def test_the_reason_is_kept_and_the_graph_is_not():
     assert "{{" not in one_line(caught.value) and "\n" not in one_line(caught.value)
 
 
-def test_other_errors_keep_their_first_line():
+def test_one_line_of_a_python_error_is_its_first_line():
     assert one_line(ValueError("the file is empty")) == "the file is empty"
     assert one_line(ValueError("first\nsecond")) == "first"
     assert one_line(KeyError()) == "KeyError"

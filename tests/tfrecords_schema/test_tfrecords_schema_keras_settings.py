@@ -50,7 +50,7 @@ def test_models_are_built_alike_whatever_the_settings(dataset, tmp_path, other_s
     np.testing.assert_array_equal(bent[0](image), right[0](image))
 
 
-def test_another_backend_is_named(monkeypatch):
+def test_a_backend_of_keras_that_is_not_tensorflow_is_named(monkeypatch):
     monkeypatch.setattr(keras.config, "backend", lambda: "jax")
     with pytest.raises(InputError, match="with the backend 'jax': set KERAS_BACKEND=tensorflow"):
         set_up_keras()

@@ -73,7 +73,7 @@ def assert_refused(function, *named):
         assert str(text) in str(error.value)
 
 
-def test_what_is_written_is_read(dataset):
+def test_a_manifest_is_read_as_it_was_written(dataset):
     read = read_manifest(str(dataset))
     assert read == MANIFEST
     assert read.schema_version == SCHEMA_VERSION
@@ -131,7 +131,7 @@ def test_a_manifest_that_is_not_json_is_refused(dataset, content):
 
 
 @pytest.mark.parametrize("version", [0, 2, "1", None])
-def test_another_version_is_refused_with_both_versions(dataset, version):
+def test_a_manifest_of_another_version_is_refused_with_both_versions(dataset, version):
     change(dataset, lambda fields: fields.update(schema_version=version))
     assert_refused(
         lambda: read_manifest(str(dataset)),
@@ -140,12 +140,12 @@ def test_another_version_is_refused_with_both_versions(dataset, version):
 
 
 @pytest.mark.parametrize("content", ["[]", "3", "null", '"manifest"'])
-def test_json_that_is_no_object_is_refused(dataset, content):
+def test_a_manifest_of_json_that_is_no_object_is_refused(dataset, content):
     (dataset / MANIFEST_FILE).write_text(content)
     assert_refused(lambda: read_manifest(str(dataset)), dataset / MANIFEST_FILE, "no JSON object")
 
 
-def test_an_object_without_a_version_is_refused(dataset):
+def test_a_manifest_without_a_version_is_refused(dataset):
     (dataset / MANIFEST_FILE).write_text("{}")
     assert_refused(lambda: read_manifest(str(dataset)), dataset / MANIFEST_FILE, "version None")
 
@@ -216,7 +216,7 @@ def test_a_shard_of_another_size_is_found(dataset, size):
     )
 
 
-def test_another_vocabulary_is_found(dataset):
+def test_a_vocabulary_of_other_words_than_the_manifest_says_is_found(dataset):
     other = Vocabulary(["dog", "walks"])
     (dataset / VOCABULARY_FILE).write_text(other.to_text())
     assert_refused(

@@ -95,7 +95,7 @@ def test_a_second_job_is_told_who_has_it_since_when(directory):
         assert tf.io.gfile.exists(owner_path(directory))
 
 
-def test_in_a_filesystem_that_only_tensorflow_knows():
+def test_a_lock_in_a_filesystem_that_only_tensorflow_knows_is_held_and_released():
     out = "ram://owner_lock/out"
     with hold_output(out), pytest.raises(InputError), hold_output(out):
         raise AssertionError
@@ -103,13 +103,13 @@ def test_in_a_filesystem_that_only_tensorflow_knows():
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
-def test_it_is_given_back_after_an_error(directory, error):
+def test_a_lock_is_given_back_after_an_error(directory, error):
     with pytest.raises(error), hold_output(directory):
         raise error
     assert not tf.io.gfile.exists(owner_path(directory))
 
 
-def test_no_settling_on_a_local_disk(tmp_path, monkeypatch):
+def test_a_lock_on_a_local_disk_is_taken_without_settling(tmp_path, monkeypatch):
     monkeypatch.setattr(owner_lock, "SETTLE_S", 60)
     before = time.monotonic()
     with hold_output(str(tmp_path)):
@@ -220,7 +220,7 @@ def test_a_job_that_was_taken_over_stops_and_leaves_the_other_its_mark(directory
     assert parse_mark(read_mark(owner_path(directory)))["host"] == "node7"
 
 
-def test_in_a_thread_the_loss_is_told_at_the_end(directory):
+def test_a_lock_lost_in_a_thread_is_told_at_the_end(directory):
     errors = []
 
     def work():
@@ -238,7 +238,7 @@ def test_in_a_thread_the_loss_is_told_at_the_end(directory):
 
 
 @pytest.mark.parametrize("start_with", ["nothing", "dead", "elsewhere"])
-def test_of_many_threads_one_becomes_the_owner(tmp_path, start_with):
+def test_one_of_many_threads_becomes_the_owner(tmp_path, start_with):
     if start_with != "nothing":
         changes = {"dead": {"process_start": "1"}, "elsewhere": {"machine": "elsewhere"}}
         put_mark(tmp_path, **changes[start_with])
@@ -262,7 +262,7 @@ def test_of_many_threads_one_becomes_the_owner(tmp_path, start_with):
 
 
 @pytest.mark.slow
-def test_of_racing_processes_one_becomes_the_owner(tmp_path):
+def test_one_of_racing_processes_becomes_the_owner(tmp_path):
     rounds, in_store = 8, 4  # the last four as in an object store
     processes = [start(RACE, tmp_path, 3, rounds, in_store) for _ in range(3)]
     for i in range(rounds):

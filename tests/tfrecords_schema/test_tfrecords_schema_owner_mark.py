@@ -28,7 +28,7 @@ def child():
     process.communicate()
 
 
-def test_what_is_written_replaces_what_was_there(tmp_path):
+def test_writing_a_mark_replaces_the_mark_that_was_there(tmp_path):
     path = str(tmp_path / "owner.json")
     assert read_mark(path) == ""
     for _ in range(2):
@@ -38,7 +38,7 @@ def test_what_is_written_replaces_what_was_there(tmp_path):
     assert os.listdir(tmp_path) == ["owner.json"]
 
 
-def test_a_mark_in_a_filesystem_that_only_tensorflow_knows():
+def test_a_mark_is_read_back_in_a_filesystem_that_only_tensorflow_knows():
     assert read_mark("ram://owner_mark/owner.json") == ""
     mark = new_mark()
     write_mark("ram://owner_mark/owner.json", mark)
@@ -79,13 +79,13 @@ def test_two_marks_of_one_process_differ():
 
 
 @pytest.mark.parametrize("text", ["", "{", '{"token": "a', "[1]", "\N{REPLACEMENT CHARACTER}"])
-def test_half_a_mark_has_no_fields_and_nobody_knows_whether_it_lives(text):
+def test_half_a_mark_has_no_fields_and_is_of_an_unknown_process(text):
     assert parse_mark(text) == {}
     assert is_running(parse_mark(text)) is None
     assert name_owner(text) == "its mark cannot be read"
 
 
-def test_this_process_runs_and_one_that_has_ended_does_not(child):
+def test_a_process_is_running_until_it_has_ended(child):
     assert is_running(new_mark()) is True
     mark = new_mark() | {"pid": child.pid, "process_start": start_by_ps(child.pid)}
     assert is_running(mark) is True
@@ -112,7 +112,7 @@ def test_a_number_that_is_used_again_is_another_process():
     "change",
     [{"machine": "elsewhere"}, {"machine": None}, {"pid": "12"}, {"process_start": ""}],
 )
-def test_of_another_machine_or_without_a_start_nobody_knows(change):
+def test_nobody_knows_whether_a_mark_of_another_machine_or_without_a_start_lives(change):
     assert is_running(new_mark() | change) is None
 
 
@@ -122,7 +122,7 @@ def test_the_name_of_an_owner_has_process_host_and_time():
     assert name_owner(text) == "process 4711 on host node7, since 2026-11-28 19:56:12 UTC"
 
 
-def test_on_a_local_disk_one_at_a_time_is_alone(tmp_path):
+def test_one_process_at_a_time_is_alone_in_a_local_directory(tmp_path):
     with alone_in(str(tmp_path)) as is_alone:
         assert is_alone
         code = f"import os, fcntl; fcntl.flock(os.open({str(tmp_path)!r}, 0), {6})"  # EX | NB
@@ -131,6 +131,6 @@ def test_on_a_local_disk_one_at_a_time_is_alone(tmp_path):
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
-def test_in_an_object_store_nobody_is_alone():
+def test_nobody_is_alone_in_an_object_store():
     with alone_in("ram://owner_mark") as is_alone:
         assert not is_alone

@@ -22,7 +22,7 @@ GOLDEN = {  # (text, salt) -> hash; another value here moves every image of ever
 
 
 @pytest.mark.parametrize("text, salt", GOLDEN)
-def test_the_hash_never_changes(text, salt):
+def test_the_hash_of_a_text_and_a_salt_never_changes(text, salt):
     assert stable_hash(text, salt) == GOLDEN[text, salt]
 
 
@@ -76,7 +76,7 @@ def test_images_spread_evenly_over_shards(pattern, shard_count):
     assert max(abs(size - mean) for size in sizes.values()) < 5 * mean**0.5
 
 
-def test_the_images_of_one_split_spread_evenly_too():
+def test_the_images_of_one_split_spread_evenly_over_shards():
     names = [f"{n}.jpg" for n in range(100_000)]
     of_split = [name for name in names if stable_hash(name, "split") < 2**64 // 10]
     sizes = collections.Counter(shard_of(name, 10) for name in of_split)

@@ -19,7 +19,7 @@ from tfrecords_schema.source_ids import ids_in_source, number_of
         ("5\n", None), ("٣", None), ("5/dog", None), ("693b08cb0e.jpg", None),
     ],
 )  # fmt: skip
-def test_the_number_is_the_one_that_an_id_ends_in(image_id, number):
+def test_the_number_of_an_image_is_the_one_that_its_id_ends_in(image_id, number):
     assert number_of(image_id) == number
 
 

@@ -53,7 +53,7 @@ def ended(process, number):
 
 
 @pytest.mark.parametrize("number", STATUS)
-def test_while_modules_are_imported(tmp_path, number):
+def test_a_signal_while_modules_are_imported_ends_in_one_line(tmp_path, number):
     process = start("in", tmp_path / "out")
     wait_until(lambda: listens(process), process)
     line = ended(process, number)
@@ -64,7 +64,7 @@ def test_while_modules_are_imported(tmp_path, number):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", STATUS)
-def test_while_captions_are_counted(pictures, tmp_path, number):
+def test_a_signal_while_captions_are_counted_ends_in_one_line(pictures, tmp_path, number):
     process = start(pictures, tmp_path / "out")
     while not process.stdout.readline().startswith("Reading captions"):
         assert process.poll() is None
@@ -75,7 +75,9 @@ def test_while_captions_are_counted(pictures, tmp_path, number):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("number", "flags"), [(signal.SIGINT, []), (signal.SIGTERM, PROCESSES)])
-def test_while_shards_are_written(pictures, tmp_path, number, flags):
+def test_a_signal_while_shards_are_written_tells_the_complete_shards(
+    pictures, tmp_path, number, flags
+):
     out = tmp_path / "out"
     process = start(pictures, out, "--encoder=mobilenet_v2", "--encoder_weights=random", *flags)
     wait_until(lambda: list(out.glob("receipts/captions-*.json")), process)

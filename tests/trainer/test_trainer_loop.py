@@ -33,7 +33,7 @@ def final_weights(run):
     return [weight.numpy() for weight in load_run(run).model.weights]
 
 
-def test_training_learns_and_leaves_what_the_readme_says(trained_run):
+def test_training_learns_and_leaves_the_files_that_the_readme_lists(trained_run):
     rows = read_metrics(trained_run)
     epochs = [row for row in rows if "validation_cider" in row]
     assert [row["epoch"] for row in epochs] == [1, 2]
@@ -135,7 +135,9 @@ def test_a_run_that_is_stopped_again_and_again_ends_the_same(
 
 
 @pytest.mark.slow
-def test_steps_made_without_looking_are_the_same(trained_run, dataset, tmp_path, monkeypatch):
+def test_steps_made_without_looking_for_stops_give_the_same_run(
+    trained_run, dataset, tmp_path, monkeypatch
+):
     monkeypatch.setattr(epoch, "steps_at_once", lambda: 7)  # as on a GPU, where it is more
     config = train_config(dataset, str(tmp_path / "run"))
     monkeypatch.setattr(loop, "stop_requests", lambda: nullcontext(StopAfter(2)))

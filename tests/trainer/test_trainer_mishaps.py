@@ -218,7 +218,7 @@ def test_each_damaged_file_of_a_dataset_is_named_by_the_command_that_trains_on_i
 
 
 @pytest.mark.slow
-def test_what_ends_an_epoch_is_named_and_then_the_run_goes_on(place, capsys, largest_file):
+def test_failures_at_the_end_of_an_epoch_are_named_and_the_run_goes_on(place, capsys, largest_file):
     command = train_flags(place, "new", epochs=1, output_bias=False)
     assert_each_is_named(place, capsys, EPOCH_ROWS, command)
     for size, name in [(500, "config.json"), (3000, "best/weights")]:
@@ -245,7 +245,7 @@ def test_each_damaged_file_of_a_run_is_named_by_evaluation(place, capsys):
     assert "Scores: " in capsys.readouterr().out
 
 
-def test_a_run_that_starts_from_another_names_the_other_one(place, capsys):
+def test_damage_of_the_initial_run_is_named_by_the_run_that_starts_from_it(place, capsys):
     command = train_flags(place, "new", epochs=1, initial_run=str(place / "run"))
     rows = [row for row in RUN_ROWS + BEST_ROWS if row[0].startswith("run/")]
     rows = [(name, happens, ["error: --initial_run: "]) for name, happens, _ in rows]
@@ -323,7 +323,7 @@ def test_a_worker_that_reads_another_checkpoint_than_the_others_says_so(place, c
     assert f"{place / 'run'} was read after 24 steps here, and other workers" in line
 
 
-def test_what_is_said_of_damaged_best_weights_and_configurations_helps(place, capsys):
+def test_missing_best_weights_and_configurations_are_told_and_the_run_goes_on(place, capsys):
     shutil.rmtree(place / "run" / "best")
     os.remove(place / "run" / "config.json")
     main(train_flags(place))

@@ -73,7 +73,7 @@ def configured(monkeypatch):
     return configure
 
 
-def test_the_defaults_are_those_of_attend():
+def test_defaults_of_the_command_line_are_the_recipe_of_attend():
     assert recipes.attend("d", "r") == TrainConfig("d", "r")
 
 

@@ -101,20 +101,20 @@ def test_losses_do_not_depend_on_the_number_of_replicas(name):
     ],
     ids=["clipped", "words changed, all regions seen", "self-critical", "compiled"],
 )
-def test_nor_do_those_of_other_steps(changes):
+def test_losses_of_other_training_steps_do_not_depend_on_the_number_of_replicas(changes):
     one = losses(1, steps=10, **changes)
     assert len(set(one)) == 11
     np.testing.assert_allclose(losses(2, steps=10, **changes), one, rtol=1e-5)
 
 
 @pytest.mark.slow
-def test_nor_do_they_where_each_replica_knows_the_longest_of_its_own_captions_alone():
+def test_losses_do_not_depend_on_replicas_that_pad_captions_to_their_own_length():
     one, two = (losses(replicas, "merge", steps=8, is_trimmed=True) for replicas in (1, 2))
     np.testing.assert_allclose(two, one, rtol=1e-5)
 
 
 @pytest.mark.slow
-def test_hidden_words_and_regions_to_see_make_a_step_another_one():
+def test_options_to_hide_words_and_to_see_regions_change_a_step():
     plain = losses(1, steps=2)
     assert losses(1, steps=2, word_dropout=0.5) != plain
     assert losses(1, steps=2, doubly_stochastic=0.1)[0] > plain[0]
@@ -146,7 +146,7 @@ def test_a_gradient_that_overflows_changes_nothing_but_the_scale():
     assert float(variable[0]) < 1 and float(variable[1]) == 1
 
 
-def test_an_update_is_that_of_keras():
+def test_an_update_of_clipped_adam_is_that_of_keras():
     rng = np.random.default_rng(4)
     table, matrix = (rng.standard_normal((5, 3)).astype(np.float32) for _ in range(2))
     ids = rng.integers(0, 5, (20, 4))
@@ -182,7 +182,7 @@ def test_gradients_whose_norm_is_not_finite_are_not_taken_for_short_ones():
     assert np.isnan([variable.numpy() for variable in variables]).all()
 
 
-def test_the_average_follows_the_weights():
+def test_the_moving_average_follows_the_weights():
     model, average = (Attend(SIZES, vocabulary_size=20, feature_depth=6) for _ in range(2))
     optimizer = ClippedAdam(0.01, 5.0)
     optimizer.build(model.trainable_variables)

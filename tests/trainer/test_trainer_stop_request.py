@@ -42,7 +42,7 @@ def listens(process):
 @pytest.mark.parametrize(
     "command, status", [("train", 75), ("launch", 75), ("evaluate", 130), ("caption", 130)]
 )
-def test_while_tensorflow_loads_there_is_nothing_to_save(tmp_path, command, status):
+def test_a_stop_while_tensorflow_loads_saves_nothing(tmp_path, command, status):
     flags = [f"--run={tmp_path / 'run'}", "--data=-"]
     if command == "caption":
         flags = [f"--model={tmp_path / 'export'}", "picture.jpg"]

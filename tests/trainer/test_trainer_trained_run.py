@@ -27,7 +27,7 @@ def test_each_epoch_is_reported_and_is_in_the_history(dataset, tmp_path, caplog,
         assert text in caplog.text
 
 
-def test_best_is_of_the_epoch_whose_weights_are_kept(trained_run):
+def test_the_best_scores_are_of_the_epoch_whose_weights_are_kept(trained_run):
     run = load_run(trained_run)
     best = run.best
     assert best["validation_cider"] == max(row["validation_cider"] for row in run.history)
@@ -52,7 +52,9 @@ def test_evaluation_has_captions_references_and_the_scores_of_its_files(trained_
     assert [row["caption"] for row in rows] == list(evaluation.captions.values())
 
 
-def test_without_a_search_the_recipe_of_the_model_searches(trained_run, tmp_path, monkeypatch):
+def test_evaluation_without_search_flags_uses_the_search_of_the_recipe(
+    trained_run, tmp_path, monkeypatch
+):
     run = load_run(trained_run)
     monkeypatch.setattr("trainer.trained_run.evaluate", lambda *arguments: arguments[3])
     assert run.evaluate("test", save=False) == SearchConfig()

@@ -81,7 +81,7 @@ def test_the_split_that_does_not_add_up_is_named():
         count_images({"test": 2}, {"test": [receipt(1)]}, {})
 
 
-def test_what_costs_an_image_of_a_split_is_lost():
+def test_rejects_that_cost_an_image_of_a_split_count_as_lost_images():
     rejected = {
         ("train", JOIN): 1, ("validation", READ): 2, ("test", SPLIT): 4, ("test", DECODE): 8,
         ("train", CAPTION): 100, ("test", DUPLICATE): 100, (UNASSIGNED, SPLIT): 100,

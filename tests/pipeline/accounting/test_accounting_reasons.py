@@ -83,7 +83,7 @@ def test_where_no_image_was_rejected_captions_are_the_reason(reason):
     assert "(1 of 1): damaged (a)" in reason([row("a", "damaged", DECODE)], of_captions=True)
 
 
-def test_the_reasons_of_a_split_are_its_own_and_those_of_no_split(reason):
+def test_the_reason_told_of_a_split_counts_rows_of_that_split_and_of_no_split(reason):
     rows = [
         *[row(f"{n}", "damaged") for n in range(5)],
         row("x", "left out", SPLIT, UNASSIGNED),
@@ -105,7 +105,7 @@ def test_reasons_are_counted_in_bounded_memory(reason, monkeypatch):
     assert "(2 of 3): y (b)" in reason(rows)
 
 
-def test_where_images_have_no_usable_caption_what_was_wrong_with_these_is_told(tmp_path):
+def test_faults_of_captions_are_told_where_images_have_no_usable_caption(tmp_path):
     none, quote = ("ValueError", "no usable caption"), ("ValueError", "a quote")
     rows = [
         *(Reject(f"{n}.jpg", "", "train", JOIN, *none) for n in range(3)),

@@ -130,13 +130,13 @@ def test_a_row_names_the_exception_and_says_in_one_line_why(path):
 
 
 @given(st.one_of(st.binary(), st.text().map(str.encode)))
-def test_bytes_that_are_not_utf8_are_shown_and_others_kept(content):
+def test_printable_text_escapes_bytes_that_are_not_utf8_and_keeps_others(content):
     shown = printable(content.decode("utf-8", "surrogateescape"))
     assert shown == content.decode("utf-8", "backslashreplace")
 
 
 @given(st.text(st.characters()))
 @example("\ud83d")  # half of a pair, as an escape in JSON can be
-def test_any_text_can_be_shown(text):
+def test_printable_text_of_any_text_can_be_encoded(text):
     shown = printable(text)
     assert shown.encode("utf-8").decode("utf-8") == shown

@@ -37,14 +37,16 @@ PLACES = st.lists(
 
 
 @given(st.lists(PLACES, max_size=5), st.randoms())
-def test_what_is_written_is_read_whatever_its_order(tmp_path_factory, found, random):
+def test_the_list_of_same_pictures_is_read_back_whatever_the_order_of_writing(
+    tmp_path_factory, found, random
+):
     path = str(tmp_path_factory.getbasetemp() / "same_pictures.json")
     shuffled = random.sample(found, len(found))
     write_same_pictures(iter(shuffled), path)
     assert read_same_pictures(path) == (len(found), sorted(found))
 
 
-def test_all_are_counted_and_the_first_are_listed(tmp_path):
+def test_pictures_in_several_splits_are_all_counted_and_the_first_are_listed(tmp_path):
     path = str(tmp_path / "same_pictures.json")
     names = [f"{n:05d}.jpg" for n in range(3 * SHOWN)]
     write_same_pictures(([("test", n), ("train", n)] for n in reversed(names)), path)

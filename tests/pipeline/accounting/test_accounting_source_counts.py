@@ -102,7 +102,7 @@ def test_without_a_training_image_the_reason_is_given(table):
     assert "splits are by" not in message
 
 
-def test_where_all_images_are_of_other_splits_what_put_them_there_is_said(table):
+def test_a_source_without_training_images_is_refused_with_what_decided_the_splits(table):
     counts = NOTHING._replace(read={"test": 5}, images={"test": 5, "validation": 2})
     assert_refused(
         lambda: check_splits(counts, BY_COLUMN, config(), table),

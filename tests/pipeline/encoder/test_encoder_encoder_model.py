@@ -204,7 +204,7 @@ def test_a_missing_model_file_is_refused(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["text.keras", "text.h5"])
-def test_what_is_no_model_file_is_refused(name, tmp_path):
+def test_a_file_that_is_no_model_is_refused(name, tmp_path):
     path = tmp_path / name
     path.write_text("no model")
     message = refusal(tmp_path, encoder=str(path))

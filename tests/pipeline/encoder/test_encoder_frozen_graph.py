@@ -80,7 +80,7 @@ def test_features_in_bfloat16_are_close_and_not_equal(model, bfloat16):
     assert error > 1e-4  # of float32 it is 1e-6
 
 
-def test_in_bfloat16_the_casts_are_in_the_graph(bfloat16):
+def test_a_graph_in_bfloat16_holds_its_casts(bfloat16):
     assert casts_to_bfloat16(bfloat16)
     convolutions = [node for node in nodes(bfloat16) if "Conv2D" in node.op]
     assert convolutions
@@ -183,7 +183,7 @@ def test_batch_normalization_is_folded_into_what_it_follows(product, changes):
     assert not {"Mul", "Rsqrt", "AddV2", "Sub"} & counts.keys()
 
 
-def test_what_is_used_twice_is_not_folded_and_stays_right():
+def test_a_convolution_that_is_used_twice_is_not_folded():
     image = keras.Input((SIDE, SIDE, 3))
     convolved = keras.layers.Conv2D(4, 3)(image)
     normalized = keras.layers.BatchNormalization()(convolved)

@@ -175,7 +175,7 @@ def test_nothing_but_the_encoder_is_written(written):
     assert names - in_model == {ENCODER_KERAS_FILE, RECEIPT_FILE}
 
 
-def test_what_is_missing_of_an_encoder_is_written_again(grid, tmp_path):
+def test_missing_files_of_an_encoder_are_written_again(grid, tmp_path):
     described = write_image_encoder(grid, settings(tmp_path))
     assert described == describe_with(grid)
     model = tmp_path / ENCODER_DIRECTORY / "saved_model.pb"

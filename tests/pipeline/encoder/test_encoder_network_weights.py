@@ -229,7 +229,7 @@ def test_a_published_file_with_a_layer_less_or_more_at_its_end_is_refused(last, 
 
 
 @pytest.mark.parametrize("file", ["it.h5", "it.weights.h5"])
-def test_what_is_no_weights_file_is_refused(file, tmp_path):
+def test_a_file_that_is_no_weights_file_is_refused(file, tmp_path):
     path = tmp_path / file
     path.write_text("no weights")
     assert refusal("mobilenet_v2", path).startswith("these weights do not fit mobilenet_v2: Unable")

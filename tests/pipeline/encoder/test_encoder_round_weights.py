@@ -17,7 +17,9 @@ def kernel(shape, seed, scale=1.0):
 
 @given(st.integers(1, 5), st.integers(1, 5), st.integers(0, 2**32 - 1), st.integers(-8, 8))
 @settings(max_examples=50, deadline=None)
-def test_each_number_is_near_and_each_sum_nearer(height, width, seed, power):
+def test_rounding_keeps_each_number_near_and_each_sum_of_a_filter_nearer(
+    height, width, seed, power
+):
     weight = kernel((height, width, 3, 2), seed, 10.0**power)
     rounded = round_to_bfloat16(weight).astype(np.float32)
     largest = np.abs(weight).max((0, 1))
@@ -29,7 +31,7 @@ def test_each_number_is_near_and_each_sum_nearer(height, width, seed, power):
         assert (off <= EPSILON * (smallest + EPSILON * largest) + 1e-6 * largest).all()
 
 
-def test_sums_are_closer_than_those_of_numbers_rounded_alone():
+def test_sums_of_filters_are_closer_than_where_each_number_is_rounded_alone():
     weight = kernel((3, 3, 64, 1), 0)
     alone = tf.cast(weight, tf.bfloat16).numpy()
     off = [
@@ -40,7 +42,7 @@ def test_sums_are_closer_than_those_of_numbers_rounded_alone():
 
 
 @pytest.mark.parametrize("shape", [(5,), (4, 6), (1, 1, 4, 6), ()])
-def test_what_is_no_filter_is_rounded_as_tensorflow_does(shape):
+def test_weights_that_are_no_filter_are_rounded_as_tensorflow_does(shape):
     weight = np.asarray(kernel(shape, 1))
     rounded = round_to_bfloat16(weight)
     assert rounded.dtype == tf.bfloat16.as_numpy_dtype

@@ -10,7 +10,7 @@ from pipeline.engines.beam_options import make_options
 from pipeline.engines.local_processes import make_pipeline
 
 
-def test_in_one_process_it_is_beams_own_runner():
+def test_one_process_takes_the_runner_of_beam():
     pipeline = make_pipeline(make_options([]))
     assert isinstance(pipeline.runner, FnApiRunner)
     assert pipeline._options.view_as(DirectOptions).direct_running_mode == "in_memory"
@@ -23,7 +23,7 @@ def test_the_number_of_processes_and_other_options_are_kept():
     assert options.get_all_options()["job_name"] == "x"
 
 
-def test_other_runners_are_made_by_their_name():
+def test_runners_that_are_not_the_local_one_are_made_by_their_name():
     flags = ["--runner=DirectRunner", "--direct_running_mode=multi_processing"]
     assert type(make_pipeline(make_options(flags)).runner).__name__ != "FnApiRunner"
 

@@ -17,7 +17,7 @@ subprocess.run([sys.executable, "-c", sys.argv[1], str(os.getpid())])
 """
 
 
-def test_it_ends_when_its_launcher_is_killed():
+def test_a_local_worker_ends_when_its_launcher_is_killed():
     launcher = subprocess.Popen(
         [sys.executable, "-c", LAUNCHER, WORKER], stdout=subprocess.PIPE, text=True
     )
@@ -28,6 +28,6 @@ def test_it_ends_when_its_launcher_is_killed():
     assert psutil.wait_procs([worker], timeout=10)[1] == []
 
 
-def test_it_ends_when_its_launcher_ended_before_it_began():
+def test_a_local_worker_ends_when_its_launcher_has_ended_before():
     result = subprocess.run([sys.executable, "-c", WORKER, "1"], timeout=30, capture_output=True)
     assert result.returncode == 1

@@ -36,7 +36,7 @@ def os_error(number, path="/out/x"):
     "number",
     [errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO],
 )
-def test_what_a_disk_does_is_told_as_the_system_says_it(number):
+def test_failures_of_a_disk_are_told_in_the_words_of_the_system(number):
     told = explain_failure(os_error(number))
     assert os.strerror(number) in told and "/out/x" in told
 
@@ -51,7 +51,7 @@ def test_what_a_disk_does_is_told_as_the_system_says_it(number):
         BeamIOError("Match failed", {"/out/a": os_error(errno.EACCES)}),
     ],
 )
-def test_as_tensorflow_and_beam_say_it(error):
+def test_failures_of_a_disk_are_found_in_errors_of_tensorflow_and_beam(error):
     assert "/out/a" in explain_failure(error)
 
 
@@ -73,7 +73,7 @@ def test_as_tensorflow_and_beam_say_it(error):
         ),
     ],
 )
-def test_all_else_may_be_a_defect(error):
+def test_errors_that_are_no_failure_of_the_environment_are_not_explained(error):
     assert explain_failure(error) == ""
 
 
@@ -100,7 +100,9 @@ def raise_(make_error, _):
     ],
 )
 @pytest.mark.parametrize("mode", ["in_memory", "multi_threading"])
-def test_from_within_a_worker(make_error, expected, mode, capsys):
+def test_failures_within_a_worker_are_told_in_one_line_with_status_2(
+    make_error, expected, mode, capsys
+):
     with (
         pytest.raises(SystemExit) as stopped,
         errors_told(lambda: "all is kept", explain=explain_failure),
@@ -124,7 +126,9 @@ def run_in_worker(make_error, mode):
         pipeline | beam.Create([0]) | beam.Map(functools.partial(raise_, make_error))
 
 
-def test_a_defect_is_not_told_in_a_line(pictures, tmp_path, monkeypatch, capsys):
+def test_a_defect_of_the_launcher_is_raised_and_not_told_in_one_line(
+    pictures, tmp_path, monkeypatch, capsys
+):
     def divide(*_, **__):
         raise ZeroDivisionError("division by zero")
 

@@ -88,7 +88,7 @@ def test_the_worker_is_told_options_addresses_and_capabilities(engine):
 
 
 @pytest.mark.parametrize("missing", ["--id", "--provision_endpoint"])
-def test_what_an_engine_must_give_is_named(capsys, missing):
+def test_variables_that_an_engine_must_give_a_worker_are_named(capsys, missing):
     given = {"--id": "1", "--provision_endpoint": "localhost:1"}
     del given[missing]
     with pytest.raises(SystemExit) as stopped:

@@ -47,12 +47,12 @@ def reason(content, **decoding):
         ("HTML, a web page,", b"<!DOCTYPE html><title>404</title>"),
     ],
 )
-def test_another_format_is_named_with_what_to_do(name, content):
+def test_a_format_that_is_not_read_is_named_with_what_to_do(name, content):
     assert reason(content) == f"{name} is not read: convert it to JPEG or PNG"
 
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "GIF", "BMP", "WEBP"])
-def test_a_format_that_is_read_is_no_other_one(format):
+def test_a_format_that_is_read_is_not_named_as_another_format(format):
     assert other_format(encode(format)) == ""
 
 

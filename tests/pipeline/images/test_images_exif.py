@@ -104,7 +104,7 @@ def test_an_image_without_exif_is_upright(format):
 @pytest.mark.parametrize("format", WRITERS)
 @pytest.mark.parametrize("value", [0, 9, 255, 65_535])
 @pytest.mark.parametrize("order", "<>")
-def test_a_value_that_is_none_is_upright(format, value, order):
+def test_an_orientation_of_no_known_value_is_upright(format, value, order):
     assert orientation(format, WRITERS[format](tiff(value, order))) == 1
 
 
@@ -161,13 +161,13 @@ def test_what_looks_like_exif_elsewhere_is_not_read():
         "no entries", "entries past the end", "more entries past the end",
     ],
 )  # fmt: skip
-def test_a_damaged_block_is_upright(format, block):
+def test_an_image_with_a_damaged_exif_block_is_upright(format, block):
     assert orientation(format, WRITERS[format](block or b"\0")) == 1
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.binary(max_size=100).filter(lambda block: block[:4] not in (b"II*\0", b"MM\0*")))
-def test_random_bytes_are_upright(block):
+def test_an_image_with_random_bytes_as_exif_block_is_upright(block):
     assert orientation("jpeg", jpeg(block)) == 1
     assert orientation("png", png(block)) == 1
 
@@ -189,7 +189,7 @@ def test_bytes_that_a_file_no_longer_has_are_zero(order, value):
     assert orientation("jpeg", jpeg(block)[: 12 + end]) == value
 
 
-def test_lengths_that_lie_end_the_search():
+def test_wrong_lengths_of_segments_end_the_search_for_exif():
     image_bytes = jpeg(tiff(6), before=JFIF)
     assert orientation("jpeg", image_bytes[:4] + b"\0\0" + image_bytes[6:]) == 1
     assert orientation("jpeg", image_bytes[:4] + b"\xff\xff" + image_bytes[6:]) == 1
@@ -199,6 +199,6 @@ def test_lengths_that_lie_end_the_search():
 
 
 @pytest.mark.parametrize("segments, value", [(990, 6), (1_010, 1)])
-def test_a_thousand_segments_are_looked_through(segments, value):
+def test_exif_is_looked_for_in_a_thousand_segments(segments, value):
     image_bytes = jpeg(tiff(6), before=segments * segment(0xFE, b""))
     assert orientation("jpeg", image_bytes) == value

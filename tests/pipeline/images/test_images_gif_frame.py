@@ -113,7 +113,7 @@ def test_a_transparent_color_becomes_white(color, tables):
     [control(2, False), control(4), control(255), control(1) + control(2, False), b"!\xff\0"],
     ids=["not set", "beyond the colors", "far beyond", "taken back", "of no blocks"],
 )
-def test_without_a_transparent_color_all_stay(before):
+def test_a_gif_without_a_transparent_color_keeps_all_its_colors(before):
     image_bytes = gif(before=before, global_colors=COLORS)
     np.testing.assert_array_equal(decoded(image_bytes)[0], colors_of(COLORS))
 
@@ -129,7 +129,7 @@ def test_a_frame_is_all_of_the_image_wherever_it_lies(frame_at, screen):
     np.testing.assert_array_equal(decoded(image_bytes)[0], colors_of(COLORS))
 
 
-def test_thousands_of_large_frames_cost_one():
+def test_a_gif_with_thousands_of_large_frames_costs_the_time_of_one_frame():
     one = encode(Image.new("L", (1_000, 1_000), 9))
     frame = one[one.index(b",\0\0\0\0") : -1]
     bomb = one[:-1] + 5_000 * frame + b";"  # 15 GB unfolded
@@ -142,13 +142,13 @@ def test_thousands_of_large_frames_cost_one():
 
 @pytest.mark.parametrize("name", ["interlaced", "animated"])
 @pytest.mark.parametrize("kept", [0.3, 0.6, 0.95])
-def test_a_truncated_first_frame_is_refused(name, kept):
+def test_a_gif_with_a_truncated_first_frame_is_refused(name, kept):
     end = len(first(GIFS[name])) - 1
     with pytest.raises(tf.errors.InvalidArgumentError):
         decoded(GIFS[name][: int(end * kept)])
 
 
-def test_a_file_that_ends_after_its_first_frame_is_read():
+def test_a_gif_that_ends_after_its_first_frame_is_read():
     np.testing.assert_array_equal(decoded(GIFS["grey"][:-1])[0], pixels(GIFS["grey"]))
 
 

@@ -113,7 +113,7 @@ def test_a_gif_without_a_frame_has_no_size():
     ],
     ids=["empty", "zeros", "ones", "text", "broken png", "gif7", "wave", "jpeg", "tiff"],
 )  # fmt: skip
-def test_what_is_another_file_is_unknown_and_has_no_size(image_bytes):
+def test_a_file_that_is_no_image_has_an_unknown_format_and_no_size(image_bytes):
     assert header(image_bytes) == (UNKNOWN, 0, 0)
 
 

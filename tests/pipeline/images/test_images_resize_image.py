@@ -77,7 +77,9 @@ TURNS = {
 @pytest.mark.parametrize("resize", RESIZE)
 @pytest.mark.parametrize("turn", TURNS)
 @pytest.mark.parametrize("height, width", [(97, 131), (48, 101), (23, 300), (60, 20)])
-def test_turning_before_or_after_is_the_same(resize, turn, height, width):
+def test_turning_an_image_before_or_after_resizing_gives_the_same_pixels(
+    resize, turn, height, width
+):
     pixels = noise(height, width)
     np.testing.assert_allclose(
         resized(np.ascontiguousarray(TURNS[turn](pixels)), resize),
@@ -88,7 +90,7 @@ def test_turning_before_or_after_is_the_same(resize, turn, height, width):
 
 @pytest.mark.parametrize("resize", RESIZE)
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
-def test_an_image_of_that_size_stays_as_it_is(resize, dtype):
+def test_an_image_that_has_the_size_asked_for_stays_as_it_is(resize, dtype):
     pixels = noise(SIDE, SIDE).astype(dtype)
     np.testing.assert_array_equal(resized(pixels, resize), pixels)
 

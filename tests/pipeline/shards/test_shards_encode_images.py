@@ -63,7 +63,7 @@ def test_each_poisoned_element_fails_alone_and_soon(size, data):
 
 
 @pytest.mark.parametrize("size", [1, 2, 31, 32])
-def test_there_is_a_result_for_every_element(size):
+def test_encode_or_halve_gives_a_result_for_every_element(size):
     assert encode_or_halve(Encode(set()), range(size)) == [10 * n for n in range(size)]
     assert len(encode_or_halve(Encode(set(range(size))), range(size))) == size
 
@@ -163,7 +163,7 @@ def test_every_image_has_its_own_features_in_order(machine, numbered, count):
     assert all(values.dtype == np.float16 and values == int(name) for name, values in found.items())
 
 
-def test_all_cores_are_at_work_at_once_and_no_more(machine, numbered):
+def test_as_many_batches_are_encoded_at_once_as_there_are_cores(machine, numbered):
     list(encode_images(machine, numbered(range(20 * BATCH)), "float32"))
     assert machine.encoder.most_at_work == CORES
 

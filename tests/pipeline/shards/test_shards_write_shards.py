@@ -232,7 +232,9 @@ def test_the_receipt_says_what_the_shard_holds(directory, draw, write):
     assert all(seconds > 0 for seconds in found.seconds.values())
 
 
-def test_a_shard_tells_its_pictures_by_their_bytes_also_when_it_was_there(draw, write, pictures):
+def test_a_shard_tells_the_digests_of_its_pictures_also_where_it_was_written_before(
+    draw, write, pictures
+):
     images = draw((1, 1, 1), None, (2, 2, 2), (1, 1, 1))
     expected = {
         f"{n}.png": hashlib.sha256(picture(colour)).hexdigest()[:32]

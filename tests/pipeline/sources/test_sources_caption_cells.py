@@ -48,7 +48,7 @@ def test_arrays_of_texts_are_read_as_numpy_writes_them(texts):
         (r"['\q \x41 \u0041 \U00000041']", [r"\q A A A"]),
     ],
 )
-def test_lists_of_texts_may_lack_some(text, texts):
+def test_lists_of_texts_may_have_missing_texts(text, texts):
     assert captions_in_text(text) == texts
 
 
@@ -60,7 +60,7 @@ def test_lists_of_texts_may_lack_some(text, texts):
         "['a';'b']", "[,'a']", "['a'", "['a' 'b", "[" * 9999 + "]" * 9999, None, 7, ["a"], b"x",
     ],
 )  # fmt: skip
-def test_everything_else_is_text(text):
+def test_text_that_is_no_list_of_texts_is_not_read_as_a_list(text):
     assert captions_in_text(text) is None
 
 

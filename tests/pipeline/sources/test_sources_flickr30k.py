@@ -60,7 +60,7 @@ def test_every_layout_is_found(tmp_path, captions_file, text, images):
     )
 
 
-def test_the_usual_copy_is_read(tmp_path):
+def test_the_usual_copy_of_flickr30k_is_read(tmp_path):
     make_source(tmp_path, CSV_FILE, "flickr30k_images", "flickr30k_images/flickr30k_images")
     source = find_flickr30k(str(tmp_path))
     assert [found for part in source.parts for found in source.read(part)] == [
@@ -69,7 +69,7 @@ def test_the_usual_copy_is_read(tmp_path):
     ]
 
 
-def test_its_own_layout_is_read(tmp_path):
+def test_the_published_layout_of_flickr30k_is_read(tmp_path):
     source = find_flickr30k(str(make_source(tmp_path)))
     assert [found for part in source.parts for found in source.read(part)] == [
         caption("a.jpg", 0, "A dog ."),

@@ -108,7 +108,7 @@ def test_names_of_folders_can_be_given(tmp_path):
     assert dict(source.parts) == {"train": "train", "mine": "test", "more": LEAVE_OUT}
 
 
-def test_other_folders_are_no_splits_and_part_of_the_id(tmp_path):
+def test_folders_not_called_as_splits_are_no_splits_and_part_of_the_id(tmp_path):
     for folder in ("a", "b"):
         write(tmp_path / folder / "0.jpg", folder)
         write(tmp_path / folder / "0.txt", f"A {folder} dog")
@@ -214,7 +214,7 @@ def test_names_that_are_not_utf8_can_be_written(tmp_path):
     assert name == "caf\\xe9.jpg"
 
 
-def test_what_is_no_directory_of_pictures_is_refused(tmp_path):
+def test_an_input_that_is_no_directory_of_pictures_is_refused(tmp_path):
     assert_refused(tmp_path / "nowhere", "does not exist")
     (tmp_path / "empty").mkdir()
     assert_refused(tmp_path / "empty", "is there, but has no file in it")

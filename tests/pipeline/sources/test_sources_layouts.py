@@ -204,7 +204,7 @@ COCOS = {
 
 @pytest.mark.parametrize("flags", [{}, {"split_fractions": (1.0, 0.0, 0.0)}])
 @pytest.mark.parametrize("kind", COCOS)
-def test_coco_with(tmp_path, kind, flags):
+def test_coco_layouts_of_several_kinds_keep_captions_ids_and_splits(tmp_path, kind, flags):
     coco(tmp_path / "in", **COCOS[kind])
     found, ids = run(tmp_path, "coco", **flags)
     assert own(found) and splits(found) == ([10, 0, 0] if flags else [7, 3, 0])
@@ -244,7 +244,7 @@ def test_a_url_in_a_later_row(tmp_path):
         run(tmp_path)
 
 
-def test_utf16(tmp_path, capsys):
+def test_a_csv_table_in_utf16_is_read_and_told(tmp_path, capsys):
     write_pngs(tmp_path / "in")
     rows = [("image", "caption"), *((f"{n}.png", caption(n)) for n in PICTURES)]
     write(tmp_path / "in" / "train.csv", table(*rows).encode("utf-16"))

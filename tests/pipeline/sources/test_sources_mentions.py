@@ -85,7 +85,7 @@ def test_lone_surrogates_are_not_utf8(text):
 
 
 @pytest.mark.parametrize("value", ["", None, 3, True, b"a.jpg", ["a.jpg"], {}])
-def test_what_names_nothing_is_no_text(value):
+def test_a_value_that_names_nothing_is_no_text(value):
     assert not is_text(value)
     assert is_text("a.jpg")
 

@@ -25,7 +25,7 @@ def test_the_usual_names_are_known():
     }  # fmt: skip
 
 
-def test_given_names_win():
+def test_given_names_of_splits_win_over_the_usual_names():
     names = make_split_names(
         LEAVE_OUT, {"Dev": "test", "MINIVAL": "validation", "val": "leave_out"}
     )

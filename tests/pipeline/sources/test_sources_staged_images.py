@@ -93,7 +93,7 @@ def test_a_part_without_images_is_staged_too(pack, images):
 
 @settings(deadline=None)
 @given(st.lists(st.one_of(st.none(), st.binary(max_size=3)), max_size=20))
-def test_whatever_the_images_are_they_come_back(tmp_path_factory, images):
+def test_images_of_any_bytes_come_back_from_their_pack(tmp_path_factory, images):
     pack = pack_path(str(tmp_path_factory.mktemp("packs")), 0)
     for _ in range(2):
         staged = stage(pack, images)
@@ -146,7 +146,7 @@ def test_a_pack_without_an_index_counts_for_nothing(pack):
     assert read_back(stage(pack, IMAGES)) == [image or b"" for image in IMAGES]
 
 
-def test_two_readers_at_once_come_to_the_same(pack):
+def test_two_readers_at_once_give_the_same_images(pack):
     containers = [Container(IMAGES), Container(IMAGES)]
     pairs = list(itertools.zip_longest(*[stage_images(pack, c.rows) for c in containers]))
     assert [c.asked for c in containers] == [[True], [True]]

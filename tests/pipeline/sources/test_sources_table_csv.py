@@ -282,7 +282,7 @@ def whole(text):
     st.sampled_from(["\n", "\r\n"]),
     st.sampled_from(["utf-8", "utf-16"]),
 )
-def test_what_python_writes_is_read_back_or_rejected(
+def test_a_csv_that_python_writes_is_read_back_or_rejected(
     tmp_path_factory, rows, delimiter, quoting, end, encoding
 ):
     out = io.StringIO()

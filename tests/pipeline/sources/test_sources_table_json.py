@@ -41,7 +41,7 @@ def test_a_bad_line_of_a_jsonl_file_costs_only_itself(tmp_path, line, message):
     assert found == {1: Cells("a.jpg", "A dog"), 4: Cells("c.jpg", "A dog")}
 
 
-def test_values_of_other_types_are_left_to_who_uses_them(tmp_path):
+def test_values_of_a_json_line_keep_their_type(tmp_path):
     path = write(tmp_path / "t.jsonl", lines_of({"image": 7, "caption": {"x": 1}}, {}))
     assert list(read_jsonl(path, Columns())) == [(1, Cells(7, {"x": 1})), (2, Cells())]
 

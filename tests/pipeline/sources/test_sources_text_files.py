@@ -74,7 +74,7 @@ def test_a_carriage_return_within_a_line_starts_no_line(tmp_path):
     assert len(list(read_lines(write(tmp_path / "t", content)))) == 2
 
 
-def test_line_feeds_within_cells_of_a_file_with_carriage_returns_do_not_hide_these(tmp_path):
+def test_line_feeds_within_cells_do_not_hide_carriage_returns_that_end_lines(tmp_path):
     content = b'image,caption\ra.jpg,"A\ndog"\rb.jpg,A cat\r'  # as Excel for Mac wrote it
     lines = ["image,caption\r", 'a.jpg,"A\n', 'dog"\r', "b.jpg,A cat\r"]
     assert list(read_lines(write(tmp_path / "t", content))) == lines

@@ -310,7 +310,7 @@ def test_a_directory_that_is_not_there_holds_nothing(tmp_path):
     assert_refused("coco_captions", tmp_path / "no", tmp_path / "no", "nothing")
 
 
-def test_a_name_that_is_none_is_refused(coco):
+def test_a_name_that_tfds_cannot_parse_is_refused(coco):
     assert_refused("../coco captions", coco, "Parsing builder name string")
 
 

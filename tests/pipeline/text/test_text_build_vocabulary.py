@@ -130,7 +130,7 @@ def as_counts(words):
     return [((WORD, "train", word), n) for word, n in words.items()]
 
 
-def test_other_counts_are_no_words():
+def test_counts_of_lengths_and_images_are_not_taken_for_words():
     others = [((LENGTH, "train", 7), 99), ((IMAGES, "train", ""), 99)]
     run([*others, *as_counts({"dog": 1})], ChooseWords(1, 0), [("dog", 1)])
     run(others, ChooseWords(1, 0), [])

@@ -103,7 +103,7 @@ def test_tutorial_words_are_letters_alone_and_more_than_one(text, words):
         ("...", ["..."]),
     ],
 )
-def test_none_splits_at_whitespace_and_keeps_everything(text, words):
+def test_the_preset_none_splits_at_whitespace_and_keeps_everything(text, words):
     assert tokenize(text, "none") == words
 
 
@@ -116,7 +116,7 @@ def test_text_without_letters_or_digits_has_no_words(text, clean):
 @settings(max_examples=300)
 @given(ASCII_TEXTS)
 @example("a\x1cb")
-def test_tutorial_does_what_the_tutorials_do(text):
+def test_the_preset_tutorial_does_what_the_tutorials_do(text):
     assert tokenize(text, "tutorial") == tutorial_words(text)
 
 
@@ -288,7 +288,7 @@ WRAPS = [
 @given(
     st.lists(st.sampled_from(WRAPS), min_size=1, max_size=3), st.text("aé. <>[]İ").map(str.strip)
 )
-def test_what_was_wrapped_is_unwrapped(wraps, text):
+def test_markers_wrapped_around_a_caption_are_taken_off(wraps, text):
     wrapped = text
     for start, end in wraps:
         wrapped = start + wrapped + end

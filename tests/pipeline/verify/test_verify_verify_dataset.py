@@ -70,7 +70,7 @@ def test_nothing_is_wrong_with_a_whole_dataset(dataset, capsys):
     assert "6 shards with 117 images are as the manifest says" in capsys.readouterr().out
 
 
-def test_several_threads_find_the_same(copy):
+def test_several_threads_find_the_same_problems_as_one(copy):
     shard_of(copy).unlink()
     flags = ["--direct_running_mode=multi_threading", "--direct_num_workers=2"]
     found = verify_dataset(copy, flags)
@@ -188,13 +188,13 @@ def test_the_command_exits_with_1_and_tells_what_is_wrong(copy, capsys):
     assert f"{shard_of(copy).name} is missing" in output and "1 problems in 6 shards" in output
 
 
-def test_the_home_directory_in_the_path(copy, monkeypatch, capsys):
+def test_a_tilde_in_the_path_of_a_dataset_is_the_home_directory(copy, monkeypatch, capsys):
     monkeypatch.setenv("HOME", str(copy.parent))
     main(["~/data"])
     assert f"{copy}: 6 shards with 117 images are as the manifest says" in capsys.readouterr().out
 
 
-def test_what_is_no_dataset_is_refused(tmp_path, capsys):
+def test_a_directory_that_is_no_dataset_is_refused(tmp_path, capsys):
     for arguments in ([str(tmp_path)], [str(tmp_path / "nowhere")], [str(tmp_path), "--bogus"]):
         with pytest.raises(SystemExit) as stopped:
             main(arguments)

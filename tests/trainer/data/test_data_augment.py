@@ -20,7 +20,7 @@ def ones(count=40):
     return tf.ones([count])
 
 
-def test_nothing_changes_unless_asked_for():
+def test_images_are_not_augmented_unless_asked_for():
     np.testing.assert_array_equal(augmented(), IMAGES)
 
 

@@ -77,13 +77,13 @@ def test_an_epoch_that_goes_on_in_its_last_batch_still_counts(dataset):
         read_epoch(dataset, wrong, start=last)
 
 
-def test_segments_count_for_themselves(dataset, small_segments):
+def test_each_segment_of_an_epoch_is_compared_with_the_manifest(dataset, small_segments):
     wrong, shard = changed(read_manifest(dataset), "train", images=1)
     with pytest.raises(InputError, match=re.escape(shard.file)):
         read_epoch(dataset, wrong)
 
 
-def test_captions_are_counted_too(dataset):
+def test_captions_of_a_shard_are_compared_with_the_manifest(dataset):
     wrong, shard = changed(read_manifest(dataset), "train", captions=-1)
     with pytest.raises(InputError, match=rf"with {shard.captions + 1} captions, the manifest says"):
         read_epoch(dataset, wrong)

@@ -38,7 +38,7 @@ def test_vectors_of_known_words_are_read(tmp_path, header):
     np.testing.assert_allclose(vectors, [[1, 2, -3.5], [1e-3, 0, 7]])
 
 
-def test_lines_as_glove_and_fasttext_have_them(tmp_path):
+def test_lines_of_glove_and_fasttext_files_are_read(tmp_path):
     path = tmp_path / "vectors.txt"
     lines = [
         ". . . 0 0 0", "at name@domain.com 0 0 0", "cat 1 2 3 ", "dog's 4 4 4", "dog 5 6 7\r",

@@ -79,7 +79,7 @@ def test_one_bad_picture_costs_one_picture(signatures, good):
     assert np.isfinite(expected["log_probs"]).all()
 
 
-def test_features_have_errors_too(signatures, good):
+def test_the_encode_signature_gives_an_error_for_each_bad_picture(signatures, good):
     contents = [good[0], b"no image", good[1]]
     result = signatures["encode"](image_bytes=tf.constant(contents))
     assert result["error"].numpy().tolist() == [b"", b"not an image", b""]
@@ -87,7 +87,7 @@ def test_features_have_errors_too(signatures, good):
     np.testing.assert_allclose(result["features"].numpy()[[0, 2]], expected, rtol=1e-4, atol=1e-5)
 
 
-def test_a_batch_of_none_gives_none(signatures, good):
+def test_signatures_give_empty_results_for_a_batch_of_no_pictures(signatures, good):
     for name in ("serving_default", "encode"):
         shapes = {
             count: {
@@ -120,7 +120,7 @@ def test_formats_decide_what_is_in_the_graph(exported, trained_run, tmp_path, go
     assert result["error"].numpy().tolist() == [b"", b"", b"JPEG is not read, PNG or WebP is"]
 
 
-def test_what_an_operation_raises_becomes_what_stands_in():
+def test_elements_whose_operation_raises_get_the_value_that_stands_in():
     def root(x):
         number = tf.strings.to_number(x)  # fails of what is no number
         with tf.control_dependencies([tf.debugging.Assert(number >= 0, ["negative"])]):

@@ -93,7 +93,7 @@ def assert_same(answers, expected):
             np.testing.assert_allclose(value, expected[name], rtol=2e-3, atol=2e-3)
 
 
-def test_the_oldest_tensorflow_serves_it_loaded_and_by_serving_s_messages(
+def test_the_oldest_tensorflow_serves_an_export_loaded_and_by_messages_of_serving(
     exported, files, expected, tmp_path
 ):
     answers = tmp_path / "answers.json"
@@ -114,7 +114,7 @@ def test_the_oldest_tensorflow_serves_it_loaded_and_by_serving_s_messages(
                 json.dumps(values, ensure_ascii=False, allow_nan=False).encode("utf-8")
 
 
-def test_the_oldest_saved_model_cli_runs_it(exported, files, expected, tmp_path):
+def test_the_oldest_saved_model_cli_runs_an_export(exported, files, expected, tmp_path):
     contents = [tf.io.read_file(file).numpy() for file in files]
     np.save(tmp_path / "images.npy", np.array(contents, object))
     command = [os.path.join(ENVIRONMENT, "bin", "saved_model_cli"), "run", f"--dir={exported}"]
@@ -127,7 +127,7 @@ def test_the_oldest_saved_model_cli_runs_it(exported, files, expected, tmp_path)
     assert_same(given, expected["serving_default"])
 
 
-def test_tensorflow_java_runs_it(exported, files, expected, tmp_path_factory):
+def test_tensorflow_java_runs_an_export(exported, files, expected, tmp_path_factory):
     directory = tmp_path_factory.getbasetemp()  # libraries are unpacked once
     java = ["java", f"-Dorg.bytedeco.javacpp.cachedir={directory}/javacpp", "-cp", f"{JARS}/*"]
     printed = run([*java, os.path.join(HERE, "Captions.java"), exported, *files], directory)

@@ -21,7 +21,7 @@ def test_a_good_export_is_checked_on_training_pictures(trained_run, tmp_path, ca
     assert "on 4 training pictures" in capsys.readouterr().out
 
 
-def test_other_weights_in_the_file_are_found(trained_run, tmp_path, monkeypatch):
+def test_an_export_with_other_weights_than_the_run_is_found(trained_run, tmp_path, monkeypatch):
     def save(server, directory, signatures):
         """Writes weights that are not the run's, as one that is restored wrongly has."""
         weights = server._weights
@@ -63,7 +63,9 @@ def test_features_that_the_encoder_does_not_make_are_found(trained_run, tmp_path
 
 
 @pytest.mark.slow
-def test_without_pictures_it_is_tried_on_noise(trained_run, tmp_path, monkeypatch, capsys):
+def test_an_export_is_tried_on_noise_where_there_are_no_pictures(
+    trained_run, tmp_path, monkeypatch, capsys
+):
     monkeypatch.setattr(trainer.export.export_check, "LOOKED_AT", 0)
     load_run(trained_run).export(str(tmp_path / "export"), SEARCH)
     assert "on noise" in capsys.readouterr().out

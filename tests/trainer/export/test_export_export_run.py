@@ -75,7 +75,7 @@ def test_xla_gives_the_same_scores(trained_run, evaluated, monkeypatch):
     assert asked == [True, True]
 
 
-def test_validation_is_of_so_many_images_at_most(trained_run, dataset, monkeypatch):
+def test_validation_scores_at_most_as_many_images_as_asked_for(trained_run, dataset, monkeypatch):
     scored = []
     monkeypatch.setattr(
         trainer.scores.validation,
@@ -131,7 +131,7 @@ def test_scores_and_captions_of_a_split_are_written(evaluated, trained_run, data
     assert not any("<" in text for text in captions.values())
 
 
-def test_without_java_the_scores_say_so_and_leave_meteor_out(trained_run, monkeypatch, tmp_path):
+def test_scores_without_java_say_so_and_leave_meteor_out(trained_run, monkeypatch, tmp_path):
     run = tmp_path / "run"
     run.mkdir()
     for name in ("config.json", "best"):
@@ -172,7 +172,7 @@ def test_files_are_captioned_and_a_bad_one_costs_only_itself(
     assert len(errors) == 2 and str(bad) in errors[0] and missing in errors[1]
 
 
-def test_what_is_no_run_or_export_is_named(trained_run, tmp_path):
+def test_a_directory_that_is_no_run_or_export_is_named(trained_run, tmp_path):
     with pytest.raises(InputError, match="holds no exported model"):
         caption_files(str(tmp_path), ["x.jpg"])
     with pytest.raises(InputError, match="is no beamcap run"):

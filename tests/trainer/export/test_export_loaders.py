@@ -157,7 +157,9 @@ def assert_same_answers(answers, others):
 
 
 @pytest.mark.slow
-def test_every_loader_says_what_the_trainer_says(exports, image_bytes, from_command_line):
+def test_every_loader_gives_the_captions_that_the_trainer_gives(
+    exports, image_bytes, from_command_line
+):
     for (model, kind), exported in exports.items():
         path = exported.path
         signatures = tf.saved_model.load(path).signatures
@@ -206,7 +208,7 @@ def test_an_export_is_as_large_as_its_weights(dataset, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_batch_of_none_gives_none(exports):
+def test_a_session_gives_empty_results_for_a_batch_of_no_pictures(exports):
     for model, kind in (("attend", "plain"), ("transformer", "plain"), ("merge", "trained-CNN")):
         path = exports[model, kind].path
         captioned, encoded = in_session(path, [])

@@ -17,7 +17,7 @@ from trainer.layers.packing import pack_captions, unpack
 from trainer.replicas.stateless_random import replica_seed
 
 
-def test_dropout_is_of_the_share_and_keeps_the_mean():
+def test_dropout_leaves_out_the_share_asked_for_and_keeps_the_mean():
     ids = tf.ones([40, 1, 6], tf.int32)
     x, seed, words = tf.ones([200, 10]), replica_seed(1, 0, ids), pack_captions(ids)
     for rate, scale in ((0.25, 4 / 3), (0.6, 256 / 102), (0.999, 256)):
@@ -48,7 +48,7 @@ def test_a_word_has_the_same_mask_on_any_replica():
     np.testing.assert_array_equal(dropout_images(images[3:], 0.5, second, 0), masks[3:])
 
 
-def test_words_before_are_hidden_whole_but_never_the_start():
+def test_words_that_are_read_are_hidden_whole_but_never_the_start():
     ids = tf.concat([tf.fill([50, 2, 1], START), tf.fill([50, 2, 6], 5)], 2)
     seed, words = replica_seed(1, 2, ids), pack_captions(ids)
     hidden = dropout_inputs(words, 0.3, seed)

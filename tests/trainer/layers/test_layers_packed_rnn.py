@@ -61,7 +61,7 @@ def test_captions_without_words_change_nothing(cell):
 
 
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
-def test_stepping_is_the_recurrence(cell):
+def test_stepping_word_by_word_gives_the_outputs_of_the_packed_recurrence(cell):
     layer, state = make(cell, 2, np.random.default_rng(0))
     inputs = tf.random.stateless_normal([6, DEPTH], [1, 2])
     expected = packed_rnn(layer, inputs, state, words_of([2, 2, 2]))

@@ -10,7 +10,7 @@ from trainer.objectives.cross_entropy import doubly_stochastic_sum
 from trainer.optimizer import ClippedAdam
 
 
-def test_the_gate_can_shut_the_image_out():
+def test_the_gate_of_attend_can_shut_the_image_out():
     model, features = make("attend")
     model._query.bias.assign(tf.concat([model._query.bias[:-1], [-100.0]], 0))
     context = model.encode(features)

@@ -125,7 +125,7 @@ def test_captions_of_an_image_are_written_together_as_each_alone(kind):
             np.testing.assert_allclose(together[:, 2 * image + k], alone[:, 0], atol=1e-5)
 
 
-def test_padding_changes_nothing(family):
+def test_padding_of_a_batch_does_not_change_its_loss(family):
     model, features = make(family)
     more_features = tf.concat([features, tf.ones([2, 4, 6])], 0)
     padded = np.pad(CAPTIONS, [[0, 2], [0, 3], [0, 4]])
@@ -162,7 +162,7 @@ def test_every_weight_learns(kind):
     ("kind", "regions"),
     [(kind, 4) for kind in FAMILIES] + [(kind, 1) for kind in KINDS if " " not in kind],
 )
-def test_it_overfits_one_batch_and_then_writes_its_captions(kind, regions):
+def test_a_captioner_overfits_one_batch_and_then_writes_its_captions(kind, regions):
     model, features = make(kind, regions)
     captions = CAPTIONS[:, :1]  # one an image, so that there is one right answer
     optimizer = ClippedAdam(0.01, 5.0)
@@ -220,7 +220,7 @@ def test_xla_writes_the_same_captions(kind, job):
     np.testing.assert_array_equal(written(True), plain)
 
 
-def test_the_image_matters(family):
+def test_words_predicted_depend_on_the_image(family):
     model, features = make(family)
     words = pack_captions(tf.constant(CAPTIONS))
     logits = [model.teacher_force(x, words, None).logits_PV for x in (features, features[::-1] * 3)]

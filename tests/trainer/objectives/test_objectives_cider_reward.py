@@ -30,7 +30,7 @@ def published(images):
 
 @settings(deadline=None, max_examples=60)
 @given(st.lists(IMAGE, min_size=2, max_size=6))
-def test_it_gives_the_published_scores(images):
+def test_the_cider_reward_gives_the_published_scores(images):
     reward = CiderReward(refs for _, refs in images)
     references = np.zeros([len(images), 5, 10], np.int32)
     for i, (_, refs) in enumerate(images):

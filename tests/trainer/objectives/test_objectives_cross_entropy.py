@@ -7,7 +7,7 @@ from trainer.objectives.cross_entropy import doubly_stochastic_sum
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.5])
-def test_it_is_the_cross_entropy_with_the_smoothed_label(smoothing):
+def test_the_loss_is_the_cross_entropy_with_the_smoothed_label(smoothing):
     rng = np.random.default_rng(0)
     logits, labels = rng.standard_normal((6, 9)) * 3, rng.integers(0, 9, 6)
     log_probs = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
@@ -17,7 +17,7 @@ def test_it_is_the_cross_entropy_with_the_smoothed_label(smoothing):
     np.testing.assert_allclose(found, -(targets * log_probs).sum(), rtol=1e-5)
 
 
-def test_no_words_have_no_loss():
+def test_the_loss_of_no_words_is_0():
     assert float(cross_entropy_sum(tf.zeros([0, 9]), tf.zeros([0], tf.int32), 0.1)) == 0
 
 
@@ -29,7 +29,7 @@ def plain(logits, labels, smoothing):
 
 @pytest.mark.parametrize("scale", [0.1, 3, 300])
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
-def test_its_gradient_is_that_of_the_formula_also_for_extreme_logits(smoothing, scale):
+def test_the_gradient_of_the_loss_is_that_of_the_formula_also_for_extreme_logits(smoothing, scale):
     logits = tf.random.stateless_normal([6, 9], [1, 2]) * scale
     labels = tf.constant([0, 8, 3, 3, 5, 1])
     found = []

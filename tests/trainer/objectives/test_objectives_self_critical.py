@@ -72,7 +72,7 @@ def self_critical_step(model, average, **changes):
 @pytest.mark.parametrize(
     "kind, baseline", [("merge", "greedy"), ("merge", "samples"), ("transformer", "samples")]
 )
-def test_it_finds_captions_of_high_reward_by_itself(kind, baseline):
+def test_self_critical_training_finds_captions_of_high_reward(kind, baseline):
     model, features = make(kind)
     average, _ = make(kind)
     step = self_critical_step(model, average, baseline=baseline)
@@ -101,12 +101,12 @@ def test_xla_draws_captions_where_it_is_asked_to(is_compiled):
     assert len(by_xla) == 2 * is_compiled  # drawn captions, and the greedy ones
 
 
-def test_the_baseline_of_a_caption_is_of_the_others_alone():
+def test_the_baseline_of_a_caption_is_the_mean_of_the_other_captions():
     found = mean_of_others(tf.constant([[1.0, 2.0, 6.0], [0.0, 3.0, 0.0]]))
     np.testing.assert_allclose(found, [[4.0, 3.5, 1.5], [1.5, 0.0, 1.5]])
 
 
-def test_padding_changes_nothing():
+def test_padding_of_a_batch_does_not_change_the_self_critical_loss():
     rows = []
     for padding in (0, 2):
         model, features = make("merge")

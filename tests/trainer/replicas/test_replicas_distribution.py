@@ -67,7 +67,7 @@ def worker_processes(config, count=2):
 
 
 @pytest.mark.slow
-def test_when_a_worker_dies_the_other_ends_and_says_so(dataset, tmp_path):
+def test_a_worker_ends_and_says_so_when_the_other_worker_dies(dataset, tmp_path):
     config = multiworker_config(dataset, tmp_path / "run", epochs=EPOCHS, checkpoint_every=2)
     workers = worker_processes(config)
     checkpoints = tmp_path / "run" / "checkpoints"

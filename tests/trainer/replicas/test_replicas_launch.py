@@ -64,7 +64,7 @@ def assert_gone(pids, seconds=30):
 
 
 @pytest.mark.slow
-def test_it_trains_as_one_device_does_through_dead_processes_and_a_stop(
+def test_launch_trains_as_one_device_does_through_dead_processes_and_a_stop(
     one_device, dataset, tmp_path
 ):
     config = two_readers(dataset, tmp_path / "run")
@@ -107,7 +107,7 @@ def test_it_trains_as_one_device_does_through_dead_processes_and_a_stop(
     assert_same_training(config.run, one_device, EPOCHS)
 
 
-def test_the_first_status_that_is_not_0_is_told(monkeypatch, capsys):
+def test_launch_tells_the_first_status_of_a_worker_that_is_not_0(monkeypatch, capsys):
     script = "import sys, time; print('error: a flaw'); time.sleep({}); sys.exit({})"
 
     def run(*workers):
@@ -149,7 +149,7 @@ def test_bad_flags_are_told_before_a_worker_starts(capsys):
     )
 
 
-def test_what_each_worker_would_refuse_is_told_before_one_starts(
+def test_flags_that_every_worker_would_refuse_are_told_before_a_worker_starts(
     dataset, tmp_path, capsys, monkeypatch
 ):
     monkeypatch.setattr(module.subprocess, "Popen", None)

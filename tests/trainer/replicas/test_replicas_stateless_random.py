@@ -20,7 +20,7 @@ def seed(*key):
     width=st.integers(1, 35),
     place=st.integers(0, PLACES - 1),
 )
-def test_the_parts_of_replicas_make_up_the_numbers_of_one_device(draw, sizes, width, place):
+def test_random_numbers_of_replicas_make_up_those_of_one_device(draw, sizes, width, place):
     whole = draw(seed(1, 2), place, 0, sum(sizes), width).numpy()
     assert whole.shape == (sum(sizes), width)
     starts = np.cumsum([0, *sizes])
@@ -41,7 +41,7 @@ def test_numbers_fill_their_interval_evenly_in_rows_and_columns(draw, scale):
     assert np.abs(correlations).max() < 0.12
 
 
-def test_each_place_step_and_seed_has_numbers_of_its_own():
+def test_each_place_step_and_seed_has_random_numbers_of_its_own():
     drawn = [
         uniform(seed(*key), place, 0, 4, 8).numpy().tobytes()
         for key in ([1, 0], [2, 0], [1, PLACES])

@@ -22,7 +22,7 @@ def config(cluster, kind="worker", index=0):
     return {"cluster": cluster, "task": {"type": kind, "index": index}}
 
 
-def test_the_address_of_each_task_is_found(monkeypatch):
+def test_the_address_of_each_task_is_found_in_tf_config(monkeypatch):
     cluster = {"chief": ["[::1]:80"], "worker": TWO}
     for kind, index, address in (
         ("chief", 0, "[::1]:80"),
@@ -60,7 +60,7 @@ def test_the_address_of_each_task_is_found(monkeypatch):
         (["worker"], "it has no cluster"),
     ],
 )
-def test_what_is_wrong_is_named(monkeypatch, fields, expected):
+def test_a_wrong_tf_config_is_named_with_a_right_one(monkeypatch, fields, expected):
     monkeypatch.setenv("TF_CONFIG", json.dumps(fields))
     with pytest.raises(InputError) as refused:
         make_strategy("multiworker")
@@ -72,7 +72,7 @@ def test_what_is_wrong_is_named(monkeypatch, fields, expected):
 
 
 @pytest.mark.parametrize("text", ["", " ", "{}", '{"task": {"type": "worker", "index": 0}}'])
-def test_without_a_cluster_there_is_one_machine(text, monkeypatch):
+def test_tf_config_without_a_cluster_means_one_machine(text, monkeypatch):
     monkeypatch.setenv("TF_CONFIG", text)
     assert not names_cluster()
     assert make_strategy("auto").num_replicas_in_sync == 4  # tests run on four logical CPUs
@@ -80,7 +80,7 @@ def test_without_a_cluster_there_is_one_machine(text, monkeypatch):
         make_strategy("multiworker")
 
 
-def test_one_machine_does_not_ask_who_of_a_cluster_it_is(monkeypatch):
+def test_a_run_on_one_machine_does_not_need_the_task_of_tf_config(monkeypatch):
     monkeypatch.setenv("TF_CONFIG", json.dumps(config({"worker": TWO}, index=1)))
     for name, replicas in (("one", 1), ("mirrored", 4)):
         strategy = make_strategy(name)

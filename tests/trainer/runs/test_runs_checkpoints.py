@@ -32,14 +32,14 @@ def damage(directory, step, name="state.data-00000-of-00001"):
     path.write_bytes(content)
 
 
-def test_the_last_one_is_restored_and_only_the_one_before_is_kept_with_it(tmp_path):
+def test_the_last_checkpoint_is_restored_and_only_the_one_before_is_kept_beside(tmp_path):
     assert restored(tmp_path / "none") is None
     saved(tmp_path, 3, 20, 100)
     assert restored(tmp_path) == 100
     assert sorted(os.listdir(tmp_path)) == ["step-000000020", "step-000000100"]
 
 
-def test_one_that_a_kill_left_half_written_is_not_read_and_is_removed_later(tmp_path):
+def test_a_half_written_checkpoint_is_not_read_and_is_removed_later(tmp_path):
     saved(tmp_path, 3)
     (tmp_path / "step-000000009").mkdir()  # renamed file by file, no marker yet
     (tmp_path / "step-000000009" / "state.index").write_text("half")
@@ -51,7 +51,7 @@ def test_one_that_a_kill_left_half_written_is_not_read_and_is_removed_later(tmp_
 
 
 @pytest.mark.parametrize("name", ["state.data-00000-of-00001", "state.index"])
-def test_a_damaged_one_is_named_and_the_one_before_is_restored(tmp_path, capsys, name):
+def test_a_damaged_checkpoint_is_named_and_the_one_before_is_restored(tmp_path, capsys, name):
     saved(tmp_path, 3, 20)
     damage(tmp_path, 20, name)
     assert restored(tmp_path) == 3
@@ -60,7 +60,7 @@ def test_a_damaged_one_is_named_and_the_one_before_is_restored(tmp_path, capsys,
     assert line.endswith(f"the checkpoint before it is read, {tmp_path / 'step-000000003'}")
 
 
-def test_a_cut_or_missing_file_is_damage_too(tmp_path, capsys):
+def test_a_checkpoint_with_a_cut_or_missing_file_is_damaged(tmp_path, capsys):
     for step, name, content in [
         (20, "state.index", None), (30, "state.data-00000-of-00001", None),
         (40, "state.index", b""), (50, "state.data-00000-of-00001", b""),
@@ -76,7 +76,7 @@ def test_a_cut_or_missing_file_is_damage_too(tmp_path, capsys):
         saved(tmp_path, 3)
 
 
-def test_what_is_saved_after_a_damaged_one_takes_its_place(tmp_path):
+def test_a_checkpoint_of_the_step_of_a_damaged_one_takes_its_place(tmp_path):
     """A run that goes on from the one before comes by the damaged one's step again."""
     saved(tmp_path, 3, 20)
     damage(tmp_path, 20)
@@ -91,7 +91,7 @@ def test_what_is_saved_after_a_damaged_one_takes_its_place(tmp_path):
     assert restored(tmp_path) == 20
 
 
-def test_where_all_are_damaged_each_is_named_with_what_to_do(tmp_path):
+def test_damaged_checkpoints_are_all_named_where_none_is_left_with_what_to_do(tmp_path):
     directory = tmp_path / "run" / "checkpoints"
     saved(directory, 3, 20)
     for step in (3, 20):
@@ -104,7 +104,7 @@ def test_where_all_are_damaged_each_is_named_with_what_to_do(tmp_path):
     assert sorted(os.listdir(directory)) == ["step-000000003", "step-000000020"]
 
 
-def test_every_flipped_bit_is_found_or_changes_nothing(tmp_path):
+def test_every_flipped_bit_of_a_checkpoint_is_found_or_changes_nothing(tmp_path):
     values = [tf.constant([[1.5, -2.0]] * 3), tf.constant(7, tf.int64)]
     variables = [tf.Variable(value) for value in values]
     Checkpoints(str(tmp_path), a=variables[:1], b=variables[1:]).save(3)
@@ -128,7 +128,7 @@ def test_every_flipped_bit_is_found_or_changes_nothing(tmp_path):
     assert found > 100  # what is left is padding
 
 
-def test_a_store_that_cannot_be_read_is_no_damage(tmp_path, monkeypatch):
+def test_a_checkpoint_in_a_store_that_cannot_be_read_is_not_called_damaged(tmp_path, monkeypatch):
     saved(tmp_path, 3, 20)
 
     def read(*_):

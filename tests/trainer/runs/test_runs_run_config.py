@@ -37,7 +37,7 @@ def change(run, function):
     (run / "config.json").write_text(json.dumps(fields))
 
 
-def test_what_is_written_is_read(run):
+def test_a_configuration_is_read_as_it_was_written(run):
     assert read_config(str(run)) == (train_config("/data", run), FINGERPRINTS)
 
 
@@ -66,7 +66,7 @@ def test_a_run_behind_a_symbolic_link_finds_its_dataset(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("path", ["", "/abs/data", "gs://bucket/data"])
-def test_other_paths_stay_as_they_are(path):
+def test_paths_that_are_not_relative_to_the_run_stay_as_they_are(path):
     assert relative_to_run(path, "run") == resolve_in_run(path, "run") == path
 
 
@@ -75,7 +75,7 @@ def test_a_run_in_a_bucket_has_absolute_local_paths(tmp_path, monkeypatch):
     assert relative_to_run("vectors.txt", "gs://b/run") == str(tmp_path / "vectors.txt")
 
 
-def test_one_path_in_two_ways_is_no_difference(run, tmp_path, monkeypatch):
+def test_one_path_written_in_two_ways_is_no_difference(run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     one, other, third = (
         comparable(config_fields(train_config("/data", run, word_vectors=path), MANIFEST), str(run))
@@ -109,7 +109,7 @@ def test_a_field_of_another_version_is_named_with_that_version(run, function, ex
     assert "beamcap 9.8.7 wrote it, this is 0." in line
 
 
-def test_an_earlier_version_that_did_not_say_which_it_is_is_told_of_too(run):
+def test_a_configuration_of_a_version_that_did_not_name_itself_is_told(run):
     change(run, lambda fields: (fields.pop("versions"), fields.pop("seed")))
     with pytest.raises(InputError, match="beamcap of unknown version wrote it"):
         read_fields(str(run))

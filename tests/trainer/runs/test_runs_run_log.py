@@ -23,7 +23,7 @@ def test_a_line_that_a_kill_cut_short_is_left_out(tmp_path):
     assert read_metrics(str(tmp_path)) == [row]
 
 
-def test_the_plot_needs_no_scores_yet(tmp_path):
+def test_the_plot_is_drawn_without_scores(tmp_path):
     rows = [{"step": 20, "epoch": 1, "loss": 2.0}, {"step": 40, "epoch": 1, "loss": 1.0}]
     plot_metrics(rows, str(tmp_path / "plots" / "loss.png"))
     assert (tmp_path / "plots" / "loss.png").stat().st_size > 5000

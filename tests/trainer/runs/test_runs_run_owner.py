@@ -41,7 +41,7 @@ def test_a_run_of_a_process_that_was_killed_is_free_at_once(dataset, tmp_path):
     assert os.listdir(tmp_path / "run") == ["config.json"]
 
 
-def test_nothing_is_written_before_all_that_may_be_wrong_is_read(dataset, tmp_path):
+def test_a_run_is_written_after_all_its_inputs_are_read(dataset, tmp_path):
     run, vectors = tmp_path / "run", tmp_path / "vectors.txt"
     vectors.write_text("dog 1 2\n")
     for changes, expected in (
@@ -73,7 +73,9 @@ def test_a_run_without_a_checkpoint_takes_other_flags(dataset, tmp_path, capsys)
     assert json.loads((run / "config.json").read_text())["seed"] == 8
 
 
-def test_a_run_with_a_checkpoint_even_a_damaged_one_does_not(trained_run, dataset, tmp_path):
+def test_a_run_with_a_checkpoint_even_a_damaged_one_refuses_other_flags(
+    trained_run, dataset, tmp_path
+):
     run = tmp_path / "run"
     shutil.copytree(trained_run, run)
     for state in (run / "checkpoints").glob("*/state*"):
@@ -89,7 +91,9 @@ def test_a_run_with_a_checkpoint_even_a_damaged_one_does_not(trained_run, datase
 
 
 @pytest.mark.slow
-def test_more_epochs_go_on_and_say_what_that_means(trained_run, dataset, tmp_path, capsys):
+def test_a_run_with_more_epochs_goes_on_and_says_what_changes(
+    trained_run, dataset, tmp_path, capsys
+):
     run = tmp_path / "run"
     shutil.copytree(trained_run, run)
     train(train_config(dataset, run, epochs=1))

@@ -28,7 +28,7 @@ def records(dataset, split):
             yield serialized.numpy(), parse_record(manifest.features(), serialized)
 
 
-def test_what_is_said_is_the_reference_of_fewest_unknown_words(dataset, tmp_path):
+def test_the_perfect_model_says_the_reference_of_fewest_unknown_words(dataset, tmp_path):
     manifest = read_manifest(dataset)
     vocabulary = read_vocabulary(os.path.join(dataset, "vocabulary.txt"))
     expected = {}
@@ -50,7 +50,7 @@ def test_what_is_said_is_the_reference_of_fewest_unknown_words(dataset, tmp_path
     assert say_references(Dataset(str(tmp_path), manifest, vocabulary), "test") == expected
 
 
-def test_the_ceiling_is_that_of_the_words_and_is_told_where_it_is_low():
+def test_the_ceiling_is_the_score_of_known_words_and_is_told_where_it_is_low():
     references = tokenize_references(
         {"x": ["A man & a dog."], "y": ["A cat (old) runs."]}, "treebank"
     )

@@ -172,7 +172,7 @@ def test_an_empty_candidate_scores_nothing_and_harms_no_other(tokenizer, empty):
     assert set(score(REFERENCES, dict.fromkeys(REFERENCES, empty), tokenizer).values()) == {0}
 
 
-def test_without_java_treebank_stands_in_and_meteor_is_absent(monkeypatch, tmp_path):
+def test_scores_without_java_use_treebank_and_have_no_meteor(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
 
     references = tokenize_references(REFERENCES)

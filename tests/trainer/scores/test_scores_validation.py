@@ -44,7 +44,7 @@ def loss_word_by_word(trained, split, images):
     return np.mean(losses)
 
 
-def test_the_loss_is_that_of_each_word_given_those_before(trained_run):
+def test_the_validation_loss_is_of_each_word_given_the_words_before(trained_run):
     trained = load_run(trained_run)
     config = dataclasses.replace(trained.config, validation_images=5)
     found = Validation(config, trained.dataset, trained.model)()
@@ -90,7 +90,7 @@ def with_validation(dataset, directory, keep):
 
 
 @pytest.mark.slow
-def test_of_one_validation_image_the_epoch_of_the_lowest_loss_is_kept(
+def test_the_epoch_of_the_lowest_loss_is_kept_where_there_is_one_validation_image(
     dataset, tmp_path, monkeypatch, capsys
 ):
     data, run = str(tmp_path / "data"), str(tmp_path / "run")
@@ -138,7 +138,7 @@ def test_a_validation_loss_that_is_not_finite_ends_the_run(dataset, tmp_path, mo
     assert not (tmp_path / "run" / "best").exists()
 
 
-def test_captions_that_are_all_alike_are_told(dataset, trained_run, tmp_path):
+def test_validation_captions_that_are_all_alike_are_told(dataset, trained_run, tmp_path):
     data = str(tmp_path / "data")
 
     def same_captions(records):

@@ -128,7 +128,7 @@ def test_names_come_from_standard_input(model, folder, capsys, monkeypatch):
     assert err == ["error: missing.jpg: No such file or directory"]
 
 
-def test_what_stands_for_no_picture_costs_a_line_and_the_others_are_captioned(
+def test_names_that_stand_for_no_picture_cost_a_line_and_other_pictures_are_captioned(
     model, folder, capsys
 ):
     os.makedirs("empty/x.jpg")
@@ -208,7 +208,7 @@ def test_the_directory_of_versions_stands_for_its_latest(model, folder, capsys):
     assert printed.err == f"--model: the latest version is taken, {model}/10\n"
 
 
-def test_what_is_no_export_or_half_of_one_is_one_line(model, tmp_path, capsys):
+def test_a_directory_without_a_whole_export_is_told_in_one_line(model, tmp_path, capsys):
     def error(path):
         text = complaint(main, capsys, "caption", f"--model={path}", "x.jpg")
         assert text.startswith(f"error: --model: {path}") and text.count("\n") == 1
@@ -281,7 +281,7 @@ def test_a_name_that_is_no_utf8_is_the_same_bytes_and_libraries_are_quiet(
     assert [os.fsencode(row["file"])[-6:] for row in rows] == [b"/a.jpg", b"/\xff.jpg"]
 
 
-def test_readers_may_leave(model, odd_names):
+def test_a_reader_of_standard_output_may_leave_early(model, odd_names):
     reading, writing = os.pipe()
     os.close(reading)
     command = [sys.executable, "-m", "trainer", "caption", f"--model={model}/10", str(odd_names)]

@@ -97,7 +97,9 @@ def test_pictures_are_taken_a_batch_at_a_time(export, paths, monkeypatch):
     assert len(taken) == 4
 
 
-def test_what_is_no_picture_or_export_is_refused(export, tmp_path):
+def test_values_that_are_no_picture_and_directories_that_are_no_export_are_refused(
+    export, tmp_path
+):
     with pytest.raises(TypeError, match="a path, a URI or bytes, not int"):
         load_captioner(export)([7])
     with pytest.raises(InputError, match="holds no exported model"):
