@@ -93,6 +93,13 @@ def test_configurations_stand_on_the_ground():
         assert all(any(is_in(name, ground) for ground in GROUND) for name in ours), module
 
 
+def test_serving_needs_nothing_of_the_trainer_but_itself():
+    for module, names in read_imports(ROOT).items():
+        if is_in(module, "trainer.serving"):
+            ours = {name for name in names if is_in(name, "trainer") or is_in(name, "pipeline")}
+            assert all(is_in(name, "trainer.serving") for name in ours), module
+
+
 @pytest.mark.parametrize("module", ["pipeline.config", "trainer.config"])
 def test_configurations_are_known_before_tensorflow_starts(module):
     program = f"import sys, {module}; print(*sys.modules)"

@@ -62,7 +62,7 @@ def load_exported(version: str) -> tf.types.experimental.ConcreteFunction:
     given = [] if serve is None else list(serve.structured_input_signature[1])
     if serve is None or given != [IMAGE_BYTES]:
         raise InputError(
-            f"--model: {version} is a SavedModel, but none that `trainer export` has written"
+            f"--model: {version} is a SavedModel, but none that `beamcap export` has written"
         )
     if missing := sorted({CAPTIONS, LOG_PROBS, ERROR} - serve.structured_outputs.keys()):
         raise InputError(

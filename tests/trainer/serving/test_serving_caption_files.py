@@ -246,7 +246,7 @@ def test_a_directory_without_a_whole_export_is_told_in_one_line(model, tmp_path,
     other = tf.Module()
     other.f = tf.function(lambda x: {"y": x}, [tf.TensorSpec([], tf.float32)], autograph=False)
     tf.saved_model.save(other, str(tmp_path / "other"), signatures={"serving_default": other.f})
-    assert "a SavedModel, but none that `trainer export` has written" in error(tmp_path / "other")
+    assert "a SavedModel, but none that `beamcap export` has written" in error(tmp_path / "other")
     other.f = tf.function(
         lambda x: {"captions": x[:, None], "log_probs": tf.zeros([1, 1])},
         [tf.TensorSpec([None], tf.string, name="image_bytes")],
