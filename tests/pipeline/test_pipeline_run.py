@@ -24,6 +24,8 @@ from tfrecords_schema.manifest import check_dataset, read_manifest
 from tfrecords_schema.parse import parse_record
 from tfrecords_schema.vocabulary import read_vocabulary
 
+pytestmark = pytest.mark.usefixtures("copied_encoders")
+
 
 def bomb():
     """A hundred megapixels in a few kilobytes."""

@@ -88,9 +88,11 @@ def _wait(processes: list[subprocess.Popen], asked: threading.Event) -> int:
         elif _REFUSED_STATUS in statuses:
             return _REFUSED_STATUS
         elif failed := [i for i, s in enumerate(statuses) if s not in (None, 0, STOPPED_STATUS)]:
+            # A worker that was killed comes first: others may have ended for want of it.
+            status, worker = min((statuses[i] or 0, i) for i in failed)
             print(
-                f"worker {failed[0]} ended with status {statuses[failed[0]]}; the others are "
-                "ended too. The same command continues the run",
+                f"worker {worker} ended with status {status}; the others are ended too. The same "
+                "command continues the run",
                 file=sys.stderr,
             )
             _end(processes)

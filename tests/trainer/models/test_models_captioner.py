@@ -158,6 +158,7 @@ def test_every_weight_learns(kind):
         assert np.abs(tf.convert_to_tensor(gradient)).max() > 0, weight.path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "regions"),
     [(kind, 4) for kind in FAMILIES] + [(kind, 1) for kind in KINDS if " " not in kind],

@@ -69,6 +69,7 @@ def self_critical_step(model, average, **changes):
     return make_train_step(step, model, average, optimizer, strategy, 0.9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "kind, baseline", [("merge", "greedy"), ("merge", "samples"), ("transformer", "samples")]
 )
