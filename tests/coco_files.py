@@ -2,10 +2,8 @@
 
 import json
 
-from pipeline.accounting.rejects import Reject
 from pipeline.sources.coco import find_coco
 from pipeline.sources.split_names import make_split_names
-from pipeline.text.join_captions import JoinRules, image_name, join_image
 
 INFO = {"description": "COCO", "year": 2014, "contributor": "COCO Consortium"}
 NAMES = make_split_names("train", None)
@@ -57,19 +55,3 @@ def find(path, image_directory="", names=NAMES, needs_images=True):
 
 def read(source):
     return [found for part in source.parts for found in source.read(part)]
-
-
-def joined(source):
-    """What the join makes of the source, and the rejects before it."""
-    mentions, rejects = {}, []
-    for part in source.parts:
-        for found in source.read(part):
-            if isinstance(found, Reject):
-                rejects.append(found)
-            else:
-                mentions.setdefault(found.key, []).append(found)
-    rules = JoinRules(source.captions, source.images, None, True, "coco")
-    names = {key: image_name(key, said, False) for key, said in mentions.items()}
-    return [
-        row for key in mentions for row in join_image(names[key], mentions[key], rules)
-    ], rejects

@@ -9,12 +9,12 @@ from coco_files import (
     captions,
     find,
     image_entry,
-    joined,
     read,
     write,
     write_captions,
     write_image,
 )
+from joined_source import joined
 
 from pipeline.config import LEAVE_OUT
 from pipeline.sources.coco import ANNOTATIONS, IMAGES, CocoPart

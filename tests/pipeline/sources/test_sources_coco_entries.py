@@ -3,9 +3,10 @@
 import os
 
 import pytest
-from coco_files import annotation, captions, find, image_entry, joined, read, write, write_image
+from coco_files import annotation, captions, find, image_entry, read, write, write_image
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from joined_source import joined
 
 from pipeline.accounting.rejects import CAPTION, JOIN, UNASSIGNED, Reject
 from pipeline.sources.coco import ANNOTATIONS, IMAGES, CocoPart, read_part

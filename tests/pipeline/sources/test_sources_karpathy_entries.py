@@ -3,14 +3,15 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from joined_source import joined
 from karpathy_files import NAMES, entry_of, sentence, write, write_dataset
 
-from pipeline.accounting.rejects import CAPTION, JOIN, SPLIT, UNASSIGNED, Reject
+from pipeline.accounting.rejects import CAPTION, JOIN, SPLIT, UNASSIGNED
 from pipeline.config import LEAVE_OUT
 from pipeline.sources.karpathy import KarpathyPart, find_karpathy, read_part
 from pipeline.sources.mentions import Mention
 from pipeline.sources.split_names import make_split_names
-from pipeline.text.join_captions import CaptionedImage, JoinRules, image_name, join_image
+from pipeline.text.join_captions import CaptionedImage
 from tfrecords_schema.errors import InputError
 from tfrecords_schema.source_ids import number_of
 
@@ -89,18 +90,8 @@ def test_without_names_no_split_is_looked_at(tmp_path):
 
 
 def join(source):
-    [part] = source.parts
-    mentions, rejects = {}, []
-    for found in source.read(part):
-        if isinstance(found, Reject):
-            rejects.append(found)
-        else:
-            mentions.setdefault(found.key, []).append(found)
-    rules = JoinRules(source.captions, source.images, None, True, "coco")
-    names = {key: image_name(key, said, False) for key, said in mentions.items()}
-    return [
-        row for key in mentions for row in join_image(names[key], mentions[key], rules)
-    ], rejects
+    assert len(source.parts) == 1
+    return joined(source)
 
 
 @pytest.mark.parametrize("restval", ["train", "leave_out"])
